@@ -1,0 +1,5 @@
+"""`python -m fusionc`."""
+
+from fusionc.cli import entry
+
+entry()

@@ -1,0 +1,151 @@
+"""The public API: programs and their diagrams."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from fusionc.cache import import_text
+from fusionc.diagram.paths import Path as TreePath
+from fusionc.diagram.paths import public_paths
+from fusionc.driver import Checked, CheckedDiagram, check_source, emit
+from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
+from fusionc.language.parser import read
+from fusionc.language.resolve import unknown_name
+from fusionc.language.source import Source
+from fusionc.program.ir import LAYOUTS, Layout
+from fusionc.targets.names import class_name
+from fusionc.tools.report import CostReport, cost_report
+
+if TYPE_CHECKING:
+    from fusionc.tools.verify import Verification
+
+
+@dataclass(frozen=True)
+class Program:
+    """A checked `.fus` file: its diagrams by name, in order, and the warnings about it."""
+
+    checked: Checked
+
+    @property
+    def name(self) -> str:
+        return self.checked.source.name
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """Warnings; a program with errors is never made."""
+        return self.checked.diagnostics
+
+    @cached_property
+    def diagrams(self) -> Mapping[str, Diagram]:
+        """The diagrams by name, in the order of the file."""
+        return MappingProxyType({diagram.name: Diagram(diagram) for diagram in self.checked.diagrams})
+
+    def __getitem__(self, name: str) -> Diagram:
+        """The diagram of that name. Raises KeyError, with the nearest name that exists."""
+        if name not in self.diagrams:
+            span = self.checked.source.span(0, 0)
+            found = unknown_name("diagram", name, span, self.diagrams)
+            raise KeyError(f"{found.message}; {found.help or '; '.join(found.notes)}")
+        return self.diagrams[name]
+
+    def emit(self, target: str = "torch", *, layout: Layout = "mul_ir") -> str:
+        """The generated file for all diagrams.
+
+        `layout` is "mul_ir" (e3nn's) or "ir_mul", for operands and outputs alike. Raises `CompileError` with an F4xxx
+        diagnostic where the target cannot, ValueError for an unknown layout.
+        """
+        return emit(self.checked.diagrams, target, _checked_layout(layout))
+
+
+@dataclass(frozen=True)
+class Diagram:
+    """One diagram of a program."""
+
+    checked: CheckedDiagram
+
+    @property
+    def name(self) -> str:
+        return self.checked.name
+
+    @cached_property
+    def paths(self) -> tuple[TreePath, ...]:
+        """All paths, in path order: irreps, weight, shape and offset in the flat weight, edge."""
+        return tuple(public_paths(self.checked.table))
+
+    def count_paths(self) -> int:
+        """The number of paths, without listing them."""
+        return self.checked.count_paths()
+
+    def cost(self, batch: int = 1, dtype: str = "float32") -> CostReport:
+        """What the emitted program costs for a whole batch, with the written order and opt_einsum's beside it.
+
+        Raises ValueError for a negative batch or an unknown dtype.
+        """
+        return cost_report(self.checked, batch, dtype)
+
+    def emit(self, target: str = "torch", *, layout: Layout = "mul_ir") -> str:
+        """The generated file for this diagram alone; see `Program.emit`."""
+        return emit([self.checked], target, _checked_layout(layout))
+
+    def module(self, target: str = "torch", *, layout: Layout = "mul_ir") -> type[Any]:
+        """The nn.Module class of the generated file, imported from the cache. Options as for `emit`."""
+        module = import_text(self.emit(target, layout=layout))
+        found: type[Any] = getattr(module, class_name(self.name))
+        return found
+
+    def function(self, target: str = "torch", *, layout: Layout = "mul_ir") -> Any:
+        """The pure function of the generated file: legs in order, then the learned weights."""
+        module = import_text(self.emit(target, layout=layout))
+        camel = class_name(self.name)
+        return getattr(module, self.name if self.name != camel else f"{camel}_function")
+
+    def evaluate(self) -> Any:
+        """The exact value of a closed diagram. Raises `CompileError`: closed diagrams are not compiled yet."""
+        span = self.checked.graph.span
+        raise CompileError([diagnose("F4005", f"`{self.name}` has legs, and closed diagrams are not compiled yet", span)])
+
+    def verify(self, seed: int = 0) -> Verification:
+        """Measured errors: equivariance, agreement with the dense einsum of the diagram, gradients."""
+        from fusionc.tools.verify import verify  # imports torch
+
+        return verify(self.checked, seed)
+
+    def draw(self) -> str:
+        """The diagram as SVG text."""
+        from fusionc.tools.draw import draw
+
+        return draw(self.checked)
+
+    def _repr_svg_(self) -> str:
+        return self.draw()
+
+
+def load(path: str | os.PathLike[str]) -> Program:
+    """Read and check a `.fus` file. Raises `CompileError` with every mistake in it."""
+    source = read(Path(path))
+    return _program(source, Path(path).parent)
+
+
+def parse(text: str, name: str = "<string>") -> Program:
+    """Check a text. Raises `CompileError` with every mistake in it; imports need a file."""
+    return _program(Source(name, text), None)
+
+
+def _program(source: Source, folder: Path | None) -> Program:
+    checked = check_source(source, folder)
+    if checked.has_errors:
+        raise CompileError(checked.diagnostics)
+    return Program(checked)
+
+
+def _checked_layout(layout: str) -> Layout:
+    for known in LAYOUTS:
+        if layout == known:
+            return known
+    raise ValueError(f"layout should be one of {', '.join(LAYOUTS)}, and is {layout!r}")

@@ -1,0 +1,364 @@
+"""Checked syntax to graph IR: edges find their ends, indices their places, irreps their group.
+
+Every mistake becomes one diagnostic; what depends on a mistake is poisoned, not reported again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from fusionc.algebra.groups import GROUPS, Group
+from fusionc.algebra.irreps import Irrep
+from fusionc.diagram import limits
+from fusionc.diagram.ir import (
+    Block,
+    FusionGraph,
+    IndexLeg,
+    Leg,
+    Line,
+    Operand,
+    Output,
+    Restriction,
+    Space,
+    TensorLeg,
+    Weight,
+    WeightsLeg,
+)
+from fusionc.diagram.structure import check_line, check_structure
+from fusionc.diagram.unsupported import unsupported_features
+from fusionc.language import syntax
+from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
+from fusionc.language.resolve import FlatTerm, ScopedDiagram, declared_twice, nothing_of_something, unknown_name
+from fusionc.language.source import Span
+
+
+def build(diagram: ScopedDiagram, incomplete: bool = False) -> tuple[FusionGraph | None, tuple[Diagnostic, ...]]:
+    """The graph of a diagram, with what is wrong with its names, shapes and indices.
+
+    `incomplete` says that some of the diagram's text did not parse: then nothing is said of what is missing. The graph
+    is None where a feature is used that is not compiled yet.
+    """
+    refused = unsupported_features(diagram)
+    if refused:
+        return None, refused
+    builder = _Builder(diagram, GROUPS[diagram.scope.group], incomplete)
+    graph = builder.graph()
+    return graph, (*builder.diagnostics, *check_structure(graph, incomplete))
+
+
+@dataclass
+class _Builder:
+    diagram: ScopedDiagram
+    group: Group
+    incomplete: bool
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    poisoned: set[str] = field(default_factory=set)
+    legs: dict[str, Leg] = field(default_factory=dict)
+    outputs: dict[str, Output] = field(default_factory=dict)
+    restrictions: dict[str, Restriction] = field(default_factory=dict)
+
+    def graph(self) -> FusionGraph:
+        tree = self.diagram.syntax
+        self._read_legs()
+        self._read_outputs()
+        vertices = [statement for statement in tree.body if isinstance(statement, syntax.Vertex)]
+        written = {vertex.right[0].edge.name.text for vertex in vertices}
+        self._read_labels(written)
+        self._known = {*self.legs, *written}
+        lines = [line for number, vertex in enumerate(vertices) if (line := self._line(number, vertex))]
+        return FusionGraph(
+            name=tree.name.text,
+            group=self.group,
+            settings=self.diagram.settings,
+            legs=tuple(self.legs.values()),
+            outputs=tuple(self.outputs.values()),
+            restrictions=tuple(self.restrictions.items()),
+            lines=tuple(lines),
+            poisoned=frozenset(self.poisoned),
+            span=tree.name.span,
+        )
+
+    # --- legs, outputs, labels ---------------------------------------------------------------------------------
+
+    def _read_legs(self) -> None:
+        for leg in self.diagram.syntax.legs:
+            name = leg.name.text
+            if name in self.legs:
+                self.diagnostics.append(declared_twice(name, leg.name.span, self.legs[name].span))
+            else:
+                self.legs[name] = self._leg(leg)
+
+    def _leg(self, leg: syntax.Leg) -> Leg:
+        name, span = leg.name.text, leg.name.span
+        if isinstance(leg.type, syntax.WeightsType):
+            return WeightsLeg(name, span)
+        if isinstance(leg.type, syntax.IndexType):
+            if not 0 < leg.type.size <= limits.MAX_ROWS:
+                self.diagnostics.append(limits.rows_out_of_range(leg.type))
+            return IndexLeg(name, leg.type.size, span)
+        space = self._space(leg.type)
+        if space is None:
+            self.poisoned.add(name)
+        return TensorLeg(name, space or Space(()), span)
+
+    def _read_outputs(self) -> None:
+        for output in self.diagram.syntax.outputs:
+            name = "out" if output.name is None else output.name.text
+            span = output.span if output.name is None else output.name.span
+            if name in self.outputs:
+                self.diagnostics.append(declared_twice(name, span, self.outputs[name].span))
+                continue
+            if name in self.legs:
+                self.diagnostics.append(declared_twice(name, span, self.legs[name].span))
+                continue
+            space = self._space(output.type) if isinstance(output.type, syntax.Space) else None
+            restriction = self._restriction(output.restriction) if output.restriction else None
+            broken = (isinstance(output.type, syntax.Space) and space is None) or (
+                output.restriction is not None and restriction is None
+            )
+            if broken:
+                self.poisoned.add(name)
+            self.outputs[name] = Output(name, space, restriction, span)
+
+    def _read_labels(self, written: set[str]) -> None:
+        for statement in self.diagram.syntax.body:
+            if not isinstance(statement, syntax.Edges):
+                continue
+            for label in statement.labels:
+                name = label.name.text
+                if name in self.legs or name in self.outputs:
+                    there = self.legs[name].span if name in self.legs else self.outputs[name].span
+                    self.diagnostics.append(declared_twice(name, label.name.span, there))
+                elif name in self.restrictions:
+                    self.diagnostics.append(declared_twice(name, label.name.span, self.restrictions[name].span))
+                elif name not in written and not self.incomplete:
+                    self.diagnostics.append(
+                        diagnose(
+                            "F1013",
+                            f"no line writes the edge `{name}`",
+                            label.name.span,
+                            help=f"add a line that ends in `-> {name}`, or leave the label out",
+                        )
+                    )
+                else:
+                    self._restrict(name, label.space)
+
+    def _restrict(self, edge: str, restriction: syntax.Restriction) -> None:
+        value = self._restriction(restriction)
+        if value is None:
+            self.poisoned.add(edge)
+        else:
+            self.restrictions[edge] = value
+
+    # --- spaces ------------------------------------------------------------------------------------------------
+
+    def _space(self, space: syntax.Space) -> Space | None:
+        """The blocks of a declared space; None (and a diagnostic) where a term is wrong."""
+        pairs = self._terms(space)
+        if pairs is None:
+            return None
+        blocks = tuple(Block(irrep, 1 if mul is None else mul, term.span) for irrep, mul, term in pairs)
+        value = Space(blocks)
+        if value.dim(self.group) > limits.MAX_DIM:
+            self.diagnostics.append(limits.space_too_large(space.span, value.dim(self.group)))
+            return None
+        return value
+
+    def _terms(self, space: syntax.Space) -> list[tuple[Irrep, int | None, FlatTerm]] | None:
+        try:
+            flat = self.diagram.scope.flatten(space)
+        except CompileError as error:
+            self._report_once(error)
+            return None
+        known = len(self.diagnostics)
+        found = [entry for term in flat for entry in self._irreps(term)]
+        return found if len(self.diagnostics) == known else None
+
+    def _report_once(self, error: CompileError) -> None:
+        """A named space that does not flatten was reported where it is declared."""
+        inside = self.diagram.syntax.span
+        for diagnostic in error.diagnostics:
+            span = diagnostic.span
+            if span.source is inside.source and inside.start <= span.start < inside.end:
+                self.diagnostics.append(diagnostic)
+
+    def _irreps(self, flat: FlatTerm) -> list[tuple[Irrep, int | None, FlatTerm]]:
+        term = flat.term
+        if isinstance(term, syntax.SphericalTerm):
+            if term.lmax > limits.MAX_L:
+                self.diagnostics.append(limits.spin_too_large(flat.span, str(term.lmax)))
+                return []
+            return [(irrep, None, flat) for irrep in self.group.spherical(term.lmax)]
+        if term.mul == 0:
+            self.diagnostics.append(nothing_of_something(flat.span))
+            return []
+        try:
+            irrep = self.group.parse(term.irrep)
+        except ValueError as error:
+            self.diagnostics.append(not_an_irrep(self.group, term.irrep, flat.span, str(error)))
+            return []
+        if self.group.dim(irrep) > 2 * limits.MAX_L + 1:
+            self.diagnostics.append(limits.spin_too_large(flat.span, term.irrep))
+            return []
+        return [(irrep, term.mul, flat)]
+
+    def _restriction(self, restriction: syntax.Restriction) -> Restriction | None:
+        if isinstance(restriction, syntax.LMax):
+            return self._lmax(restriction)
+        terms = self._terms(restriction)
+        if terms is None:
+            return None
+        allowed: dict[Irrep, int | None] = {}
+        for irrep, mul, flat in terms:
+            if allowed.get(irrep) is not None and mul is not None:
+                self.diagnostics.append(
+                    diagnose(
+                        "F1002",
+                        f"{self.group.format(irrep)} stands twice in this restriction",
+                        flat.span,
+                        help="an internal edge has one block for each irrep; add the multiplicities up",
+                    )
+                )
+                return None
+            allowed[irrep] = mul if mul is not None else allowed.get(irrep)
+        named = tuple((irrep, flat.span) for irrep, _, flat in terms if flat.literal and _names_one(flat))
+        return Restriction(tuple(allowed.items()), None, named, restriction.span)
+
+    def _lmax(self, restriction: syntax.LMax) -> Restriction | None:
+        value = Fraction(restriction.value)
+        if value.denominator > 2 or (value.denominator == 2 and self.group.name != "SU(2)"):
+            message = f"`lmax {restriction.value}` is not a spin of {self.group.name}"
+            self.diagnostics.append(diagnose("F1007", message, restriction.span))
+            return None
+        return Restriction(None, value, (), restriction.span)
+
+    # --- lines -------------------------------------------------------------------------------------------------
+
+    def _line(self, number: int, vertex: syntax.Vertex) -> Line | None:
+        """A line, or None (and a poisoned target) where something in it is wrong."""
+        known = len(self.diagnostics)
+        target = vertex.right[0]
+        name = target.edge.name.text
+        operands = [operand for ref in vertex.left if (operand := self._operand(ref))]
+        complete = len(operands) == len(vertex.left) and self._writable(target)
+        weights, factor = self._factors(vertex)
+        channels, keeps = _split_path(target.edge.indices)
+        if target.restriction is not None and name in self._known | {*self.outputs}:
+            self._target_restriction(target)
+        line = Line(
+            number=number,
+            operands=tuple(operands),
+            target=name,
+            channels=channels,
+            keeps=keeps,
+            weights=weights,
+            factor=factor,
+            span=vertex.span,
+            target_span=target.edge.span,
+        )
+        if complete and len(self.diagnostics) == known:
+            self.diagnostics.extend(check_line(line, vertex, self.legs))
+        if complete and len(self.diagnostics) == known:
+            return line
+        self.poisoned.add(name)
+        self.poisoned.update(ref.name.text for ref in vertex.left)
+        self.poisoned.update(f.name.text for f in vertex.factors if isinstance(f, syntax.WeightRef))
+        self.poisoned.update(i.text for f in vertex.factors if isinstance(f, syntax.WeightRef) for i in f.indices or ())
+        return None
+
+    def _operand(self, ref: syntax.EdgeRef) -> Operand | None:
+        name, span = ref.name.text, ref.name.span
+        leg = self.legs.get(name)
+        if name in self.outputs:
+            message = f"the output `{name}` stands on the left"
+            help = f"write `-> h`, and a line `h -> {name}` after it"
+            self.diagnostics.append(diagnose("F1017", message, span, help=help))
+        elif isinstance(leg, WeightsLeg):
+            help = f"weights are factors: write `* {name}[path]` at the end of the line"
+            self.diagnostics.append(diagnose("F1008", f"`{name}` is a leg of weights, not an edge", span, help=help))
+        elif isinstance(leg, IndexLeg):
+            help = f"write it into a weight's bracket: `* W[{name}, path]`"
+            self.diagnostics.append(diagnose("F1030", f"`{name}` is an index, not an edge", span, help=help))
+        elif name not in self._known:
+            if not self.incomplete:
+                candidates = [*self.tensor_names(), *(known for known in self._known if known not in self.legs)]
+                self.diagnostics.append(unknown_name("edge", name, span, candidates))
+            return None
+        else:
+            indices = tuple(index.text for index in ref.indices or ())
+            return Operand(name, indices, ref.span)
+        return None
+
+    def tensor_names(self) -> list[str]:
+        return [name for name, leg in self.legs.items() if isinstance(leg, TensorLeg)]
+
+    def _writable(self, target: syntax.Target) -> bool:
+        name, span = target.edge.name.text, target.edge.name.span
+        if name in self.legs:
+            help = "legs are inputs; give the result a name of its own"
+            self.diagnostics.append(diagnose("F1016", f"the leg `{name}` stands on the right", span, help=help))
+            return False
+        return True
+
+    def _target_restriction(self, target: syntax.Target) -> None:
+        """The short form `in …`; an edge may be restricted in one place only."""
+        assert target.restriction is not None
+        name = target.edge.name.text
+        if name in self.outputs:
+            output = self.outputs[name]
+            help = "declare the output's space in the header, or write `-> * in …` there"
+            related = "the output's space is declared here"
+            self.diagnostics.append(
+                limits.misplaced_restriction(name, target.restriction.span, output.span, related, help)
+            )
+        elif name in self.restrictions:
+            first = self.restrictions[name]
+            if first != self._restriction(target.restriction):
+                help = "restrict the edge on one line; it holds for all lines that end in it"
+                self.diagnostics.append(
+                    limits.misplaced_restriction(
+                        name, target.restriction.span, first.span, "another restriction here", help
+                    )
+                )
+        elif name not in self.legs:
+            self._restrict(name, target.restriction)
+
+    def _factors(self, vertex: syntax.Vertex) -> tuple[tuple[Weight, ...], Fraction]:
+        weights: list[Weight] = []
+        factor = Fraction(1)
+        for part in vertex.factors:
+            if isinstance(part, syntax.Number):
+                factor *= part.value
+            elif (weight := self._weight(part)) is not None:
+                weights.append(weight)
+        return tuple(weights), factor
+
+    def _weight(self, ref: syntax.WeightRef) -> Weight | None:
+        name, span = ref.name.text, ref.name.span
+        if isinstance(self.legs.get(name), TensorLeg | IndexLeg) or name in self.outputs or name in self._known - {*self.legs}:
+            help = "give the weight a name of its own; an edge takes part in a line on its left side"
+            self.diagnostics.append(diagnose("F1008", f"`{name}` is an edge, not a weight", span, help=help))
+            return None
+        indices = tuple(index.text for index in ref.indices or ())
+        rows = tuple(index for index in indices if isinstance(self.legs.get(index), IndexLeg))
+        if rows and isinstance(self.legs.get(name), WeightsLeg):
+            help = "a leg of weights is given at every call, already selected; leave the index out"
+            self.diagnostics.append(diagnose("F1030", f"`{rows[0]}` selects no row of the leg `{name}`", span, help=help))
+            return None
+        channels = tuple(index for index in indices if index != "path" and index not in rows)
+        return Weight(name, channels, "path" in indices, rows, ref.span)
+
+
+def not_an_irrep(group: Group, text: str, span: Span, reason: str) -> Diagnostic:
+    """F1007, with the group's own words on what is wrong."""
+    return diagnose("F1007", f"`{text}` is not an irrep of {group.name}", span, notes=[reason])
+
+
+def _names_one(flat: FlatTerm) -> bool:
+    return isinstance(flat.term, syntax.IrrepTerm)
+
+
+def _split_path(indices: tuple[syntax.Name, ...] | None) -> tuple[tuple[str, ...], bool]:
+    texts = [index.text for index in indices or ()]
+    return tuple(text for text in texts if text != "path"), "path" in texts

@@ -1,0 +1,250 @@
+"""The graph IR: what a diagram is once every name is resolved and every index has its place.
+
+    legs --> line --> internal edge --> line --> output
+
+A *line* is one vertex statement. Edges (legs, internal edges, outputs) and lines are the nodes of a directed graph,
+kept behind the thin wall of `FusionGraph`, so that no other module needs to know networkx.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+
+import networkx as nx
+
+from fusionc.algebra.groups import Group
+from fusionc.algebra.irreps import Irrep
+from fusionc.language.resolve import Settings
+from fusionc.language.source import Span
+
+
+@dataclass(frozen=True)
+class Block:
+    """One term of a space: `mul` copies of an irrep. `span` is where it was written (or its name was used)."""
+
+    irrep: Irrep
+    mul: int
+    span: Span = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Space:
+    """A direct sum of blocks, in declared order; the place of a block in it is the block's name everywhere."""
+
+    blocks: tuple[Block, ...]
+
+    def offsets(self, group: Group) -> tuple[int, ...]:
+        """Start of each block in the flat irreps dimension, and behind the last one the total dimension."""
+        starts = [0]
+        for block in self.blocks:
+            starts.append(starts[-1] + block.mul * group.dim(block.irrep))
+        return tuple(starts)
+
+    def dim(self, group: Group) -> int:
+        return self.offsets(group)[-1]
+
+
+@dataclass(frozen=True)
+class TensorLeg:
+    """A leg that carries a space: an operand of the diagram."""
+
+    name: str
+    space: Space
+    span: Span = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class WeightsLeg:
+    """A leg `r: weights`: path weights that are given at every call."""
+
+    name: str
+    span: Span = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class IndexLeg:
+    """A leg `z: index(89)`: an integer that selects a row of weights."""
+
+    name: str
+    size: int
+    span: Span = field(compare=False, repr=False)
+
+
+Leg = TensorLeg | WeightsLeg | IndexLeg
+
+
+@dataclass(frozen=True)
+class Restriction:
+    """Which irreps an edge may carry: `allowed` maps an irrep to the multiplicity written beside it (None: no word on
+    it), or `lmax` bounds the spin. `named` lists the irreps that were written out, with their places."""
+
+    allowed: tuple[tuple[Irrep, int | None], ...] | None
+    lmax: Fraction | None
+    named: tuple[tuple[Irrep, Span], ...]
+    span: Span = field(compare=False, repr=False)
+
+    def admits(self, group: Group, irrep: Irrep) -> bool:
+        if self.lmax is not None:
+            return group.l_at_most(irrep, self.lmax)
+        return irrep in self.multiplicities
+
+    @cached_property
+    def multiplicities(self) -> dict[Irrep, int | None]:
+        return dict(self.allowed or ())
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output; `space` is None where it is inferred."""
+
+    name: str
+    space: Space | None
+    restriction: Restriction | None
+    span: Span = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Operand:
+    """An edge on the left of a line, with its channel indices."""
+
+    edge: str
+    channels: tuple[str, ...]
+    span: Span = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Weight:
+    """`W[z, path, u]`: `rows` are index legs, `channels` the channel indices in the bracket's order."""
+
+    name: str
+    channels: tuple[str, ...]
+    has_path: bool
+    rows: tuple[str, ...]
+    span: Span = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One vertex statement `operands -> target * weights * factor`. `keeps` when `path` stands in the right bracket."""
+
+    number: int
+    operands: tuple[Operand, ...]
+    target: str
+    channels: tuple[str, ...]
+    keeps: bool
+    weights: tuple[Weight, ...]
+    factor: Fraction
+    span: Span = field(compare=False, repr=False)
+    target_span: Span = field(compare=False, repr=False)
+
+    @property
+    def sums_paths(self) -> bool:
+        """`path` is carried by a weight and not by the right edge: the einsum rule sums it."""
+        return not self.keeps and any(weight.has_path for weight in self.weights)
+
+    @property
+    def summed(self) -> tuple[str, ...]:
+        """Channel indices that are summed, in the order in which they appear."""
+        seen = dict.fromkeys(index for operand in self.operands for index in operand.channels)
+        return tuple(index for index in seen if index not in self.channels)
+
+    def identical_operands(self) -> tuple[tuple[int, ...], ...]:
+        """Positions of the operands, grouped: one group for each edge with its indices, in order of appearance."""
+        groups: dict[tuple[str, tuple[str, ...]], list[int]] = {}
+        for position, operand in enumerate(self.operands):
+            groups.setdefault((operand.edge, operand.channels), []).append(position)
+        return tuple(tuple(positions) for positions in groups.values())
+
+
+@dataclass(frozen=True)
+class FusionGraph:
+    """A diagram whose names and indices are in order. Angular momentum is not checked yet.
+
+    `poisoned` are edges about which a mistake was already reported: nothing more is said of what depends on them.
+    """
+
+    name: str
+    group: Group
+    settings: Settings
+    legs: tuple[Leg, ...]
+    outputs: tuple[Output, ...]
+    restrictions: tuple[tuple[str, Restriction], ...]
+    lines: tuple[Line, ...]
+    poisoned: frozenset[str]
+    span: Span = field(compare=False, repr=False)
+
+    @cached_property
+    def tensor_legs(self) -> dict[str, TensorLeg]:
+        return {leg.name: leg for leg in self.legs if isinstance(leg, TensorLeg)}
+
+    @cached_property
+    def weights_legs(self) -> dict[str, WeightsLeg]:
+        return {leg.name: leg for leg in self.legs if isinstance(leg, WeightsLeg)}
+
+    @cached_property
+    def index_legs(self) -> dict[str, IndexLeg]:
+        return {leg.name: leg for leg in self.legs if isinstance(leg, IndexLeg)}
+
+    @cached_property
+    def output_table(self) -> dict[str, Output]:
+        return {output.name: output for output in self.outputs}
+
+    @cached_property
+    def restriction_table(self) -> dict[str, Restriction]:
+        return dict(self.restrictions)
+
+    @cached_property
+    def lines_by_number(self) -> dict[int, Line]:
+        return {line.number: line for line in self.lines}
+
+    @cached_property
+    def writers(self) -> dict[str, tuple[Line, ...]]:
+        """The lines that end in each edge, in written order."""
+        table: dict[str, list[Line]] = {}
+        for line in self.lines:
+            table.setdefault(line.target, []).append(line)
+        return {edge: tuple(lines) for edge, lines in table.items()}
+
+    @cached_property
+    def readers(self) -> dict[str, tuple[tuple[Line, int], ...]]:
+        """Where each edge stands on a left side: the line and the operand's position."""
+        table: dict[str, list[tuple[Line, int]]] = {}
+        for line in self.lines:
+            for position, operand in enumerate(line.operands):
+                table.setdefault(operand.edge, []).append((line, position))
+        return {edge: tuple(uses) for edge, uses in table.items()}
+
+    def keeps_paths(self, edge: str) -> bool:
+        """An internal edge keeps its paths apart unless a weight sums them, or several lines add up in it."""
+        if edge in self.tensor_legs or edge in self.output_table:
+            return False
+        writers = self.writers.get(edge, ())
+        return len(writers) == 1 and not writers[0].sums_paths
+
+    @cached_property
+    def digraph(self) -> nx.DiGraph:
+        """Bipartite: edges by name, lines by number."""
+        graph = nx.DiGraph()
+        graph.add_nodes_from(self.tensor_legs)
+        for line in self.lines:
+            graph.add_edges_from((operand.edge, line.number) for operand in line.operands)
+            graph.add_edge(line.number, line.target)
+        return graph
+
+    def cycle(self) -> tuple[Line, ...]:
+        """The lines of one directed cycle, or nothing."""
+        try:
+            arcs = nx.find_cycle(self.digraph)
+        except nx.NetworkXNoCycle:
+            return ()
+        return tuple(self.lines_by_number[tail] for tail, _ in arcs if isinstance(tail, int))
+
+    def ordered(self) -> Iterator[Line]:
+        """Lines so that each comes after the lines that write its operands; ties in written order."""
+        key = {node: place for place, node in enumerate(self.digraph)}
+        for node in nx.lexicographical_topological_sort(self.digraph, key=key.__getitem__):
+            if isinstance(node, int):
+                yield self.lines_by_number[node]

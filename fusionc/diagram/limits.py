@@ -1,0 +1,86 @@
+"""Sizes beyond which the compiler refuses, with the diagnostics that say so (F3xxx). One place for every limit."""
+
+from __future__ import annotations
+
+from fusionc.language import syntax
+from fusionc.language.diagnostics import Diagnostic, Label, diagnose
+from fusionc.language.source import Span
+
+MAX_L = 200
+MAX_DIM = 2**31 - 1
+MAX_ROWS = 2**31 - 1
+MAX_WEIGHTS = 2**31 - 1
+MAX_PATHS = 50_000
+MAX_TREES = 200_000
+MAX_STATES = 200_000
+
+
+def spin_too_large(span: Span, text: str) -> Diagnostic:
+    """F3001."""
+    return diagnose(
+        "F3001",
+        f"the spin of `{text}` is larger than fusionc compiles",
+        span,
+        notes=[f"spins up to {MAX_L} are accepted; a vertex of three spins l has about (2*l+1)^2 coefficients"],
+    )
+
+
+def space_too_large(span: Span, dim: int) -> Diagnostic:
+    """F3003."""
+    return diagnose(
+        "F3003",
+        f"this space has {dim:,} components",
+        span,
+        notes=[f"a tensor's last dimension may have {MAX_DIM:,} components at most"],
+    )
+
+
+def rows_out_of_range(index: syntax.IndexType) -> Diagnostic:
+    """F3004."""
+    return diagnose(
+        "F3004",
+        f"an index of {index.size:,} rows",
+        index.span,
+        notes=[f"an index has at least one row and at most {MAX_ROWS:,}"],
+    )
+
+
+def too_many_paths(span: Span, count: int, what: str) -> Diagnostic:
+    """F3005: the count is known without listing them."""
+    return diagnose(
+        "F3005",
+        f"{what} has {_short(count)} paths",
+        span,
+        label="too many to list",
+        notes=[f"a path becomes code and weights of its own; fusionc compiles up to {MAX_PATHS:,} in a diagram"],
+        help="restrict the internal edges (`in lmax 2`, `in 0e + 1o`), or sum paths earlier with a weight `* W[path]`",
+    )
+
+
+def too_many_weights(span: Span, count: int, name: str) -> Diagnostic:
+    """F3006."""
+    return diagnose(
+        "F3006",
+        f"the weight `{name}` has {_short(count)} elements",
+        span,
+        notes=[f"a weight may have {MAX_WEIGHTS:,} elements at most"],
+    )
+
+
+def too_many_states(span: Span) -> Diagnostic:
+    """F3007."""
+    return diagnose(
+        "F3007",
+        "this line has too many combinations of irreps and channel sizes",
+        span,
+        help="couple fewer operands in one line, or restrict their irreps",
+    )
+
+
+def misplaced_restriction(name: str, span: Span, there: Span, what: str, help: str) -> Diagnostic:
+    """F1033."""
+    return diagnose("F1033", f"`{name}` is restricted here and elsewhere", span, related=[Label(there, what)], help=help)
+
+
+def _short(count: int) -> str:
+    return f"{count:,}" if count < 10**12 else f"about 10^{len(str(count)) - 1}"

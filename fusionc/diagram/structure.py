@@ -1,0 +1,252 @@
+"""The rules of names and indices (F1xxx) that need no angular momentum: one function a rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from fusionc.diagram.ir import FusionGraph, IndexLeg, Leg, Line, TensorLeg
+from fusionc.language import syntax
+from fusionc.language.diagnostics import Diagnostic, Label, diagnose
+from fusionc.language.source import Span
+
+
+def check_line(line: Line, vertex: syntax.Vertex, legs: Mapping[str, Leg]) -> tuple[Diagnostic, ...]:
+    """What is wrong with the indices of one line; the first broken rule of each kind."""
+    rules = (
+        _repeated_index(vertex),
+        _misplaced_path(vertex),
+        _row_as_channel(vertex, legs),
+        _leg_brackets(line, legs),
+        _unweighted_sums(line),
+        _sourceless_indices(line),
+        _sizeless_weight_indices(line),
+    )
+    for rule in rules:
+        found = tuple(rule)
+        if found:
+            return found
+    return ()
+
+
+def _brackets(vertex: syntax.Vertex) -> Iterator[tuple[str, tuple[syntax.Name, ...]]]:
+    for ref in vertex.left:
+        yield ref.name.text, ref.indices or ()
+    for target in vertex.right:
+        yield target.edge.name.text, target.edge.indices or ()
+    for factor in vertex.factors:
+        if isinstance(factor, syntax.WeightRef):
+            yield factor.name.text, factor.indices or ()
+
+
+def _repeated_index(vertex: syntax.Vertex) -> Iterator[Diagnostic]:
+    for name, indices in _brackets(vertex):
+        seen: set[str] = set()
+        for index in indices:
+            if index.text in seen:
+                message = f"the index `{index.text}` stands twice on `{name}`"
+                yield diagnose("F1024", message, index.span, help="a diagonal has no channels of its own; rename one")
+            seen.add(index.text)
+
+
+def _misplaced_path(vertex: syntax.Vertex) -> Iterator[Diagnostic]:
+    for ref in vertex.left:
+        for index in ref.indices or ():
+            if index.text == "path":
+                yield diagnose(
+                    "F1031",
+                    "`path` stands on the left",
+                    index.span,
+                    notes=["an internal edge keeps its paths apart without saying so, unless a weight sums them"],
+                    help="leave `path` out of this bracket",
+                )
+    target = vertex.right[0].edge
+    for place, index in enumerate(target.indices or ()):
+        if index.text == "path" and place > 0:
+            help = f"write `{target.name.text}[path, …]`: kept paths are path-major"
+            yield diagnose("F1031", "`path` does not stand first", index.span, help=help)
+
+
+def _row_as_channel(vertex: syntax.Vertex, legs: Mapping[str, Leg]) -> Iterator[Diagnostic]:
+    edges = [*vertex.left, *(target.edge for target in vertex.right)]
+    for ref in edges:
+        for index in ref.indices or ():
+            if isinstance(legs.get(index.text), IndexLeg):
+                message = f"the index leg `{index.text}` stands in an edge's bracket"
+                yield diagnose("F1030", message, index.span, help="it selects rows of weights: `* W[z, path]`")
+
+
+def _leg_brackets(line: Line, legs: Mapping[str, Leg]) -> Iterator[Diagnostic]:
+    """A leg has one multiplicity, hence one channel index, or none where every multiplicity is one."""
+    for operand in line.operands:
+        leg = legs.get(operand.edge)
+        if not isinstance(leg, TensorLeg):
+            continue
+        if len(operand.channels) > 1:
+            message = f"the leg `{leg.name}` has one multiplicity, and {len(operand.channels)} indices here"
+            yield diagnose("F1026", message, operand.span, help=f"write `{leg.name}[{operand.channels[0]}]`")
+        if not operand.channels:
+            wide = next((block for block in leg.space.blocks if block.mul > 1), None)
+            if wide is not None:
+                yield missing_index(leg.name, wide.mul, operand.span, leg.span)
+
+
+def missing_index(edge: str, mul: int, span: Span, declared: Span) -> Diagnostic:
+    """F1025: an edge without a bracket has multiplicity one."""
+    return diagnose(
+        "F1025",
+        f"`{edge}` has multiplicity {mul:,} and no channel index here",
+        span,
+        notes=["an edge written without a bracket has multiplicity 1"],
+        help=f"write `{edge}[u]`",
+        related=[Label(declared, "declared here")],
+    )
+
+
+def _unweighted_sums(line: Line) -> Iterator[Diagnostic]:
+    weighed = {index for weight in line.weights for index in weight.channels}
+    for index in line.summed:
+        if index not in weighed:
+            operand = next(operand for operand in line.operands if index in operand.channels)
+            right = ", ".join((*line.channels, index))
+            yield diagnose(
+                "F1021",
+                f"the index `{index}` is summed, and no weight carries it",
+                operand.span,
+                notes=["an index that stands on the left and not on the right is summed, and must appear in a weight"],
+                help=f"keep it: `-> {line.target}[{right}]`, or weigh it: `* W[path, {index}]`",
+            )
+
+
+def _sourceless_indices(line: Line) -> Iterator[Diagnostic]:
+    left = {index for operand in line.operands for index in operand.channels}
+    weighed = {index for weight in line.weights for index in weight.channels}
+    for index in line.channels:
+        if index not in left and index not in weighed:
+            yield diagnose(
+                "F1023",
+                f"the index `{index}` stands on the right alone",
+                line.target_span,
+                notes=["an index that is new on the right must appear in a weight"],
+                help=f"write `* W[path, {index}]`, or put `{index}` on an edge on the left",
+            )
+
+
+def _sizeless_weight_indices(line: Line) -> Iterator[Diagnostic]:
+    sized = {*line.channels, *(index for operand in line.operands for index in operand.channels)}
+    for weight in line.weights:
+        for index in weight.channels:
+            if index not in sized:
+                yield diagnose(
+                    "F1022",
+                    f"the index `{index}` of `{weight.name}` stands on no edge of this line",
+                    weight.span,
+                    notes=["an index takes its size from an edge that carries it"],
+                )
+
+
+def check_structure(graph: FusionGraph, incomplete: bool) -> tuple[Diagnostic, ...]:
+    """What is wrong with the diagram as a graph."""
+    found = [*_edges_used_twice(graph), *_ranks(graph), *_unaddable(graph), *_cycles(graph)]
+    if not incomplete:
+        found += [*_unwritten_outputs(graph), *_dangling_edges(graph), *_unused_legs(graph)]
+    return tuple(found)
+
+
+def _unwritten_outputs(graph: FusionGraph) -> Iterator[Diagnostic]:
+    for output in graph.outputs:
+        if output.name not in graph.writers and output.name not in graph.poisoned:
+            help = f"add a line that ends in `-> {output.name}`"
+            yield diagnose("F1010", f"no line writes the output `{output.name}`", output.span, help=help)
+
+
+def _dangling_edges(graph: FusionGraph) -> Iterator[Diagnostic]:
+    for edge, writers in graph.writers.items():
+        if edge not in graph.output_table and edge not in graph.readers and edge not in graph.poisoned:
+            names = ", ".join(f"`{name}`" for name in graph.output_table)
+            yield diagnose(
+                "F1011",
+                f"nothing uses the edge `{edge}`",
+                writers[0].target_span,
+                notes=[f"the outputs of this diagram are: {names}"],
+                help="use it on the left of a line, or leave this line out",
+            )
+
+
+def _unused_legs(graph: FusionGraph) -> Iterator[Diagnostic]:
+    factors = {weight.name for line in graph.lines for weight in line.weights}
+    rows = {row for line in graph.lines for weight in line.weights for row in weight.rows}
+    used = {*graph.readers, *factors, *rows, *graph.poisoned}
+    for leg in graph.legs:
+        if leg.name not in used:
+            help = "leave it out of the header"
+            yield diagnose("F1012", f"nothing uses the leg `{leg.name}`", leg.span, help=help)
+
+
+def _edges_used_twice(graph: FusionGraph) -> Iterator[Diagnostic]:
+    for edge, uses in graph.readers.items():
+        if len(uses) > 1 and edge in graph.writers and edge not in graph.poisoned and graph.keeps_paths(edge):
+            first, second = (line.operands[position].span for line, position in uses[:2])
+            channels = ", ".join(("path", *graph.writers[edge][0].channels))
+            yield diagnose(
+                "F1014",
+                f"the edge `{edge}` is used twice",
+                second,
+                related=[Label(first, "first used here")],
+                notes=["an edge that keeps its paths apart runs from one vertex to one other"],
+                help=f"weigh its paths where it is written, `* W[{channels}]`: then it is a plain space, free to be reused",
+            )
+
+
+def _ranks(graph: FusionGraph) -> Iterator[Diagnostic]:
+    """An internal edge has as many channel indices wherever it stands."""
+    for edge, writers in graph.writers.items():
+        if edge in graph.output_table or edge in graph.poisoned:
+            continue
+        rank = len(writers[0].channels)
+        places = [(line.channels, line.target_span) for line in writers[1:]]
+        places += [
+            (line.operands[position].channels, line.operands[position].span)
+            for line, position in graph.readers.get(edge, ())
+        ]
+        for channels, span in places:
+            if len(channels) != rank:
+                yield diagnose(
+                    "F1026",
+                    f"`{edge}` has {_indices(len(channels))} here and {_indices(rank)} where it is first written",
+                    span,
+                    related=[Label(writers[0].target_span, _indices(rank))],
+                )
+                break
+
+
+def _indices(count: int) -> str:
+    return {0: "no channel index", 1: "one channel index"}.get(count, f"{count} channel indices")
+
+
+def _unaddable(graph: FusionGraph) -> Iterator[Diagnostic]:
+    """Several lines add up in one edge: then none of them can keep its paths."""
+    for edge, writers in graph.writers.items():
+        if len(writers) < 2 or edge in graph.poisoned:
+            continue
+        for line in writers:
+            if line.keeps:
+                yield diagnose(
+                    "F1032",
+                    f"{len(writers)} lines add up in `{edge}`, and this one keeps its paths",
+                    line.target_span,
+                    help="weigh the paths without keeping them, or give the line an edge of its own",
+                )
+                break
+
+
+def _cycles(graph: FusionGraph) -> Iterator[Diagnostic]:
+    cycle = graph.cycle()
+    if cycle:
+        route = " -> ".join([*(line.target for line in cycle), cycle[0].target])
+        yield diagnose(
+            "F1015",
+            f"these edges form a cycle: {route}",
+            cycle[0].span,
+            related=[Label(line.target_span, "and here") for line in cycle[1:4]],
+            notes=["a line may use only what other lines have made without it"],
+        )

@@ -1,0 +1,196 @@
+"""The pipeline, stage by stage, each a pure function between two frozen values:
+
+    text --parse--> syntax --resolve--> scoped diagrams --build--> graph --fuse, check--> checked diagram
+         --list_paths--> path table --networks--> terms --lower, in several orders--> program --emit--> text
+
+Nothing here computes; this file says what follows what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from fusionc.diagram.build import build
+from fusionc.diagram.check import check, count_paths
+from fusionc.diagram.fusion import Fusion, fuse
+from fusionc.diagram.ir import FusionGraph
+from fusionc.diagram.paths import PathTable, list_paths
+from fusionc.language import syntax
+from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
+from fusionc.language.parser import parse
+from fusionc.language.printer import print_file
+from fusionc.language.resolve import ScopedDiagram, Unit, resolve
+from fusionc.language.source import Source, Span
+from fusionc.plan.network import EdgeTerms, networks
+from fusionc.plan.order import STRATEGIES
+from fusionc.program.cost import count
+from fusionc.program.ir import Layout, Program
+from fusionc.program.lower import lower, space_text
+from fusionc.targets.names import class_name, name_diagnostic, unusable, unusable_weight
+from fusionc.targets.registry import Emission, UnknownTarget, find
+
+PLANNING_BATCH = 1000
+
+
+@dataclass(frozen=True)
+class CheckedDiagram:
+    """A diagram that broke no rule; what follows is computed when it is asked for, and once."""
+
+    scoped: ScopedDiagram
+    graph: FusionGraph
+    fusion: Fusion
+
+    @property
+    def name(self) -> str:
+        return self.graph.name
+
+    def count_paths(self) -> int:
+        return count_paths(self.graph, self.fusion)
+
+    @cached_property
+    def table(self) -> PathTable:
+        return list_paths(self.graph, self.fusion)
+
+    @cached_property
+    def terms(self) -> tuple[EdgeTerms, ...]:
+        return networks(self.table)
+
+    def program(self, strategy: str, layout: Layout = "mul_ir") -> Program:
+        """The program of one strategy of `plan.order`."""
+        return lower(self.table, self.terms, STRATEGIES[strategy], layout)
+
+    @cached_property
+    def strategy(self) -> str:
+        """The strategy whose program needs the fewest operations."""
+        costs = {name: count(self.program(name), PLANNING_BATCH).operations for name in STRATEGIES}
+        return min(costs, key=costs.__getitem__)
+
+    def best(self, layout: Layout = "mul_ir") -> Program:
+        return self.program(self.strategy, layout)
+
+    @cached_property
+    def text(self) -> str:
+        """The diagram in canonical form, without comments."""
+        tree = self.scoped.syntax
+        return print_file(syntax.File(tree.span, (tree,)))
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A file after all checks: the diagrams that passed, and everything there is to say, in the order of the text."""
+
+    source: Source
+    file: syntax.File
+    diagrams: tuple[CheckedDiagram, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def has_errors(self) -> bool:
+        return any(diagnostic.is_error for diagnostic in self.diagnostics)
+
+
+def check_source(source: Source, folder: Path | None = None) -> Checked:
+    """Everything up to the checks. Mistakes are values here; nothing is raised for them.
+
+    `folder` is where imports are read from; None where the text did not come from a file.
+    """
+    parsed = parse(source)
+    unit, resolved = resolve(source, parsed.file, folder)
+    found = [*parsed.diagnostics, *resolved]
+    diagrams = []
+    for scoped in unit.diagrams:
+        incomplete = _has_mistake_inside(scoped.syntax.span, parsed.diagnostics)
+        diagram, diagnostics = check_diagram(scoped, incomplete)
+        found += diagnostics
+        if diagram is not None:
+            diagrams.append(diagram)
+    return Checked(source, parsed.file, tuple(diagrams), _in_order(unit, found))
+
+
+def check_diagram(
+    scoped: ScopedDiagram, incomplete: bool = False
+) -> tuple[CheckedDiagram | None, tuple[Diagnostic, ...]]:
+    """Graph and angular momentum of one diagram; None where there is an error."""
+    graph, found = build(scoped, incomplete)
+    if graph is None or any(diagnostic.code == "F1015" for diagnostic in found):
+        return None, found
+    fusion = fuse(graph)
+    found = (*found, *check(graph, fusion))
+    if incomplete or any(diagnostic.is_error for diagnostic in found):
+        return None, found
+    diagram = CheckedDiagram(scoped, graph, fusion)
+    if _shares_weights(graph):
+        try:
+            diagram.table  # noqa: B018  the shapes of a shared weight are known once its paths are listed
+        except CompileError as error:
+            return None, (*found, *error.diagnostics)
+    return diagram, found
+
+
+def _shares_weights(graph: FusionGraph) -> bool:
+    names = [weight.name for line in graph.lines for weight in line.weights]
+    return len(names) > len(set(names))
+
+
+def _has_mistake_inside(span: Span, diagnostics: Sequence[Diagnostic]) -> bool:
+    return any(
+        found.span.source is span.source and span.start <= found.span.start <= span.end for found in diagnostics
+    )
+
+
+def _in_order(unit: Unit, diagnostics: list[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """By place, those of imported files first, each mistake once."""
+    distinct = dict.fromkeys(diagnostics)
+    key = lambda found: (found.span.source is unit.source, found.span.source.name, found.span.start)  # noqa: E731
+    return tuple(sorted(distinct, key=key))
+
+
+def emit(diagrams: Sequence[CheckedDiagram], target: str = "torch", layout: Layout = "mul_ir") -> str:
+    """The text of the generated file. Raises `CompileError` with an F4xxx diagnostic where the target cannot."""
+    span = diagrams[0].graph.span if diagrams else Source("<empty>", "").span(0, 0)
+    try:
+        print_file = find(target)
+    except UnknownTarget as problem:
+        raise CompileError([diagnose(problem.code, str(problem), span, help=problem.help)]) from None
+    mistakes = name_mistakes(diagrams)
+    if mistakes:
+        raise CompileError(mistakes)
+    return print_file([emission(diagram, layout) for diagram in diagrams], layout)
+
+
+def emission(diagram: CheckedDiagram, layout: Layout) -> Emission:
+    """A diagram ready for a target's printer."""
+    texts = tuple(space_text(diagram.table, diagram.table.outputs[output.name]) for output in diagram.graph.outputs)
+    return Emission(diagram.best(layout), diagram.text, texts)
+
+
+def name_mistakes(diagrams: Sequence[CheckedDiagram]) -> list[Diagnostic]:
+    """Names that Python or torch would not take."""
+    mistakes: list[Diagnostic] = []
+    classes: dict[str, str] = {}
+    for diagram in diagrams:
+        graph, camel = diagram.graph, class_name(diagram.name)
+        reason = unusable(graph.name) or unusable(camel)
+        if camel in classes:
+            reason = f"`{classes[camel]}` and `{graph.name}` would both be the class `{camel}`"
+        classes[camel] = graph.name
+        if reason:
+            mistakes.append(name_diagnostic("a diagram", graph.name, reason, graph.span))
+        for leg in graph.legs:
+            if reason := unusable(leg.name) or _shadows(leg.name, graph.name, camel):
+                mistakes.append(name_diagnostic("a leg", leg.name, reason, leg.span))
+        for output in graph.outputs:
+            if len(graph.outputs) > 1 and (reason := unusable(output.name)):
+                mistakes.append(name_diagnostic("an output", output.name, reason, output.span))
+        spans = {weight.name: weight.span for line in graph.lines for weight in line.weights}
+        for name in spans.keys() - {leg.name for leg in graph.legs}:
+            if reason := unusable_weight(name) or _shadows(name, graph.name, camel):
+                mistakes.append(name_diagnostic("a weight", name, reason, spans[name]))
+    return mistakes
+
+
+def _shadows(name: str, function: str, camel: str) -> str | None:
+    return "the diagram itself has this name" if name in (function, camel) else None

@@ -1,0 +1,1 @@
+"""Text to checked syntax: sources and spans, diagnostics, the AST, the parser, the printer, name resolution."""

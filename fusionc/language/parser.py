@@ -1,0 +1,131 @@
+"""Text to syntax tree: `read` a file, `parse` its text."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lark.exceptions import UnexpectedToken
+
+from fusionc.language import syntax
+from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
+from fusionc.language.grammar import grammar
+from fusionc.language.lexer import Aside, Token, statements, tokens
+from fusionc.language.mistakes import Fault, describe
+from fusionc.language.recover import Recovery
+from fusionc.language.source import Source, Span
+
+MAX_BYTES = 64 * 2**20
+MAX_LINE = 100_000
+MAX_DIAGNOSTICS = 100
+
+
+@dataclass(frozen=True)
+class ParseResult:
+    """The tree, as far as the text could be read, and what is wrong with the rest."""
+
+    file: syntax.File
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def read(path: str | Path) -> Source:
+    """The text of a file; a `CompileError` says why it cannot be read."""
+    name = str(path)
+    start = Source(name, "").span(0, 0)
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CompileError([diagnose("F0005", f"{name} cannot be read: {reason}", start)]) from error
+    return decode(name, data)
+
+
+def decode(name: str, data: bytes) -> Source:
+    """The text that a file's bytes stand for; a `CompileError` says why they stand for none."""
+    start = Source(name, "").span(0, 0)
+    if len(data) > MAX_BYTES:
+        raise CompileError([diagnose("F0010", f"{name} is larger than {MAX_BYTES // 2**20} MiB", start)])
+    try:
+        return Source(name, data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        message = f"{name} is not UTF-8 text: byte {error.start} does not fit"
+        raise CompileError([diagnose("F0004", message, start)]) from error
+
+
+def parse(source: Source) -> ParseResult:
+    """The tree of a text.
+
+    A text with mistakes yields one diagnostic for each, and a tree of the items and statements without.
+    """
+    whole = source.span(0, len(source.text))
+    if long_line := _long_line(source):
+        return ParseResult(syntax.File(whole, ()), (long_line,))
+    with _without_collector():
+        aside = Aside()
+        diagnostics: list[Diagnostic] = []
+        more = 0
+        try:
+            items = _parse_whole(source, aside)
+        except UnexpectedToken as error:
+            aside = Aside()
+            recovery = Recovery(source, aside, MAX_DIAGNOSTICS)
+            items = recovery.run()
+            # Where the parts are sound but not their sum, what the first reading met must not be lost.
+            diagnostics = recovery.diagnostics or [describe(Fault(error.token, lambda: {"_END"}, "file"))]
+            more = recovery.more
+    diagnostics = [found for found in diagnostics if found.span.start not in aside.findings]
+    diagnostics = sorted([*diagnostics, *aside.findings.values()], key=lambda found: found.span.start)
+    comments = tuple(comment for _, comment in sorted(aside.comments.items()))
+    file = syntax.File(whole, items, comments)
+    return ParseResult(file, _limited(diagnostics, more, whole))
+
+
+def _parse_whole(source: Source, aside: Aside) -> tuple[syntax.Item, ...]:
+    feed = grammar().parse_interactive(start="file").feed_token
+    for token in statements(tokens(source, aside)):
+        feed(token)
+    items: tuple[syntax.Item, ...] = feed(Token("$END", "", source, len(source.text), len(source.text)))
+    return items
+
+
+def _long_line(source: Source) -> Diagnostic | None:
+    """A line whose code is longer than anyone writes: it would only cost time and memory."""
+    text, start = source.text, 0
+    while len(text) - start > MAX_LINE:
+        newline = text.rfind("\n", start, start + MAX_LINE)
+        if newline < 0:
+            comment = text.find("#", start, start + MAX_LINE)
+            if comment < 0:
+                place = source.span(start, start + 1)
+                message = f"a line of more than {MAX_LINE} characters"
+                return diagnose("F0012", message, place, label="begins here")
+            newline = text.find("\n", comment)
+            if newline < 0:
+                return None
+        start = newline + 1
+    return None
+
+
+def _limited(diagnostics: list[Diagnostic], more: int, whole: Span) -> tuple[Diagnostic, ...]:
+    more += max(0, len(diagnostics) - MAX_DIAGNOSTICS)
+    kept = diagnostics[:MAX_DIAGNOSTICS]
+    if more:
+        place = whole.source.span(whole.end, whole.end)
+        kept.append(diagnose("F0013", f"{more} more mistakes are not listed", place))
+    return tuple(kept)
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Pauses the collector of reference cycles: a tree has none, and the search takes half of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -1,0 +1,370 @@
+"""Names: imports are read, spaces are flattened to their terms, and each diagram gets the scope it was written in.
+
+Which irreps exist is not asked here; `diagram.build` puts the terms to the group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TypeVar
+
+from fusionc.language import syntax
+from fusionc.language.diagnostics import CompileError, Diagnostic, Label, diagnose
+from fusionc.language.parser import parse, read
+from fusionc.language.source import Source, Span
+
+DEFAULT_GROUP = "O(3)"
+SETTING_VALUES = {
+    "normalize": ("component", "norm", "none"),
+    "paths": ("element", "path", "none"),
+    "basis": ("real", "complex"),
+}
+MAX_TERMS = 4096
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a diagram's numbers mean (DESIGN part 2); `basis` is None where the group's own basis is meant."""
+
+    normalize: str = "component"
+    paths: str = "element"
+    basis: str | None = None
+
+
+Leaf = syntax.IrrepTerm | syntax.SphericalTerm
+
+
+@dataclass(frozen=True)
+class FlatTerm:
+    """One term of a flattened space: where it is used, and whether it is written there or stands behind a name."""
+
+    term: Leaf
+    span: Span
+    literal: bool
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The declarations that a diagram can see."""
+
+    group: str
+    spaces: dict[str, syntax.Irreps] = field(default_factory=dict)
+    sites: dict[str, syntax.Sites] = field(default_factory=dict)
+    pairs: dict[str, syntax.Pairs] = field(default_factory=dict)
+    _expanded: dict[str, tuple[Leaf, ...]] = field(default_factory=dict, repr=False, compare=False)
+
+    def flatten(self, space: syntax.Space) -> tuple[FlatTerm, ...]:
+        """The terms of a space, names replaced by what they stand for.
+
+        Raises `CompileError` with F1001 (unknown name), F1005 (a space that contains itself), F1008 (not a space),
+        F1029 (nothing of something) or F3002 (too many terms).
+        """
+        terms: list[FlatTerm] = []
+        for term in space.terms:
+            literal = not isinstance(term, syntax.NameTerm)
+            leaves = (term,) if isinstance(term, syntax.IrrepTerm) else self._leaves(term)
+            terms.extend(FlatTerm(leaf, term.span, literal) for leaf in leaves)
+        if len(terms) > MAX_TERMS:
+            raise CompileError([_too_many_terms(space.span)])
+        return tuple(terms)
+
+    def _leaves(self, term: syntax.Term) -> tuple[Leaf, ...]:
+        if isinstance(term, syntax.IrrepTerm):
+            return (term,)
+        copies = 1 if term.repeat is None else term.repeat
+        if copies == 0:
+            raise CompileError([nothing_of_something(term.span)])
+        if isinstance(term, syntax.SphericalTerm):
+            leaves: tuple[Leaf, ...] = (replace(term, repeat=None),)
+        else:
+            self._space(term.name, term.span)
+            self._expand(term.name.text)
+            leaves = self._expanded[term.name.text]
+        if copies * len(leaves) > MAX_TERMS:
+            raise CompileError([_too_many_terms(term.span)])
+        return leaves * copies
+
+    def _expand(self, name: str) -> None:
+        """Depth first with an explicit stack and a memo: chains of names may be long, and may be cyclic."""
+        stack, open_names = [name], set()
+        while stack:
+            top = stack[-1]
+            declaration = self.spaces[top]
+            missing = [
+                term.name.text
+                for term in declaration.space.terms
+                if isinstance(term, syntax.NameTerm)
+                and self._space(term.name, term.span).name.text not in self._expanded
+            ]
+            if top in self._expanded or not missing:
+                stack.pop()
+                open_names.discard(top)
+                if top not in self._expanded:
+                    self._expanded[top] = self._expand_terms(declaration.space)
+                continue
+            open_names.add(top)
+            if not open_names.isdisjoint(missing):
+                raise CompileError([_contains_itself(declaration)])
+            stack.extend(missing)
+
+    def _expand_terms(self, space: syntax.Space) -> tuple[Leaf, ...]:
+        leaves = tuple(leaf for term in space.terms for leaf in self._leaves(term))
+        if len(leaves) > MAX_TERMS:
+            raise CompileError([_too_many_terms(space.span)])
+        return leaves
+
+    def _space(self, name: syntax.Name, use: Span) -> syntax.Irreps:
+        if name.text in self.spaces:
+            return self.spaces[name.text]
+        span = name.span if name.span.source is use.source else use
+        for kind, table in (("an index set of sites", self.sites), ("a relation", self.pairs)):
+            if name.text in table:
+                raise CompileError([diagnose("F1008", f"`{name.text}` is {kind}, not a space", span)])
+        raise CompileError([unknown_name("space", name.text, span, self.spaces)])
+
+
+@dataclass(frozen=True)
+class ScopedDiagram:
+    """A diagram as written, with the scope and the settings that hold where it stands."""
+
+    syntax: syntax.Diagram
+    scope: Scope
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A resolved file."""
+
+    source: Source
+    file: syntax.File
+    scope: Scope
+    diagrams: tuple[ScopedDiagram, ...]
+
+
+def resolve(source: Source, file: syntax.File, folder: Path | None) -> tuple[Unit, tuple[Diagnostic, ...]]:
+    """Give every diagram of a parsed file its scope.
+
+    `folder` is the folder that imports are read from and may not leave; None where the text did not come from a file.
+    """
+    resolver = _Resolver(folder)
+    resolver.load(file, frozenset({source.name}), is_root=True)
+    scope = Scope(resolver.group or DEFAULT_GROUP, resolver.spaces, resolver.sites, resolver.pairs)
+    resolver.check_spaces(scope)
+    resolver.check_pairs(scope)
+    return Unit(source, file, scope, resolver.scoped(file, scope)), tuple(resolver.diagnostics)
+
+
+def unknown_name(kind: str, name: str, span: Span, candidates: Iterable[str]) -> Diagnostic:
+    """F1001, with the nearest name that exists as the repair."""
+    known = list(candidates)
+    near = get_close_matches(name, known[:2000], n=1)
+    if near:
+        return diagnose("F1001", f"unknown {kind} `{name}`", span, help=f"did you mean `{near[0]}`?")
+    listed = ", ".join(f"`{candidate}`" for candidate in known[:8]) + (", …" if len(known) > 8 else "")
+    notes = [f"known here: {listed}"] if known else [f"no {kind} is declared here"]
+    return diagnose("F1001", f"unknown {kind} `{name}`", span, notes=notes)
+
+
+def declared_twice(name: str, second: Span, first: Span) -> Diagnostic:
+    """F1002."""
+    return diagnose(
+        "F1002",
+        f"`{name}` is declared twice",
+        second,
+        label="declared again here",
+        related=[Label(first, "first declared here")],
+        help="rename one of the two",
+    )
+
+
+def _too_many_terms(span: Span) -> Diagnostic:
+    return diagnose(
+        "F3002",
+        f"this space has more than {MAX_TERMS} terms",
+        span,
+        notes=["a multiplicity such as `64x1o` is one term; `64 * NAME` repeats the whole space 64 times"],
+    )
+
+
+def nothing_of_something(span: Span) -> Diagnostic:
+    """F1029: a term taken zero times."""
+    return diagnose("F1029", "a multiplicity of zero", span, help="leave the term out")
+
+
+def _contains_itself(declaration: syntax.Irreps) -> Diagnostic:
+    name = declaration.name.text
+    return diagnose("F1005", f"the space `{name}` contains itself", declaration.name.span)
+
+
+class _Resolver:
+    """Collects the declarations of a file and of what it imports, in order, with every mistake on the way."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self.diagnostics: list[Diagnostic] = []
+        self.spaces: dict[str, syntax.Irreps] = {}
+        self.sites: dict[str, syntax.Sites] = {}
+        self.pairs: dict[str, syntax.Pairs] = {}
+        self.group: str | None = None
+        self._declared: dict[str, Span] = {}
+        self._group_span: Span | None = None
+        self._loaded: set[Path] = set()
+
+    def load(self, file: syntax.File, chain: frozenset[str], is_root: bool = False) -> None:
+        for item in file.items:
+            if isinstance(item, syntax.Group):
+                self._set_group(item)
+            elif isinstance(item, syntax.Irreps):
+                self._declare(item.name, item, self.spaces)
+            elif isinstance(item, syntax.Sites):
+                self._declare(item.name, item, self.sites)
+            elif isinstance(item, syntax.Pairs):
+                self._declare(item.name, item, self.pairs)
+            elif isinstance(item, syntax.Import):
+                self._import(item, chain)
+            elif isinstance(item, syntax.Setting) and is_root:
+                self._check_setting(item)
+
+    def _declare(self, name: syntax.Name, item: T, table: dict[str, T]) -> None:
+        if name.text in self._declared:
+            self.diagnostics.append(declared_twice(name.text, name.span, self._declared[name.text]))
+            return
+        self._declared[name.text] = name.span
+        table[name.text] = item
+
+    def _set_group(self, item: syntax.Group) -> None:
+        if self._group_span is None:
+            self.group, self._group_span = item.name, item.span
+        elif self.group != item.name or self._group_span.source is item.span.source:
+            self.diagnostics.append(
+                diagnose(
+                    "F1002",
+                    "the group is declared twice",
+                    item.span,
+                    label=f"{item.name} here",
+                    related=[Label(self._group_span, f"{self.group} here")],
+                    help="a file and what it imports have one group; put diagrams of another group in another file",
+                )
+            )
+
+    def _import(self, item: syntax.Import, chain: frozenset[str]) -> None:
+        path = self._importable(item)
+        if path is None or path in self._loaded:
+            return
+        if str(path) in chain:
+            self.diagnostics.append(_import_failure(item, "the import is circular"))
+            return
+        try:
+            source = read(path)
+        except CompileError as error:
+            self.diagnostics.append(_import_failure(item, error.diagnostics[0].message))
+            return
+        self._loaded.add(path)
+        result = parse(source)
+        self.diagnostics.extend(result.diagnostics)
+        self.load(result.file, chain | {str(path)})
+
+    def _importable(self, item: syntax.Import) -> Path | None:
+        if self.folder is None:
+            failure = _import_failure(item, "a text that was not read from a file has no folder to import from")
+            self.diagnostics.append(failure)
+            return None
+        root = self.folder.resolve()
+        try:
+            path = (root / item.path).resolve()
+            inside = path.is_relative_to(root)
+        except (OSError, ValueError) as error:  # a NUL byte, a loop of links
+            self.diagnostics.append(_import_failure(item, str(error)))
+            return None
+        if not inside:
+            reason = "an import may not leave the folder of the file that is compiled"
+            self.diagnostics.append(_import_failure(item, reason))
+            return None
+        return path
+
+    def _check_setting(self, item: syntax.Setting) -> bool:
+        allowed = SETTING_VALUES[item.kind]
+        if item.value.text in allowed:
+            return True
+        values = " or ".join(f"`{value}`" for value in allowed)
+        near = get_close_matches(item.value.text, allowed, n=1)
+        self.diagnostics.append(
+            diagnose(
+                "F1004",
+                f"`{item.kind}` has no value `{item.value.text}`",
+                item.value.span,
+                help=f"did you mean `{near[0]}`?" if near else f"write {values}",
+            )
+        )
+        return False
+
+    def check_spaces(self, scope: Scope) -> None:
+        """Every named space must flatten, used or not; one mistake is reported once."""
+        seen: set[tuple[str, int]] = set()
+        for declaration in scope.spaces.values():
+            if all(isinstance(term, syntax.IrrepTerm) for term in declaration.space.terms):
+                continue
+            try:
+                scope.flatten(declaration.space)
+            except CompileError as error:
+                for diagnostic in error.diagnostics:
+                    key = (diagnostic.code, diagnostic.span.start)
+                    if key not in seen:
+                        seen.add(key)
+                        self.diagnostics.append(diagnostic)
+
+    def check_pairs(self, scope: Scope) -> None:
+        for pairs in scope.pairs.values():
+            for end in (pairs.first, pairs.second):
+                if end.text not in scope.sites:
+                    self.diagnostics.append(unknown_name("index set", end.text, end.span, scope.sites))
+
+    def scoped(self, file: syntax.File, scope: Scope) -> tuple[ScopedDiagram, ...]:
+        """Diagrams with their settings: a setting holds from where it stands to the end of its file or diagram."""
+        settings = Settings()
+        first: dict[str, Span] = {}
+        diagrams: list[ScopedDiagram] = []
+        for item in file.items:
+            if isinstance(item, syntax.Setting):
+                settings = _with_setting(settings, item)
+            elif isinstance(item, syntax.Diagram):
+                name = item.name.text
+                if name in first:
+                    self.diagnostics.append(declared_twice(name, item.name.span, first[name]))
+                    continue
+                first[name] = item.name.span
+                diagrams.append(ScopedDiagram(item, scope, self._local(settings, item)))
+        return tuple(diagrams)
+
+    def _local(self, settings: Settings, diagram: syntax.Diagram) -> Settings:
+        seen: dict[str, syntax.Setting] = {}
+        for statement in diagram.body:
+            if not isinstance(statement, syntax.Setting) or not self._check_setting(statement):
+                continue
+            if statement.kind in seen:
+                first = seen[statement.kind].span
+                self.diagnostics.append(declared_twice(statement.kind, statement.span, first))
+                continue
+            seen[statement.kind] = statement
+            settings = _with_setting(settings, statement)
+        return settings
+
+
+def _with_setting(settings: Settings, item: syntax.Setting) -> Settings:
+    if item.value.text not in SETTING_VALUES[item.kind]:
+        return settings
+    if item.kind == "normalize":
+        return replace(settings, normalize=item.value.text)
+    if item.kind == "paths":
+        return replace(settings, paths=item.value.text)
+    return replace(settings, basis=item.value.text)
+
+
+def _import_failure(item: syntax.Import, reason: str) -> Diagnostic:
+    return diagnose("F1003", f"cannot import \"{item.path}\"", item.span, notes=[reason])

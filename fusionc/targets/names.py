@@ -1,0 +1,76 @@
+"""Names in generated Python: which the language's names may keep, and fresh ones for local values."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Iterable
+
+from fusionc.language.diagnostics import Diagnostic, diagnose
+from fusionc.language.source import Span
+
+# What the generated file itself uses, besides Python's keywords.
+FILE_NAMES = frozenset(
+    "torch nn Tensor NamedTuple annotations bool dict float int isinstance len list reversed super tuple type zip any all "
+    "enumerate range str ValueError TypeError self device dtype like compute constants".split()
+)
+# Attributes of torch.nn.Module, which a learned weight would shadow.
+MODULE_NAMES = frozenset(
+    "T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches eval "
+    "extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu load_state_dict modules mtia "
+    "named_buffers named_children named_modules named_parameters parameters register_backward_hook register_buffer "
+    "register_forward_hook register_forward_pre_hook register_full_backward_hook register_full_backward_pre_hook "
+    "register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module register_parameter "
+    "register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule share_memory "
+    "state_dict to to_empty train training type xpu zero_grad".split()
+)
+
+
+def class_name(name: str) -> str:
+    """`three_body` -> `ThreeBody`; capitals inside a word stay."""
+    words = [word for word in name.split("_") if word]
+    camel = "".join(word[0].upper() + word[1:] for word in words)
+    return camel if camel and not camel[0].isdigit() else f"Diagram{camel}"
+
+
+def unusable(name: str) -> str | None:
+    """Why Python cannot use a name for an argument or a function, or None."""
+    if keyword.iskeyword(name) or name in ("True", "False", "None"):
+        return "it is a keyword of Python"
+    if name in FILE_NAMES:
+        return "the generated file uses it for something else"
+    return None
+
+
+def unusable_weight(name: str) -> str | None:
+    """Why a learned weight cannot have a name, or None."""
+    if name in MODULE_NAMES or name.startswith("_"):
+        return "it is an attribute of every torch.nn.Module"
+    return unusable(name)
+
+
+def name_diagnostic(what: str, name: str, reason: str, span: Span) -> Diagnostic:
+    """F4008."""
+    return diagnose(
+        "F4008",
+        f"{what} cannot be called `{name}` in a torch module",
+        span,
+        notes=[reason],
+        help=f"rename it, for example `{name.strip('_')}_0`",
+    )
+
+
+class Namer:
+    """Hands out names of local values; none twice, none that is taken."""
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        self._taken = {*taken, *FILE_NAMES, *keyword.kwlist}
+
+    def fresh(self, wish: str) -> str:
+        """The wished name, or the wished name with a number behind it."""
+        base = "".join(char if char.isascii() and (char.isalnum() or char == "_") else "_" for char in wish)
+        base = base if base and not base[0].isdigit() else f"v_{base}"
+        name, number = base, 2
+        while name in self._taken:
+            name, number = f"{base}_{number}", number + 1
+        self._taken.add(name)
+        return name

@@ -1,0 +1,77 @@
+"""The registry of targets, which third parties may extend with `register`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+
+from fusionc.program.ir import Layout, Program
+
+
+@dataclass(frozen=True)
+class Emission:
+    """One diagram on its way to a target: its program, its canonical text, and how its spaces read."""
+
+    program: Program
+    source: str
+    output_texts: tuple[str, ...]
+
+
+Emit = Callable[[Sequence[Emission], Layout], str]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A target: what it is called, the function that prints a file, and whether it exists yet."""
+
+    name: str
+    emit: Emit | None
+    about: str
+
+
+class UnknownTarget(Exception):
+    """No target has this name, or the target is not built yet; `help` says what to write instead."""
+
+    def __init__(self, message: str, help: str, code: str) -> None:
+        super().__init__(message)
+        self.help = help
+        self.code = code
+
+
+_TARGETS: dict[str, Target] = {}
+
+
+def register(target: Target) -> None:
+    """Add a target, or replace the one of that name."""
+    _TARGETS[target.name] = target
+
+
+def targets() -> tuple[Target, ...]:
+    """All registered targets, in order of registration."""
+    return tuple(_TARGETS.values())
+
+
+def find(name: str) -> Emit:
+    """The function that prints a file for a target. Raises `UnknownTarget`."""
+    built = [target.name for target in targets() if target.emit is not None]
+    if name not in _TARGETS:
+        near = get_close_matches(name, built, n=1)
+        help = f"did you mean `{near[0]}`?" if near else "targets: " + ", ".join(f"`{known}`" for known in built)
+        raise UnknownTarget(f"unknown target `{name}`", help, "F4006")
+    emit = _TARGETS[name].emit
+    if emit is None:
+        raise UnknownTarget(f"the target `{name}` is not built yet", f"use `{built[0]}`", "F4007")
+    return emit
+
+
+def _torch(emissions: Sequence[Emission], layout: Layout) -> str:
+    module = import_module("fusionc.targets.torch")  # jinja2 is not needed until something is printed
+    text: str = module.emit(emissions, layout)
+    return text
+
+
+register(Target("torch", _torch, "a PyTorch module of plain tensor operations"))
+register(Target("triton", None, "fused kernels for GPUs"))
+register(Target("cpu", None, "native kernels"))

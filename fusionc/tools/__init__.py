@@ -1,0 +1,1 @@
+"""What is done with compiled diagrams: listings, reports, drawings, verification, runs, pages on diagnostics."""

@@ -1,0 +1,186 @@
+"""The stages of a compilation as text: `fusionc compile --emit …` and `fusionc paths`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields, is_dataclass
+from math import prod
+
+from fusionc.diagram.check import lists_paths
+from fusionc.diagram.paths import public_paths
+from fusionc.driver import Checked, CheckedDiagram
+from fusionc.language import syntax
+from fusionc.plan.network import ConstantSource, EdgeSource, Factor, ScaleSource, WeightSource
+from fusionc.plan.order import STRATEGIES
+from fusionc.program.ir import (
+    Constant,
+    Contract,
+    Instruction,
+    Layout,
+    LegBlock,
+    Program,
+    Rearrange,
+    Scale,
+    Sum,
+    WeightBlock,
+)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Columns, aligned; the last one is not padded."""
+    everything = [list(header), *map(list, rows)]
+    widths = [max(len(row[column]) for row in everything) for column in range(len(header))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in everything)
+    return "\n".join(lines)
+
+
+# --- stages ------------------------------------------------------------------------------------------------------
+
+
+def list_ast(checked: Checked) -> str:
+    """The syntax tree, one node a line."""
+    return "\n".join(_nodes(checked.file, 0)) + "\n"
+
+
+def _nodes(value: object, depth: int, label: str = "") -> Iterator[str]:
+    indent = "  " * depth + (f"{label}: " if label else "")
+    if isinstance(value, syntax.Comment):
+        return
+    if is_dataclass(value) and not isinstance(value, type):
+        inner = [(f.name, getattr(value, f.name)) for f in fields(value) if f.name not in ("span", "comments")]
+        simple = [f"{name}={_atom(item)}" for name, item in inner if _is_simple(item)]
+        yield f"{indent}{type(value).__name__}({', '.join(simple)})"
+        for name, item in inner:
+            if not _is_simple(item):
+                yield from _nodes(item, depth + 1, name)
+    elif isinstance(value, tuple):
+        yield f"{indent}[{len(value)}]"
+        for item in value:
+            yield from _nodes(item, depth + 1)
+    else:
+        yield f"{indent}{value!r}"
+
+
+def _is_simple(value: object) -> bool:
+    if isinstance(value, tuple):
+        return all(isinstance(item, syntax.Name) for item in value)
+    return isinstance(value, syntax.Name) or not is_dataclass(value)
+
+
+def _atom(value: object) -> str:
+    if isinstance(value, syntax.Name):
+        return value.text
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_atom, value))}]"
+    return str(value) if value is None or isinstance(value, int) else repr(str(value))
+
+
+def list_graph(checked: Checked) -> str:
+    """Edges with the irreps that fusion leaves them, and lines with their number of paths."""
+    return "\n".join("\n".join(_graph(diagram)) for diagram in checked.diagrams) + "\n"
+
+
+def _graph(diagram: CheckedDiagram) -> Iterator[str]:
+    graph, fusion = diagram.graph, diagram.fusion
+    yield f"diagram {graph.name} over {graph.group.name}, normalize {graph.settings.normalize}, paths {graph.settings.paths}"
+    for edge, irreps in fusion.reachable.items():
+        alive = [irrep for irrep in irreps if irrep in fusion.alive.get(edge, ())]
+        kind = "leg" if edge in graph.tensor_legs else "output" if edge in graph.output_table else "edge"
+        apart = ", keeps its paths" if kind == "edge" and graph.keeps_paths(edge) else ""
+        yield f"  {kind:<6} {edge}: {' + '.join(map(graph.group.format, alive))}{apart}"
+    for line in graph.ordered():
+        left = " ".join(_bracket(operand.edge, operand.channels) for operand in line.operands)
+        right = _bracket(line.target, (("path",) if line.keeps else ()) + line.channels)
+        weights = "".join(f" * {weight.name}" for weight in line.weights)
+        counted = f", {fusion.count(line):,} paths" if lists_paths(graph, line) else ""
+        yield f"  line {line.number}: {left} -> {right}{weights}{counted}"
+
+
+def _bracket(name: str, indices: tuple[str, ...]) -> str:
+    return f"{name}[{','.join(indices)}]" if indices else name
+
+
+def list_plan(checked: Checked) -> str:
+    """Every path's network and the order in which it is contracted."""
+    return "\n".join("\n".join(_plan(diagram)) for diagram in checked.diagrams) + "\n"
+
+
+def _plan(diagram: CheckedDiagram) -> Iterator[str]:
+    yield f"diagram {diagram.name}: strategy `{diagram.strategy}`"
+    for edge in diagram.terms:
+        for term in edge.terms:
+            yield f"  {term.note}"
+            names = [_factor(factor) for factor in term.factors]
+            for number, (left, right) in enumerate(STRATEGIES[diagram.strategy](term)):
+                yield f"    #{number} = {names[left]} . {names[right]}"
+                names.append(f"#{number}")
+
+
+def _factor(factor: Factor) -> str:
+    source, axes = factor.source, ",".join(factor.axes)
+    if isinstance(source, EdgeSource):
+        return f"{source.edge}.{source.place}[{axes}]"
+    if isinstance(source, WeightSource):
+        return f"{source.weight}.{source.part}[{axes}]"
+    if isinstance(source, ConstantSource):
+        return f"({source.label})[{axes}]"
+    assert isinstance(source, ScaleSource)
+    return str(source.value)
+
+
+def list_program(checked: Checked, layout: Layout = "mul_ir") -> str:
+    """The straight-line program, one instruction a line."""
+    return "\n".join("\n".join(_program(diagram.best(layout))) for diagram in checked.diagrams) + "\n"
+
+
+def _program(program: Program) -> Iterator[str]:
+    yield f"program {program.name}, layout {program.layout}"
+    for number, instruction in enumerate(program.instructions):
+        batch = "..., " if instruction.batched else ""
+        shape = ", ".join(map(str, instruction.shape))
+        yield f"  %{number}: [{batch}{shape}] = {_operation(instruction)}"
+    for output in program.outputs:
+        blocks = " ++ ".join("|".join(f"%{value}" for value in block.values) for block in output.blocks)
+        yield f"  return {output.name} = {blocks}"
+
+
+def _operation(instruction: Instruction) -> str:
+    op = instruction.op
+    if isinstance(op, LegBlock):
+        return f"{op.leg}[{op.start}:{op.start + prod(instruction.shape)}]"
+    if isinstance(op, WeightBlock):
+        rows = f"[{', '.join(op.rows)}]" if op.rows else ""
+        return f"{op.weight}{rows}[{op.start}:{op.start + prod(instruction.shape)}]"
+    if isinstance(op, Constant):
+        return f"constant {op.label}, {op.tensor.nonzeros} nonzeros"
+    if isinstance(op, Contract):
+        return f"contract {op.left_axes},{op.right_axes}->{op.axes} %{op.left} %{op.right}"
+    if isinstance(op, Rearrange):
+        return f"rearrange {op.value_axes}->{op.axes} %{op.value}"
+    if isinstance(op, Scale):
+        return f"scale {op.factor} %{op.value}"
+    assert isinstance(op, Sum)
+    return "sum " + " ".join(f"%{value}" for value in op.values)
+
+
+# --- paths -------------------------------------------------------------------------------------------------------
+
+
+def list_paths_table(diagram: CheckedDiagram, most: int | None) -> str:
+    """The paths of a diagram as a table; the first `most` of them."""
+    count = diagram.count_paths()
+    weights = [
+        f"{layout.name}: {' x '.join(map(str, (*layout.rows, layout.numel)))}"
+        for layout in diagram.table.weights.values()
+    ]
+    head = f"{diagram.name}: {count:,} path{'' if count == 1 else 's'}" + (f"; {', '.join(weights)}" if weights else "")
+    rows = []
+    for number, path in enumerate(public_paths(diagram.table)):
+        if most is not None and number == most:
+            break
+        weight = "" if path.weight is None else f"{path.weight}[{path.offset}:{path.offset + prod(path.shape)}]"
+        shape = "" if path.weight is None else " x ".join(map(str, path.shape)) or "1"
+        rows.append((str(number), " ".join(path.irreps[:-1]), path.irreps[-1], path.edge, weight, shape))
+    body = table(("path", "irreps", "to", "edge", "weight", "shape"), rows)
+    more = f"\n… {count - most:,} more: --all lists them" if most is not None and count > most else ""
+    return f"{head}\n{body}{more}"

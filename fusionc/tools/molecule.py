@@ -1,0 +1,210 @@
+"""From a molecule to operands: neighbours, compiled spherical harmonics, tuples of neighbours, features of atoms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice, product
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fusionc.algebra.groups import Group
+from fusionc.algebra.irreps import Irrep
+from fusionc.diagram.ir import IndexLeg, Space, TensorLeg
+from fusionc.diagram.paths import PathTable
+from fusionc.driver import check_source
+from fusionc.language.parser import read
+from fusionc.resources import resource
+from fusionc.tools.modules import load_module
+
+Array = NDArray[np.float64]
+
+MAX_TUPLES = 20_000
+
+
+class MoleculeError(Exception):
+    """A molecule that cannot be read, or to which a diagram cannot be applied; the message says why."""
+
+
+@dataclass(frozen=True)
+class Molecule:
+    """Atomic numbers [N], positions [N, 3] in angstrom, and pairs (i, j) closer than the cutoff with their vectors
+    r_j - r_i [E, 3], sorted by i."""
+
+    name: str
+    numbers: NDArray[np.int64]
+    positions: Array
+    pairs: NDArray[np.int64]
+    vectors: Array
+
+
+def read_molecule(path: str | Path, cutoff: float) -> Molecule:
+    """Read the first frame of a structure file with ASE and find its neighbours (periodic ones too).
+
+    `cutoff` is in angstrom. Raises `MoleculeError`.
+    """
+    try:
+        from ase.io import read as read_atoms
+        from ase.neighborlist import neighbor_list
+    except ImportError:
+        raise MoleculeError("reading structures needs ASE: pip install 'fusionc[xyz]'") from None
+    if not cutoff > 0:
+        raise MoleculeError(f"the cutoff should be a positive length in angstrom, and is {cutoff}")
+    try:
+        atoms = read_atoms(str(path), index=0)
+    except Exception as error:  # ASE raises whatever its parsers meet
+        raise MoleculeError(f"cannot read {path}: {error}") from None
+    first, second, vectors = neighbor_list("ijD", atoms, cutoff)
+    return Molecule(
+        name=f"{atoms.get_chemical_formula()} from {Path(path).name}",
+        numbers=np.asarray(atoms.numbers, dtype=np.int64),
+        positions=np.asarray(atoms.positions, dtype=np.float64),
+        pairs=np.stack([first, second]).astype(np.int64),
+        vectors=np.asarray(vectors, dtype=np.float64),
+    )
+
+
+# --- spherical harmonics -----------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def _harmonics() -> dict[int, torch.nn.Module]:
+    """The modules of examples/spherical_harmonics.fus by degree: Y_l is the l-fold product of the vector."""
+    checked = check_source(read(resource("examples") / "spherical_harmonics.fus"))
+    diagrams = {diagram.name: diagram for diagram in checked.diagrams}
+    return {degree: load_module(diagrams[f"Y{degree}"], {}) for degree in range(1, len(diagrams) + 1)}
+
+
+def spherical_harmonics(degree: int, vectors: Array) -> Array:
+    """Y_l of directions [N, 3] in e3nn's component normalisation: shape [N, 2*l+1], squared norm 2*l+1.
+
+    Evaluated by compiled diagrams. Raises `MoleculeError` for a degree that the example file does not hold.
+    """
+    if degree == 0:
+        return np.ones((len(vectors), 1))
+    modules = _harmonics()
+    if degree not in modules:
+        raise MoleculeError(f"spherical harmonics are compiled up to l = {max(modules)}, and l = {degree} is needed")
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    with torch.no_grad():
+        values: Array = modules[degree](torch.as_tensor(vectors / np.where(length > 0, length, 1.0))).numpy()
+        unit = modules[degree](torch.tensor([[0.0, 1.0, 0.0]], dtype=torch.float64)).norm()
+    return values * float(np.sqrt(2 * degree + 1) / unit)
+
+
+# --- operands ----------------------------------------------------------------------------------------------------
+
+
+def is_geometric(group: Group, space: Space) -> bool:
+    """A leg that takes the spherical harmonics of a neighbour: multiplicity one, each l once, parity (-1)^l."""
+    natural = group.spherical(max((group.dim(block.irrep) - 1) // 2 for block in space.blocks))
+    irreps = [block.irrep for block in space.blocks]
+    return (
+        all(block.mul == 1 for block in space.blocks)
+        and len(set(irreps)) == len(irreps)
+        and set(irreps) <= set(natural)
+        and any(group.dim(irrep) > 1 for irrep in irreps)
+    )
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which atoms and neighbours each batch element is made of: `centres` [T], and for every geometric leg the pair
+    (number of an edge) that it takes, [legs, T]. `truncated` when there were more than `MAX_TUPLES`."""
+
+    centres: NDArray[np.int64]
+    edges: NDArray[np.int64]
+    truncated: bool
+
+    @property
+    def what(self) -> str:
+        return {0: "atoms", 1: "pairs of neighbours", 2: "triples (an atom and two neighbours)"}.get(
+            len(self.edges), f"atoms with {len(self.edges)} neighbours"
+        )
+
+
+def neighbour_tuples(molecule: Molecule, geometric_legs: int) -> Layout:
+    """Every atom with every choice of a neighbour for each geometric leg."""
+    atoms = len(molecule.numbers)
+    if geometric_legs == 0:
+        return Layout(np.arange(atoms), np.zeros((0, atoms), dtype=np.int64), False)
+    of_atom = [np.flatnonzero(molecule.pairs[0] == atom) for atom in range(atoms)]
+    choices = ((atom, *edges) for atom in range(atoms) for edges in product(of_atom[atom], repeat=geometric_legs))
+    found = list(islice(choices, MAX_TUPLES + 1))
+    if not found:
+        raise MoleculeError("no atom has a neighbour within the cutoff: choose a larger --cutoff")
+    table = np.array(found[:MAX_TUPLES], dtype=np.int64).T
+    return Layout(table[0], table[1:], len(found) > MAX_TUPLES)
+
+
+def operands(table: PathTable, molecule: Molecule, layout: Layout, seed: int = 0) -> list[NDArray[np.generic]]:
+    """The operands of a diagram on a molecule, in declared order, float64.
+
+    Geometric legs take the spherical harmonics of one neighbour each; other legs features of the atom at the centre, sums
+    over its neighbours; index legs the chemical element's number; weights legs random invariants of the atom.
+    """
+    rng = np.random.default_rng(seed)
+    group, geometric = table.graph.group, 0
+    legs: list[NDArray[np.generic]] = []
+    for leg in table.graph.legs:
+        if isinstance(leg, IndexLeg):
+            legs.append((molecule.numbers[layout.centres] % leg.size).astype(np.int64))
+        elif not isinstance(leg, TensorLeg):
+            numel = table.weights[leg.name].numel if leg.name in table.weights else 0
+            legs.append(rng.standard_normal((len(molecule.numbers), numel))[layout.centres])
+        elif is_geometric(group, leg.space):
+            vectors = molecule.vectors[layout.edges[geometric]]
+            legs.append(np.concatenate([spherical_harmonics(_degree(group, b.irrep), vectors) for b in leg.space.blocks], 1))
+            geometric += 1
+        else:
+            legs.append(atom_features(group, leg.space, molecule, rng)[layout.centres])
+    return legs
+
+
+def _degree(group: Group, irrep: Irrep) -> int:
+    return (group.dim(irrep) - 1) // 2
+
+
+def atom_features(group: Group, space: Space, molecule: Molecule, rng: np.random.Generator) -> Array:
+    """Features [N, dim] of a space for every atom: sums over neighbours of radial functions times harmonics.
+
+    Irreps whose parity is not (-1)^l change sign under inversion where a sum over single neighbours does not; they are the
+    same sums times the pseudoscalar of three neighbour densities, so they too transform as they should.
+    """
+    natural = set(group.spherical(max(_degree(group, block.irrep) for block in space.blocks)))
+    pseudoscalar = _pseudoscalar(molecule)
+    pieces = []
+    for block in space.blocks:
+        degree = _degree(group, block.irrep)
+        radial = _radial(molecule, block.mul, rng)
+        harmonics = spherical_harmonics(degree, molecule.vectors)
+        sums = np.zeros((len(molecule.numbers), block.mul, 2 * degree + 1))
+        np.add.at(sums, molecule.pairs[0], radial[:, :, None] * harmonics[:, None, :])
+        if block.irrep not in natural:
+            sums *= pseudoscalar[:, None, None]
+        pieces.append(sums.reshape(len(sums), -1))
+    return np.concatenate(pieces, axis=1)
+
+
+def _radial(molecule: Molecule, channels: int, rng: np.random.Generator) -> Array:
+    """Smooth functions of the distance and of both elements, one for each channel: [E, channels]."""
+    length = np.linalg.norm(molecule.vectors, axis=1)
+    elements = rng.standard_normal((119, channels)) * 0.5
+    width = rng.uniform(0.3, 1.5, channels)
+    first, second = molecule.numbers[molecule.pairs]
+    result: Array = (1.0 + elements[first]) * (1.0 - elements[second]) * np.exp(-width * length[:, None])
+    return result
+
+
+def _pseudoscalar(molecule: Molecule) -> Array:
+    """For every atom the triple product of three differently weighted sums of its neighbours' vectors: [N]."""
+    sums = np.zeros((3, len(molecule.numbers), 3))
+    length = np.linalg.norm(molecule.vectors, axis=1, keepdims=True)
+    for power in range(3):
+        weight = np.exp(-0.5 * (power + 1) * length) * (1.0 + power * molecule.numbers[molecule.pairs[1]][:, None])
+        np.add.at(sums[power], molecule.pairs[0], weight * molecule.vectors)
+    result: Array = np.einsum("ni,ni->n", np.cross(sums[0], sums[1]), sums[2])
+    return result

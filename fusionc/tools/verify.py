@@ -1,0 +1,201 @@
+"""Measured evidence that a generated module is what the diagram says: equivariance, translation, gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fusionc.diagram.paths import PathTable
+from fusionc.driver import CheckedDiagram
+from fusionc.program.ir import Layout
+from fusionc.tools.modules import load_module
+from fusionc.tools.oracle import evaluate, random_legs, random_weights
+from fusionc.tools.transform import test_elements, transform
+
+Array = NDArray[Any]
+
+EQUIVARIANCE_BOUND = 1e-12
+TRANSLATION_BOUND = 1e-12
+GRADIENT_BOUND = 1e-9
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One measured error, relative to the size of what was compared, and the bound it has to keep."""
+
+    name: str
+    error: float
+    bound: float
+
+    @property
+    def ok(self) -> bool:
+        return self.error <= self.bound  # false for NaN
+
+
+@dataclass(frozen=True)
+class Verification:
+    """All measurements of one diagram."""
+
+    diagram: str
+    measurements: tuple[Measurement, ...]
+
+    @property
+    def ok(self) -> bool:
+        return all(measurement.ok for measurement in self.measurements)
+
+    def __str__(self) -> str:
+        width = max(len(measurement.name) for measurement in self.measurements)
+        rows = [
+            f"  {'ok  ' if m.ok else 'FAIL'}  {m.name:<{width}}  error {m.error:.1e}  bound {m.bound:.0e}"
+            for m in self.measurements
+        ]
+        return "\n".join([f"{self.diagram}: {'verified' if self.ok else 'NOT VERIFIED'}", *rows])
+
+
+def verify(
+    diagram: CheckedDiagram,
+    seed: int = 0,
+    batch: int = 3,
+    layout: Layout = "mul_ir",
+    step: Callable[[str], None] = lambda name: None,
+) -> Verification:
+    """Measure a diagram's generated torch module in float64 on random operands.
+
+    `step` is called with the name of what is measured next. Errors are relative to the largest entry compared.
+    """
+    rng = np.random.default_rng(seed)
+    table = diagram.table
+    legs, weights = random_legs(table, batch, rng), random_weights(table, rng)
+    module = load_module(diagram, weights, layout)
+    reference = evaluate(table, legs, weights, layout)
+
+    def run(values: Sequence[Array]) -> list[Array]:
+        with torch.no_grad():
+            return [part.numpy() for part in as_tuple(module(*map(torch.as_tensor, values)))]
+
+    step("translation")
+    found = [Measurement("translation: against the dense einsum", relative(run(legs), reference), TRANSLATION_BOUND)]
+    for name, element in test_elements(table.graph.group, rng).items():
+        step(f"equivariance, {name}")
+        turned = _turned(table, legs, element, layout)
+        wanted = [
+            transform(table.graph.group, table.outputs[output.name], element, value, layout)
+            for output, value in zip(table.graph.outputs, reference, strict=True)
+        ]
+        found.append(Measurement(f"equivariance: {name}", relative(run(turned), wanted), EQUIVARIANCE_BOUND))
+    step("gradients")
+    found += _gradients(table, module, legs, weights, layout, rng)
+    return Verification(diagram.name, tuple(found))
+
+
+def as_tuple(outputs: Any) -> tuple[torch.Tensor, ...]:
+    """One output or several, as a tuple."""
+    return (outputs,) if isinstance(outputs, torch.Tensor) else tuple(outputs)
+
+
+def relative(values: Sequence[Array], wanted: Sequence[Array]) -> float:
+    """The largest difference, relative to the largest entry of what is wanted."""
+    scale = max((float(np.abs(w).max(initial=0.0)) for w in wanted), default=0.0) or 1.0
+    return max(float(np.abs(v - w).max(initial=0.0)) for v, w in zip(values, wanted, strict=True)) / scale
+
+
+def _turned(table: PathTable, legs: Sequence[Array], element: Any, layout: Layout) -> list[Array]:
+    tensors, group = table.graph.tensor_legs, table.graph.group
+    return [
+        transform(group, tensors[leg.name].space, element, value, layout) if leg.name in tensors else value
+        for leg, value in zip(table.graph.legs, legs, strict=True)
+    ]
+
+
+# --- gradients -----------------------------------------------------------------------------------------------------
+
+
+def _gradients(
+    table: PathTable,
+    module: torch.nn.Module,
+    legs: Sequence[Array],
+    weights: dict[str, Array],
+    layout: Layout,
+    rng: np.random.Generator,
+) -> list[Measurement]:
+    """First and second derivatives along random directions, against exact differences of the oracle.
+
+    Along a line the oracle is a polynomial of known degree, so its derivatives follow from its values at a few points
+    without a step size to choose. `torch.autograd.gradcheck` and `gradgradcheck` must pass as well.
+    """
+    is_float = [value.dtype.kind == "f" for value in legs]
+    direction = [rng.standard_normal(v.shape) if f else np.zeros_like(v) for v, f in zip(legs, is_float, strict=True)]
+    weight_direction = {name: rng.standard_normal(value.shape) for name, value in weights.items()}
+    outputs = evaluate(table, legs, weights, layout)
+    probes = [rng.standard_normal(value.shape) for value in outputs]
+
+    def along(t: float) -> float:
+        moved = [v + t * d if f else v for v, d, f in zip(legs, direction, is_float, strict=True)]
+        values = evaluate(table, moved, {k: w + t * weight_direction[k] for k, w in weights.items()}, layout)
+        return sum(float((value * probe).sum()) for value, probe in zip(values, probes, strict=True))
+
+    first, second = _polynomial_derivatives(along, _degree(table))
+    tensors = [torch.as_tensor(v).clone().requires_grad_(f) for v, f in zip(legs, is_float, strict=True)]
+    steered = [t for t, f in zip(tensors, is_float, strict=True) if f]
+    inputs = [*steered, *module.parameters()]
+    steer = [torch.as_tensor(d) for d, f in zip(direction, is_float, strict=True) if f]
+    steer += [torch.as_tensor(weight_direction[name]) for name, _ in module.named_parameters()]
+    value = sum((p * torch.as_tensor(q)).sum() for p, q in zip(as_tuple(module(*tensors)), probes, strict=True))
+    slope = _directional(value, inputs, steer)
+    curve = _directional(slope, inputs, steer)
+    passes = _gradcheck(module, tensors, is_float)
+    return [
+        Measurement(name, error if ok else float("inf"), GRADIENT_BOUND)
+        for name, error, ok in (
+            ("gradients: first derivatives, gradcheck", _close(float(slope.detach()), first), passes[0]),
+            ("gradients: second derivatives, gradgradcheck", _close(float(curve.detach()), second), passes[1]),
+        )
+    ]
+
+
+def _directional(value: Any, inputs: list[torch.Tensor], steer: list[torch.Tensor]) -> Any:
+    if not value.requires_grad:
+        return torch.zeros((), dtype=torch.float64)
+    gradients = torch.autograd.grad(value, inputs, create_graph=True, allow_unused=True)
+    return sum((g * d).sum() for g, d in zip(gradients, steer, strict=True) if g is not None)
+
+
+def _close(value: float, wanted: float) -> float:
+    return abs(value - wanted) / max(1.0, abs(wanted))
+
+
+def _degree(table: PathTable) -> int:
+    """A bound on the degree of the diagram in all operands and weights together."""
+    degree: dict[str, int] = {leg: 1 for leg in table.graph.tensor_legs}
+    for line in table.graph.ordered():
+        own = sum(degree[operand.edge] for operand in line.operands) + len(line.weights)
+        degree[line.target] = max(degree.get(line.target, 0), own)
+    return max(degree.values())
+
+
+def _polynomial_derivatives(function: Callable[[float], float], degree: int) -> tuple[float, float]:
+    """First and second derivative at 0 of a polynomial, by interpolation in Chebyshev points."""
+    points = np.polynomial.chebyshev.chebpts1(degree + 1)
+    series = np.polynomial.Chebyshev.fit(points, [function(t) for t in points], degree, domain=[-1, 1])
+    return float(series.deriv(1)(0.0)), float(series.deriv(2)(0.0)) if degree > 1 else 0.0
+
+
+def _gradcheck(module: torch.nn.Module, tensors: list[torch.Tensor], is_float: list[bool]) -> tuple[bool, bool]:
+    """torch's own checks, in their fast mode, on one batch element."""
+    small = [
+        tensor[:1].detach().clone().requires_grad_(floats) for tensor, floats in zip(tensors, is_float, strict=True)
+    ]
+
+    def run(*values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return as_tuple(module(*values))
+
+    options: dict[str, Any] = {"fast_mode": True, "raise_exception": False}
+    return (
+        torch.autograd.gradcheck(run, small, **options),
+        torch.autograd.gradgradcheck(run, small, gen_non_contig_grad_outputs=True, **options),
+    )
