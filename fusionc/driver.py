@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from fusionc.diagram import limits
 from fusionc.diagram.build import build
 from fusionc.diagram.check import check, count_paths
 from fusionc.diagram.fusion import Fusion, fuse
 from fusionc.diagram.ir import FusionGraph
 from fusionc.diagram.paths import PathTable, list_paths
 from fusionc.language import syntax
+from fusionc.language.collector import without_collector
 from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
 from fusionc.language.parser import parse
 from fusionc.language.printer import print_file
@@ -29,7 +31,7 @@ from fusionc.plan.order import STRATEGIES
 from fusionc.program.cost import count
 from fusionc.program.ir import Layout, Program
 from fusionc.program.lower import lower, space_text
-from fusionc.targets.names import class_name, name_diagnostic, unusable, unusable_weight
+from fusionc.targets.names import class_name, name_diagnostic, unusable, unusable_argument, unusable_weight
 from fusionc.targets.registry import Emission, UnknownTarget, find
 
 PLANNING_BATCH = 1000
@@ -56,6 +58,10 @@ class CheckedDiagram:
 
     @cached_property
     def terms(self) -> tuple[EdgeTerms, ...]:
+        """The networks of all paths. Raises `CompileError` with F3008 where there are too many to become code."""
+        count = self.count_paths()
+        if count > limits.MAX_EMITTED_PATHS:
+            raise CompileError([limits.program_too_long(self.graph.span, count, self.name)])
         return networks(self.table)
 
     def program(self, strategy: str, layout: Layout = "mul_ir") -> Program:
@@ -97,16 +103,17 @@ def check_source(source: Source, folder: Path | None = None) -> Checked:
 
     `folder` is where imports are read from; None where the text did not come from a file.
     """
-    parsed = parse(source)
-    unit, resolved = resolve(source, parsed.file, folder)
-    found = [*parsed.diagnostics, *resolved]
-    diagrams = []
-    for scoped in unit.diagrams:
-        incomplete = _has_mistake_inside(scoped.syntax.span, parsed.diagnostics)
-        diagram, diagnostics = check_diagram(scoped, incomplete)
-        found += diagnostics
-        if diagram is not None:
-            diagrams.append(diagram)
+    with without_collector():
+        parsed = parse(source)
+        unit, resolved = resolve(source, parsed.file, folder)
+        found = [*parsed.diagnostics, *resolved]
+        diagrams = []
+        for scoped in unit.diagrams:
+            incomplete = _has_mistake_inside(scoped.syntax.span, parsed.diagnostics)
+            diagram, diagnostics = check_diagram(scoped, incomplete)
+            found += diagnostics
+            if diagram is not None:
+                diagrams.append(diagram)
     return Checked(source, parsed.file, tuple(diagrams), _in_order(unit, found))
 
 
@@ -180,17 +187,14 @@ def name_mistakes(diagrams: Sequence[CheckedDiagram]) -> list[Diagnostic]:
         if reason:
             mistakes.append(name_diagnostic("a diagram", graph.name, reason, graph.span))
         for leg in graph.legs:
-            if reason := unusable(leg.name) or _shadows(leg.name, graph.name, camel):
+            if reason := unusable_argument(leg.name):
                 mistakes.append(name_diagnostic("a leg", leg.name, reason, leg.span))
         for output in graph.outputs:
-            if len(graph.outputs) > 1 and (reason := unusable(output.name)):
+            if len(graph.outputs) > 1 and (reason := unusable_argument(output.name)):
                 mistakes.append(name_diagnostic("an output", output.name, reason, output.span))
         spans = {weight.name: weight.span for line in graph.lines for weight in line.weights}
         for name in spans.keys() - {leg.name for leg in graph.legs}:
-            if reason := unusable_weight(name) or _shadows(name, graph.name, camel):
+            if reason := unusable_weight(name):
                 mistakes.append(name_diagnostic("a weight", name, reason, spans[name]))
     return mistakes
 
-
-def _shadows(name: str, function: str, camel: str) -> str | None:
-    return "the diagram itself has this name" if name in (function, camel) else None

@@ -185,8 +185,12 @@ def representation(
     """Wigner's D matrix of an element's rotation, shape (2j+1, 2j+1); its parity is the group's affair.
 
     float64 in the real basis, complex128 in the complex one. The spectrum of n.J is known exactly, so only
-    its eigenvectors are numerical.
+    its eigenvectors are numerical. The identity and the full turn are exact.
     """
+    if not (element.x or element.y or element.z):
+        sign = -1.0 if element.w < 0 and twice_j % 2 else 1.0
+        identity = np.eye(twice_j + 1)
+        return sign * identity if basis == "real" else (sign * identity).astype(np.complex128)
     axis, angle = element.axis_angle()
     hermitian = np.tensordot(np.array(axis), _hermitian(twice_j, basis), axes=1)
     vectors = np.linalg.eigh(hermitian)[1]

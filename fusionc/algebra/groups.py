@@ -219,6 +219,7 @@ class RotationGroup(Group):
 
     # -- fusion ----------------------------------------------------------------------------------------------
 
+    @lru_cache(maxsize=65536)  # noqa: B019  groups are constants
     def product(self, a: Irrep, b: Irrep) -> tuple[tuple[Irrep, int], ...]:
         _refuse_long_list(min(a.twice_j, b.twice_j) + 1)
         parity = a.parity * b.parity

@@ -156,9 +156,7 @@ def six_j(a: int, b: int, c: int, d: int, e: int, f: int) -> Surd:
 
 
 def _six_j_with_zero(low: list[int]) -> Surd:
-    """{a b x; b a 0} = (-1)^{a+b+x} / sqrt((2a+1)(2b+1)), of any size; the sums of its triads are 2a, 2b,
-    a+b+x twice.
-    """
+    """{a b x; b a 0} = (-1)^{a+b+x} / sqrt((2a+1)(2b+1)), of any size; its triads add up to 2a, 2b, a+b+x."""
     return Surd.root(Fraction(1, (low[0] + 1) * (low[1] + 1)), -1 if low[3] % 2 else 1)
 
 
@@ -202,9 +200,7 @@ def nine_j(a: int, b: int, c: int, d: int, e: int, f: int, g: int, h: int, i: in
 
 
 def _nine_j_symmetries() -> tuple[tuple[Callable[[tuple[int, ...]], tuple[int, ...]], bool], ...]:
-    """The 72 rearrangements of rows, columns and the diagonal, and whether each takes the sign (-1)^{sum of
-    labels}.
-    """
+    """The 72 rearrangements of rows and columns, each with whether it takes the sign (-1)^{sum of labels}."""
     found: list[tuple[Callable[[tuple[int, ...]], tuple[int, ...]], bool]] = []
     odd_orders = {(0, 2, 1), (1, 0, 2), (2, 1, 0)}
     for rows in permutations(range(3)):

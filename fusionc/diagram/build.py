@@ -57,6 +57,7 @@ class _Builder:
     legs: dict[str, Leg] = field(default_factory=dict)
     outputs: dict[str, Output] = field(default_factory=dict)
     restrictions: dict[str, Restriction] = field(default_factory=dict)
+    _edges: set[str] = field(default_factory=set)  # what lines write: internal edges and outputs
 
     def graph(self) -> FusionGraph:
         tree = self.diagram.syntax
@@ -65,7 +66,7 @@ class _Builder:
         vertices = [statement for statement in tree.body if isinstance(statement, syntax.Vertex)]
         written = {vertex.right[0].edge.name.text for vertex in vertices}
         self._read_labels(written)
-        self._known = {*self.legs, *written}
+        self._edges = written - {*self.legs}
         lines = [line for number, vertex in enumerate(vertices) if (line := self._line(number, vertex))]
         return FusionGraph(
             name=tree.name.text,
@@ -244,7 +245,7 @@ class _Builder:
         complete = len(operands) == len(vertex.left) and self._writable(target)
         weights, factor = self._factors(vertex)
         channels, keeps = _split_path(target.edge.indices)
-        if target.restriction is not None and name in self._known | {*self.outputs}:
+        if target.restriction is not None:
             self._target_restriction(target)
         line = Line(
             number=number,
@@ -280,9 +281,9 @@ class _Builder:
         elif isinstance(leg, IndexLeg):
             help = f"write it into a weight's bracket: `* W[{name}, path]`"
             self.diagnostics.append(diagnose("F1030", f"`{name}` is an index, not an edge", span, help=help))
-        elif name not in self._known:
+        elif name not in self._edges and name not in self.legs:
             if not self.incomplete:
-                candidates = [*self.tensor_names(), *(known for known in self._known if known not in self.legs)]
+                candidates = [*self._tensor_names(), *sorted(self._edges)]
                 self.diagnostics.append(unknown_name("edge", name, span, candidates))
             return None
         else:
@@ -290,7 +291,7 @@ class _Builder:
             return Operand(name, indices, ref.span)
         return None
 
-    def tensor_names(self) -> list[str]:
+    def _tensor_names(self) -> list[str]:
         return [name for name, leg in self.legs.items() if isinstance(leg, TensorLeg)]
 
     def _writable(self, target: syntax.Target) -> bool:
@@ -336,7 +337,7 @@ class _Builder:
 
     def _weight(self, ref: syntax.WeightRef) -> Weight | None:
         name, span = ref.name.text, ref.name.span
-        if isinstance(self.legs.get(name), TensorLeg | IndexLeg) or name in self.outputs or name in self._known - {*self.legs}:
+        if isinstance(self.legs.get(name), TensorLeg | IndexLeg) or name in self._edges or name in self.outputs:
             help = "give the weight a name of its own; an edge takes part in a line on its left side"
             self.diagnostics.append(diagnose("F1008", f"`{name}` is an edge, not a weight", span, help=help))
             return None

@@ -318,7 +318,7 @@ class _Backward:
         """The irreps of each edge that take part in a path to an output."""
         for output in self.graph.outputs:
             self.wanted[output.name] = self._wanted_output(output.name)
-        for line in reversed(list(self.graph.ordered())):
+        for line in reversed(self.graph.ordered()):
             self._visit(line)
         return {edge: frozenset(irreps) for edge, irreps in self.wanted.items()}
 

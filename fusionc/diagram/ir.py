@@ -8,7 +8,6 @@ kept behind the thin wall of `FusionGraph`, so that no other module needs to kno
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -242,9 +241,12 @@ class FusionGraph:
             return ()
         return tuple(self.lines_by_number[tail] for tail, _ in arcs if isinstance(tail, int))
 
-    def ordered(self) -> Iterator[Line]:
-        """Lines so that each comes after the lines that write its operands; ties in written order."""
+    @cached_property
+    def _ordered(self) -> tuple[Line, ...]:
         key = {node: place for place, node in enumerate(self.digraph)}
-        for node in nx.lexicographical_topological_sort(self.digraph, key=key.__getitem__):
-            if isinstance(node, int):
-                yield self.lines_by_number[node]
+        nodes = nx.lexicographical_topological_sort(self.digraph, key=key.__getitem__)
+        return tuple(self.lines_by_number[node] for node in nodes if isinstance(node, int))
+
+    def ordered(self) -> tuple[Line, ...]:
+        """Lines so that each comes after the lines that write its operands; ties in written order."""
+        return self._ordered

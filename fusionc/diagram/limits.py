@@ -10,7 +10,8 @@ MAX_L = 200
 MAX_DIM = 2**31 - 1
 MAX_ROWS = 2**31 - 1
 MAX_WEIGHTS = 2**31 - 1
-MAX_PATHS = 50_000
+MAX_PATHS = 1_000_000  # listed
+MAX_EMITTED_PATHS = 50_000  # compiled
 MAX_TREES = 200_000
 MAX_STATES = 200_000
 
@@ -52,8 +53,19 @@ def too_many_paths(span: Span, count: int, what: str) -> Diagnostic:
         f"{what} has {_short(count)} paths",
         span,
         label="too many to list",
-        notes=[f"a path becomes code and weights of its own; fusionc compiles up to {MAX_PATHS:,} in a diagram"],
+        notes=[f"a path becomes code and weights of its own; fusionc compiles up to {MAX_EMITTED_PATHS:,} in a diagram"],
         help="restrict the internal edges (`in lmax 2`, `in 0e + 1o`), or sum paths earlier with a weight `* W[path]`",
+    )
+
+
+def program_too_long(span: Span, count: int, name: str) -> Diagnostic:
+    """F3008: the diagram is in order, and too large to become code."""
+    return diagnose(
+        "F3008",
+        f"the diagram `{name}` has {count:,} paths, too many to compile",
+        span,
+        notes=[f"a path becomes code of its own; fusionc compiles up to {MAX_EMITTED_PATHS:,} in a diagram"],
+        help="restrict the internal edges (`in lmax 2`, `in 0e + 1o`), or cut the diagram in two",
     )
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from lark.exceptions import UnexpectedToken
 
 from fusionc.language import syntax
+from fusionc.language.collector import without_collector
 from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
 from fusionc.language.grammar import grammar
 from fusionc.language.lexer import Aside, Token, statements, tokens
@@ -64,7 +62,7 @@ def parse(source: Source) -> ParseResult:
     whole = source.span(0, len(source.text))
     if long_line := _long_line(source):
         return ParseResult(syntax.File(whole, ()), (long_line,))
-    with _without_collector():
+    with without_collector():
         aside = Aside()
         diagnostics: list[Diagnostic] = []
         more = 0
@@ -117,15 +115,3 @@ def _limited(diagnostics: list[Diagnostic], more: int, whole: Span) -> tuple[Dia
         place = whole.source.span(whole.end, whole.end)
         kept.append(diagnose("F0013", f"{more} more mistakes are not listed", place))
     return tuple(kept)
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Pauses the collector of reference cycles: a tree has none, and the search takes half of the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

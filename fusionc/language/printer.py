@@ -253,7 +253,7 @@ class _Layout:
     def _opening(self, diagram: syntax.Diagram) -> None:
         """The lines up to the brace.
 
-        Legs and outputs stand one a line where one line would be too long, or where comments stand between them.
+        Legs and outputs stand one a line where one line would be too long, or comments stand between them.
         """
         legs, outputs = diagram.legs, diagram.outputs
         legs_end = _end(legs)

@@ -30,8 +30,7 @@ def render_text(diagnostics: Iterable[Diagnostic], color: bool = False) -> str:
 
     Related places are underlined with `-`. Lines that are too long show the part around the carets.
     """
-    paint = _colored if color else _plain
-    return "\n\n".join("\n".join(_Block(diagnostic, paint).lines()) for diagnostic in diagnostics)
+    return "\n\n".join("\n".join(_Block(diagnostic, color).lines()) for diagnostic in diagnostics)
 
 
 def summary(diagnostics: Iterable[Diagnostic]) -> str:
@@ -62,9 +61,9 @@ class _Mark:
 class _Block:
     """The lines that one diagnostic becomes."""
 
-    def __init__(self, diagnostic: Diagnostic, paint: object) -> None:
+    def __init__(self, diagnostic: Diagnostic, color: bool) -> None:
         self._diagnostic = diagnostic
-        self._paint = _colored if paint is _colored else _plain
+        self._paint = _colored if color else _plain
         self._marks = [_Mark(diagnostic.span, diagnostic.label, "^", diagnostic.severity)]
         self._marks += [_Mark(label.span, label.text, "-", "related") for label in diagnostic.related]
         self._digits = max(len(str(mark.span.line)) for mark in self._marks)

@@ -64,7 +64,7 @@ def _evaluate(program: Program, instruction: Instruction, values: list[Array], i
 
 def _view(value: Array, start: int, shape: tuple[int, ...]) -> Array:
     size = int(np.prod(shape, dtype=np.int64))
-    return value[..., start : start + size].reshape(*value.shape[:-1], *shape)
+    return value[..., start : start + size].reshape((*value.shape[:-1], *shape))
 
 
 def _block(program: Program, block: OutputBlock, values: list[Array]) -> Array:

@@ -8,10 +8,14 @@ from collections.abc import Iterable
 from fusionc.language.diagnostics import Diagnostic, diagnose
 from fusionc.language.source import Span
 
-# What the generated file itself uses, besides Python's keywords.
+# What the generated file defines and uses at its top level: no diagram may take such a name.
 FILE_NAMES = frozenset(
     "torch nn Tensor NamedTuple annotations bool dict float int isinstance len list reversed super tuple type zip any all "
-    "enumerate range str ValueError TypeError self device dtype like compute constants".split()
+    "enumerate range str ValueError TypeError staticmethod".split()
+)
+# What the functions of diagrams use: no leg and no weight may take such a name.
+FUNCTION_NAMES = frozenset(
+    "torch self _HALVES _FLOATS _table _check_leg _check_index _check_weight _broadcast _evaluate".split()
 )
 # Attributes of torch.nn.Module, which a learned weight would shadow.
 MODULE_NAMES = frozenset(
@@ -33,19 +37,28 @@ def class_name(name: str) -> str:
 
 
 def unusable(name: str) -> str | None:
-    """Why Python cannot use a name for an argument or a function, or None."""
-    if keyword.iskeyword(name) or name in ("True", "False", "None"):
-        return "it is a keyword of Python"
-    if name in FILE_NAMES:
+    """Why a diagram cannot have a name in Python, or None."""
+    if name in FILE_NAMES or name in FUNCTION_NAMES:
         return "the generated file uses it for something else"
-    return None
+    return _keyword(name)
+
+
+def unusable_argument(name: str) -> str | None:
+    """Why a leg or an output cannot have a name, or None."""
+    if name in FUNCTION_NAMES:
+        return "the generated file uses it for something else"
+    return _keyword(name)
 
 
 def unusable_weight(name: str) -> str | None:
     """Why a learned weight cannot have a name, or None."""
     if name in MODULE_NAMES or name.startswith("_"):
         return "it is an attribute of every torch.nn.Module"
-    return unusable(name)
+    return unusable_argument(name)
+
+
+def _keyword(name: str) -> str | None:
+    return "it is a keyword of Python" if keyword.iskeyword(name) else None
 
 
 def name_diagnostic(what: str, name: str, reason: str, span: Span) -> Diagnostic:
@@ -63,7 +76,7 @@ class Namer:
     """Hands out names of local values; none twice, none that is taken."""
 
     def __init__(self, taken: Iterable[str]) -> None:
-        self._taken = {*taken, *FILE_NAMES, *keyword.kwlist}
+        self._taken = {*taken, *FILE_NAMES, *FUNCTION_NAMES, *keyword.kwlist}
 
     def fresh(self, wish: str) -> str:
         """The wished name, or the wished name with a number behind it."""

@@ -72,6 +72,7 @@ class _Printer:
         self.class_name = class_name(program.name)
         self.function = program.name if program.name != self.class_name else f"{program.name}_function"
         self.namer = Namer([*arguments, self.class_name, self.function])
+        self.dtype, self.compute, self.constants = map(self.namer.fresh, ("dtype", "compute", "constants"))
         self._rows: dict[tuple[str, tuple[str, ...]], str] = {}
         self._constants: dict[int, int] = {}
         self._path = ""
@@ -103,6 +104,7 @@ class _Printer:
             "arguments": ", ".join(f"{name}: Tensor" for name in (*legs, *weights)),
             "forward_arguments": ", ".join(("self", *(f"{name}: Tensor" for name in legs))),
             "call": ", ".join((*legs, *(f"self.{name}" for name in weights))),
+            "callee": "self._evaluate" if self.function in legs else self.function,
             "name": program.name,
             "class_headline": f"The diagram `{program.name}`"
             + (f", with its learned weights {', '.join(weights)}." if weights else "."),
@@ -155,14 +157,14 @@ class _Printer:
         floats = [leg.name for leg in self.program.legs if leg.kind != "index"]
         floats += [weight.name for weight in self.program.weights]
         lines = [
-            f"dtype = {first}.dtype",
-            "compute = torch.float32 if dtype in _HALVES else dtype",
-            "if dtype in _HALVES:",
-            f"    {', '.join(floats)} = {', '.join(f'{name}.to(compute)' for name in floats)}",
+            f"{self.dtype} = {first}.dtype",
+            f"{self.compute} = torch.float32 if {self.dtype} in _HALVES else {self.dtype}",
+            f"if {self.dtype} in _HALVES:",
+            f"    {', '.join(floats)} = {', '.join(f'{name}.to({self.compute})' for name in floats)}",
         ]
         if self._constants:
             table = f"_{self.function.upper()}_VERTICES"
-            lines.append(f"constants = {table}.to(device={first}.device, dtype=compute)")
+            lines.append(f"{self.constants} = {table}.to(device={first}.device, dtype={self.compute})")
         return lines
 
     def _constant_table(self) -> list[dict[str, object]]:
@@ -217,7 +219,7 @@ class _Printer:
 
     def _constant(self, number: int, instruction: Instruction) -> str:
         start, shape = self._constants[number], instruction.shape
-        return f"constants[{start}:{start + prod(shape)}].view({', '.join(map(str, shape))})"
+        return f"{self.constants}[{start}:{start + prod(shape)}].view({', '.join(map(str, shape))})"
 
     def _contract(self, op: Contract) -> str:
         left, right = self.names[op.left], self.names[op.right]
@@ -253,7 +255,7 @@ class _Printer:
     def _output(self, output: ProgramOutput) -> str:
         parts = [part for block in output.blocks for part in self._output_parts(block)]
         joined = parts[0] if len(parts) == 1 else self._cat(output.name, parts)
-        return f"{joined}.to(dtype)"
+        return f"{joined}.to({self.dtype})"
 
     def _cat(self, name: str, parts: list[str]) -> str:
         line = f"torch.cat([{', '.join(parts)}], dim=-1)"

@@ -119,7 +119,7 @@ class _Oracle:
         if rows:
             table = table[tuple(self.inputs[row] for row in rows)]
         piece = table[..., start : start + prod(shape)]
-        return piece.reshape(*piece.shape[:-1], *shape), "z" if piece.ndim > 1 else ""
+        return piece.reshape((*piece.shape[:-1], *shape)), "z" if piece.ndim > 1 else ""
 
     def output(self, name: str) -> Array:
         pieces = []
