@@ -160,7 +160,7 @@ def verify_command(options: argparse.Namespace) -> int:
     results = []
     with Progress("verifying") as step:
         for diagram in _chosen(options):
-            results.append(verify(diagram, options.seed, layout=options.layout, step=lambda s, d=diagram: step(f"{d.name}: {s}")))
+            results.append(verify(diagram, options.seed, layout=options.layout, step=step.named(diagram.name)))
     if options.json:
         rows = [{**asdict(r), "ok": r.ok} for r in results]
         print(json.dumps(rows, indent=1))
@@ -183,7 +183,7 @@ def run_command(options: argparse.Namespace) -> int:
     runs = []
     with Progress("running") as step:
         for diagram in _chosen(options):
-            named = lambda s, d=diagram: step(f"{d.name}: {s}")  # noqa: E731
+            named = step.named(diagram.name)
             if options.xyz is None:
                 runs.append(run_random(diagram, options.batch, options.seed, named))
                 continue

@@ -242,6 +242,8 @@ class _Builder:
         target = vertex.right[0]
         name = target.edge.name.text
         operands = [operand for ref in vertex.left if (operand := self._operand(ref))]
+        if len(operands) > limits.MAX_OPERANDS:
+            self.diagnostics.append(limits.too_many_operands(vertex.span, len(operands)))
         complete = len(operands) == len(vertex.left) and self._writable(target)
         weights, factor = self._factors(vertex)
         channels, keeps = _split_path(target.edge.indices)

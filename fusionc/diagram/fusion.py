@@ -31,11 +31,11 @@ class Slot:
 
 @dataclass(frozen=True)
 class SizeConflict:
-    """A channel index that would need two sizes at once on an allowed path: size and irrep, twice."""
+    """A channel index that would need two sizes at once on an allowed path: size, irrep and edge, twice."""
 
     index: str
-    first: tuple[int, Irrep]
-    second: tuple[int, Irrep]
+    first: tuple[int, Irrep, str]
+    second: tuple[int, Irrep, str]
 
 
 Binding = tuple[int | None, ...]  # the size of each of the line's channel indices, where the left side gives one
@@ -208,17 +208,34 @@ def _distinct(slots: Iterable[Slot]) -> Iterable[Irrep]:
 def couple(group: Group, line: Line, slots: Mapping[str, Iterable[Slot]]) -> Coupling:
     """All paths of a line's left side, counted: `counts[irrep, binding]`.
 
-    Operands with the same edge and indices are one factor, a symmetric power. Raises `TooManyStates`.
+    Operands with the same edge and indices are one factor, a symmetric power. Raises `TooManyStates`, `TooManyPaths`.
     """
     indices = line_indices(line)
     states: dict[tuple[Irrep, Binding], int] = {(group.trivial, (None,) * len(indices)): 1}
     conflicts: dict[Irrep, SizeConflict] = {}
-    witness: dict[tuple[str, int], Irrep] = {}
+    witness: dict[tuple[str, int], list[tuple[Irrep, str]]] = {}
     for positions in line.identical_operands():
         operand = line.operands[positions[0]]
-        factor, mixed = _power(group, operand, tuple(slots[operand.edge]), len(positions))
+        own = tuple(slots[operand.edge])
+        _refuse_long_work(group, states, own, len(positions))
+        factor, mixed = _power(group, operand, own, len(positions))
+        _refuse_long_work(group, states, factor)
         states, conflicts = _couple_factor(group, indices, operand, states, conflicts, factor, mixed, witness)
     return Coupling(indices, states, conflicts)
+
+
+def _refuse_long_work(
+    group: Group, states: Mapping[tuple[Irrep, Binding], int], slots: Iterable[Slot], power: int = 1
+) -> None:
+    """Raise `TooManyStates` where counting would take seconds: for the user it is as good as never."""
+    dims = [group.dim(slot.irrep) for slot in slots]
+    if power > 1:
+        work = sum(dims) * power * power * max(dims, default=0)
+    else:
+        reach = max((group.dim(irrep) for irrep, _ in states), default=0)
+        work = len(states) * sum(min(dim, reach) for dim in dims)
+    if work > limits.MAX_WORK:
+        raise TooManyStates
 
 
 def _power(
@@ -249,7 +266,9 @@ def _mixed(
     other = next(slot for slot in slots if slot.sizes != first.sizes)
     place = next(k for k, (a, b) in enumerate(zip(first.sizes, other.sizes, strict=True)) if a != b)
     conflict = SizeConflict(
-        operand.channels[place], (first.sizes[place], first.irrep), (other.sizes[place], other.irrep)
+        operand.channels[place],
+        (first.sizes[place], first.irrep, operand.edge),
+        (other.sizes[place], other.irrep, operand.edge),
     )
     return {irrep: conflict for irrep, count in everything.items() if count > 0}
 
@@ -262,14 +281,14 @@ def _couple_factor(
     conflicts: dict[Irrep, SizeConflict],
     factor: tuple[Slot, ...],
     mixed: dict[Irrep, SizeConflict],
-    witness: dict[tuple[str, int], Irrep],
+    witness: dict[tuple[str, int], list[tuple[Irrep, str]]],
 ) -> tuple[dict[tuple[Irrep, Binding], int], dict[Irrep, SizeConflict]]:
     """Couple one more factor onto the states; conflicts of sizes are carried along with the irreps they reach."""
     after: dict[tuple[Irrep, Binding], int] = {}
     clashes: dict[Irrep, SizeConflict] = {}
     for slot in factor:
         for (irrep, binding), count in states.items():
-            bound = _bind(indices, binding, operand, slot, witness)
+            bound = _bind(indices, irrep, binding, operand, slot, witness)
             for product, multiplicity in group.product(irrep, slot.irrep):
                 if isinstance(bound, SizeConflict):
                     clashes.setdefault(product, bound)
@@ -291,17 +310,25 @@ def _couple_factor(
 
 
 def _bind(
-    indices: tuple[str, ...], binding: Binding, operand: Operand, slot: Slot, witness: dict[tuple[str, int], Irrep]
+    indices: tuple[str, ...],
+    irrep: Irrep,
+    binding: Binding,
+    operand: Operand,
+    slot: Slot,
+    witness: dict[tuple[str, int], list[tuple[Irrep, str]]],
 ) -> Binding | SizeConflict:
+    """The binding with the sizes of one more operand; `irrep` is what the operands before it couple to."""
     bound = list(binding)
     for index, size in zip(operand.channels, slot.sizes, strict=False):
         place = indices.index(index)
         before = bound[place]
         if before is None:
             bound[place] = size
-            witness.setdefault((index, size), slot.irrep)
+            witness.setdefault((index, size), []).append((slot.irrep, operand.edge))
         elif before != size:
-            return SizeConflict(index, (before, witness[index, before]), (size, slot.irrep))
+            seen = witness[index, before]
+            other, edge = next((found for found in seen if found[0] == irrep), seen[0])
+            return SizeConflict(index, (before, other, edge), (size, slot.irrep, operand.edge))
     return tuple(bound)
 
 
@@ -316,8 +343,11 @@ class _Backward:
 
     def alive(self) -> dict[str, frozenset[Irrep]]:
         """The irreps of each edge that take part in a path to an output."""
+        self.wanted = {edge: set() for edge in self.forward.slots}
         for output in self.graph.outputs:
             self.wanted[output.name] = self._wanted_output(output.name)
+        for edge in self.graph.excused:
+            self.wanted[edge] = {slot.irrep for slot in self.forward.slots.get(edge, ())}
         for line in reversed(self.graph.ordered()):
             self._visit(line)
         return {edge: frozenset(irreps) for edge, irreps in self.wanted.items()}

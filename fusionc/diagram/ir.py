@@ -163,6 +163,7 @@ class FusionGraph:
     """A diagram whose names and indices are in order. Angular momentum is not checked yet.
 
     `poisoned` are edges about which a mistake was already reported: nothing more is said of what depends on them.
+    `excused` are names that a line with a mistake uses, or may have meant: nobody says that they are unused.
     """
 
     name: str
@@ -173,6 +174,7 @@ class FusionGraph:
     restrictions: tuple[tuple[str, Restriction], ...]
     lines: tuple[Line, ...]
     poisoned: frozenset[str]
+    excused: frozenset[str]
     span: Span = field(compare=False, repr=False)
 
     @cached_property

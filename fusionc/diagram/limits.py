@@ -14,6 +14,9 @@ MAX_PATHS = 1_000_000  # listed
 MAX_EMITTED_PATHS = 50_000  # compiled
 MAX_TREES = 200_000
 MAX_STATES = 200_000
+MAX_OPERANDS = 100  # on one line
+MAX_WORK = 2_000_000  # steps of counting the paths of one line
+MAX_COEFFICIENTS = 20_000_000  # entries of all vertex tensors of a diagram, zeros included
 
 
 def spin_too_large(span: Span, text: str) -> Diagnostic:
@@ -86,6 +89,28 @@ def too_many_states(span: Span) -> Diagnostic:
         "this line has too many combinations of irreps and channel sizes",
         span,
         help="couple fewer operands in one line, or restrict their irreps",
+    )
+
+
+def too_many_operands(span: Span, count: int) -> Diagnostic:
+    """F3010."""
+    return diagnose(
+        "F3010",
+        f"{count:,} operands meet in one line",
+        span,
+        notes=[f"a line couples up to {MAX_OPERANDS} operands"],
+        help="couple them in several lines, through internal edges",
+    )
+
+
+def too_many_coefficients(span: Span, count: int) -> Diagnostic:
+    """F3011."""
+    return diagnose(
+        "F3011",
+        f"the vertex tensors of this diagram have {count:,} entries",
+        span,
+        notes=[f"a vertex of spins a, b and c has (2*a+1)(2*b+1)(2*c+1); all together may have {MAX_COEFFICIENTS:,}"],
+        help="restrict the internal edges to smaller spins: `in lmax 6`",
     )
 
 

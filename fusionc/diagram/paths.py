@@ -123,10 +123,25 @@ def list_paths(graph: FusionGraph, fusion: Fusion) -> PathTable:
 
     Raises `CompileError` with F3009 (too many trees of equal operands) or F1028 (a weight with two shapes).
     """
+    _refuse_large_vertices(graph, fusion)
     builder = _Lister(graph, fusion)
     for line in graph.ordered():
         builder.visit(line)
     return PathTable(graph, builder.lines, builder.blocks, builder.outputs, _weight_layouts(graph, builder.lines))
+
+
+def _refuse_large_vertices(graph: FusionGraph, fusion: Fusion) -> None:
+    """Vertex tensors are made exactly, entry by entry; raise F3011 before that takes minutes."""
+    vertices: set[tuple[Irrep, Irrep, Irrep]] = set()
+    for line in graph.lines:
+        factors = [list(fusion.reachable[operand.edge]) for operand in line.operands]
+        reaching = _reaching(graph.group, factors, frozenset(fusion.alive.get(line.target, ())))
+        for left, factor, right in zip(reaching[1:], factors[1:], reaching[2:], strict=False):
+            vertices |= {(a, b, c) for a in left for b in factor for c, _ in graph.group.product(a, b) if c in right}
+    dim = graph.group.dim
+    count = sum(dim(a) * dim(b) * dim(c) for a, b, c in vertices)
+    if count > limits.MAX_COEFFICIENTS:
+        raise CompileError([limits.too_many_coefficients(graph.span, count)])
 
 
 def public_paths(table: PathTable) -> Iterator[Path]:

@@ -97,6 +97,8 @@ CODES = _registry(
     _error("F3007", "too many combinations in one line"),
     _error("F3008", "a program that is too long"),
     _error("F3009", "too many trees of equal operands"),
+    _error("F3010", "too many operands in one line"),
+    _error("F3011", "vertex tensors that are too large"),
     # F4xxx: targets and what is not compiled yet
     _error("F4001", "SU(2) is not compiled yet"),
     _error("F4002", "the complex basis is not compiled yet"),

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from fusionc.language import syntax
 from fusionc.language.diagnostics import CompileError, Diagnostic, Label, diagnose
@@ -33,7 +33,7 @@ class Settings:
 
     normalize: str = "component"
     paths: str = "element"
-    basis: str | None = None
+    basis: Literal["real", "complex"] | None = None
 
 
 Leaf = syntax.IrrepTerm | syntax.SphericalTerm
@@ -363,7 +363,7 @@ def _with_setting(settings: Settings, item: syntax.Setting) -> Settings:
         return replace(settings, normalize=item.value.text)
     if item.kind == "paths":
         return replace(settings, paths=item.value.text)
-    return replace(settings, basis=item.value.text)
+    return replace(settings, basis="complex" if item.value.text == "complex" else "real")
 
 
 def _import_failure(item: syntax.Import, reason: str) -> Diagnostic:

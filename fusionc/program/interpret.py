@@ -50,16 +50,22 @@ def _evaluate(program: Program, instruction: Instruction, values: list[Array], i
     if isinstance(op, Constant):
         return op.tensor.to_numpy()
     if isinstance(op, Scale):
-        return values[op.value] * float(op.factor)
+        scaled: Array = values[op.value] * float(op.factor)
+        return scaled
     if isinstance(op, Sum):
         return sum((values[value] for value in op.values[1:]), start=values[op.values[0]])
     if isinstance(op, Rearrange):
-        return np.einsum(f"...{op.value_axes}->...{op.axes}", values[op.value])
+        return _einsum(f"...{op.value_axes}->...{op.axes}", values[op.value])
     assert isinstance(op, Contract)
     left, right = program.instructions[op.left], program.instructions[op.right]
     dots = ["..." if part.batched else "" for part in (left, right, instruction)]
     spec = f"{dots[0]}{op.left_axes},{dots[1]}{op.right_axes}->{dots[2]}{op.axes}"
-    return np.einsum(spec, values[op.left], values[op.right])
+    return _einsum(spec, values[op.left], values[op.right])
+
+
+def _einsum(spec: str, *values: Array) -> Array:
+    result: Array = np.einsum(spec, *values)
+    return result
 
 
 def _view(value: Array, start: int, shape: tuple[int, ...]) -> Array:

@@ -39,7 +39,7 @@ WIDTH = 112
 def emit(emissions: Sequence[Emission], layout: Layout) -> str:
     """The text of a file with one module and one function for each diagram."""
     diagrams = [_Printer(emission).diagram() for emission in emissions]
-    names = ", ".join(diagram["class_name"] for diagram in diagrams)
+    names = ", ".join(str(diagram["class_name"]) for diagram in diagrams)
     summary = f"Fusion diagram{'s' if len(diagrams) > 1 else ''}: {names}."
     summary = "\n".join(textwrap.wrap(summary, WIDTH))
     text = _template().render(version=__version__, layout=layout, summary=summary, diagrams=diagrams)
@@ -169,7 +169,7 @@ class _Printer:
 
     def _constant_table(self) -> list[dict[str, object]]:
         """Every vertex tensor's place in the table, and its nonzero entries as rows of a dict literal."""
-        start, entries = 0, []
+        start, entries = 0, list[dict[str, object]]()
         for number, instruction in enumerate(self.program.instructions):
             if not isinstance(instruction.op, Constant):
                 continue
@@ -214,7 +214,7 @@ class _Printer:
         key = (op.weight, op.rows)
         if key not in self._rows:
             self._rows[key] = self.namer.fresh(f"{op.weight}_rows")
-            self.lines.append(f"{self._rows[key]} = {op.weight}[{', '.join(op.rows)}]")
+            self.lines.append(f"{self._rows[key]} = {_selected(op)}")
         return _block(self._rows[key], op.start, instruction.shape)
 
     def _constant(self, number: int, instruction: Instruction) -> str:
@@ -281,6 +281,13 @@ class _Printer:
 
     def _flattened(self, value: int, axes: int) -> str:
         return self.names[value] if axes < 2 else f"{self.names[value]}.flatten(-{axes})"
+
+
+def _selected(op: WeightBlock) -> str:
+    """The rows that index legs select. An embedding refuses negative rows, which indexing would count from the end."""
+    if len(op.rows) == 1:
+        return f"torch.nn.functional.embedding({op.rows[0]}, {op.weight})"
+    return f"{op.weight}[{', '.join(op.rows)}]"
 
 
 def _rows(tokens: list[str], width: int) -> list[str]:

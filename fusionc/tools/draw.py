@@ -9,8 +9,8 @@
         │
        out               outputs at the bottom
 
-Lines that end in the same edge meet in ⊕; a line with one operand is a box on its strand; a double strand keeps its paths
-apart. This module says what is drawn; `layout` says where, `svg` says how it is spelled.
+Lines that end in the same edge meet in ⊕; a line with one operand is a box on its strand; a double strand keeps
+its paths apart. This module says what is drawn; `layout` says where, `svg` says how it is spelled.
 """
 
 from __future__ import annotations
@@ -72,9 +72,7 @@ def picture(diagram: CheckedDiagram) -> Picture:
     left, top = MARGIN + (width - layout.width) / 2, MARGIN + CAPTION
     placed = _Placed(sketch, layout, left, top)
     key = legend.groups(MARGIN, top + layout.height + MARGIN, width)
-    bottom = max(
-        (mark.box.bottom for group in key for mark in group.marks if isinstance(mark, Text)), default=0.0
-    )
+    bottom = max((mark.box.bottom for group in key for mark in group.marks if isinstance(mark, Text)), default=0.0)
     return Picture(
         title=_title(diagram.graph),
         width=width + 2 * MARGIN,
@@ -102,7 +100,7 @@ def _caption(diagram: CheckedDiagram) -> tuple[Text, Text]:
 
 
 class Glyph(Protocol):
-    """A part of the picture that takes room: its outline for the layout, and its marks once it has its place."""
+    """A part of the picture that takes room: its outline for the layout, and its marks once it is placed."""
 
     @property
     def tooltip(self) -> str: ...
@@ -120,7 +118,7 @@ class Glyph(Protocol):
 
 @dataclass(frozen=True)
 class Caption:
-    """A name with a space beneath it, centred: a leg at the top or an output at the bottom. `sums`: a ⊕ above it."""
+    """A name with a space beneath it, centred: a leg at the top, or an output at the bottom, with ⊕ if it `sums`."""
 
     name: str
     space: str
@@ -153,8 +151,8 @@ class Caption:
 
 @dataclass(frozen=True)
 class EdgeLabel:
-    """The name and the irreps of an internal edge, beside its strand; `sums`: lines meet there; `forks`: it is used more
-    than once."""
+    """The name and the irreps of an internal edge, beside its strand; `sums`: lines meet there; `forks`: it is used
+    more than once."""
 
     name: str
     irreps: str
@@ -255,6 +253,7 @@ class More:
 
     text: str
     at_bottom: bool = False
+    is_passed: bool = False
     is_point: bool = False
 
     @property
@@ -269,9 +268,9 @@ class More:
     def marks(self, x: float, band: Band) -> Iterator[Mark]:
         half = self.node.left
         middle = band.top + CHIP / 2 + 2 if self.at_bottom else band.bottom - CHIP / 2 - 2
-        yield Rectangle(
-            Box(x - half, middle - CHIP / 2, x + half, middle + CHIP / 2), "factor", radius=CHIP / 2
-        )
+        if self.is_passed:
+            yield from _stem(x, band.top, band.bottom, double=False)
+        yield Rectangle(Box(x - half, middle - CHIP / 2, x + half, middle + CHIP / 2), "factor", radius=CHIP / 2)
         yield Text(x, middle, self.text, "weight", tone="factor")
 
 
@@ -299,7 +298,7 @@ def _sum(x: float, y: float) -> Iterator[Mark]:
 
 @dataclass(frozen=True)
 class Strand:
-    """An arc with its looks: `bow` bends strands apart that run side by side; a double strand keeps its paths apart."""
+    """An arc with its looks: `double` keeps its paths apart, and `bow` bends strands apart that run side by side."""
 
     arc: Arc
     double: bool
@@ -359,9 +358,7 @@ class _Sketcher:
         self.glyphs.append(glyph)
         return len(self.glyphs) - 1
 
-    def join(
-        self, tail: int, head: int, *, double: bool = False, port: float = 0.0, rigid: bool = False
-    ) -> None:
+    def join(self, tail: int, head: int, *, double: bool = False, port: float = 0.0, rigid: bool = False) -> None:
         self.strands.append(Strand(Arc(tail, head, port, rigid), double))
 
     # -- edges
@@ -370,9 +367,7 @@ class _Sketcher:
         graph, writers = self.graph, self.graph.writers[edge]
         uses = [line.operands[place].channels for line, place in graph.readers.get(edge, ())]
         written = _bracketed(edge, writers[0].channels)
-        read = dict.fromkeys(
-            _bracketed(edge, channels) for channels in uses if channels != writers[0].channels
-        )
+        read = dict.fromkeys(_bracketed(edge, channels) for channels in uses if channels != writers[0].channels)
         name = f"{written} → {_join(list(read), NAME_LENGTH, ', ')}" if read else written
         tooltip = f"{edge}: {_join(self.irreps(edge), TOOLTIP_LENGTH)}"
         return EdgeLabel(
@@ -393,7 +388,7 @@ class _Sketcher:
         hidden = len(self.graph.lines) - len(self.lines)
         if not hidden:
             return
-        self.rest = self.add(More(f"… {hidden:,} more lines"))
+        self.rest = self.add(More(f"… {hidden:,} more lines", is_passed=True))
         shown = {line.number for line in self.lines}
         open_edges = (
             edge
@@ -459,7 +454,7 @@ class _Sketcher:
         self.join(vertex, self.edges[line.target], double=double, rigid=alone)
 
     def add_operands(self, operand: Operand, power: int, vertex: int, is_linear: bool) -> None:
-        """Equal operands: one label with as many strands (or, where they are very many, with their number)."""
+        """Equal operands: one label with as many strands (or, where they are many, with their number)."""
         strands = power if power <= MAX_EQUAL else 3
         if operand.edge in self.edges:
             double = self.is_double(self.graph.writers[operand.edge][0])
@@ -471,19 +466,17 @@ class _Sketcher:
         for place in _centred(strands):
             self.join(leg, vertex, port=place * PORT, rigid=is_linear)
 
-    def leg_caption(self, name: str, channels: tuple[str, ...], strands: int, power: int = 1) -> Caption:
+    def leg_caption(self, name: str, channels: tuple[str, ...], strands: int, power: int) -> Caption:
         leg = self.graph.tensor_legs.get(name)
         terms = self.space_terms(leg.space) if leg is not None else []
         text = _bracketed(name, channels) + (f"  ×{power}" if power > strands else "")
-        return Caption(
-            text, _space_text(terms, SPACE_LENGTH), f"{name}: {_space_text(terms, TOOLTIP_LENGTH)}", strands
-        )
+        return Caption(text, _space_text(terms, SPACE_LENGTH), f"{name}: {_space_text(terms, TOOLTIP_LENGTH)}", strands)
 
     def add_loose_legs(self) -> None:
         """Legs that no line uses: they stand there without a strand."""
         loose = [name for name in self.graph.tensor_legs if name not in self.graph.readers]
         for name in loose[:MAX_LOOSE]:
-            self.add(self.leg_caption(name, (), 0))
+            self.add(self.leg_caption(name, (), 0, 0))
         if len(loose) > MAX_LOOSE:
             self.add(More(f"… {len(loose) - MAX_LOOSE:,} more legs"))
 
@@ -496,17 +489,13 @@ class _Sketcher:
     def chips(self, line: Line) -> Iterator[Chip]:
         for weight in line.weights:
             given = weight.name in self.graph.weights_legs
-            yield Chip(
-                _weight_text(weight), "given" if given else "learned", ", ".join(map(_short, weight.rows))
-            )
+            yield Chip(_weight_text(weight), "given" if given else "learned", ", ".join(map(_short, weight.rows)))
         if line.factor != 1:
             yield Chip(f"× {_factor_text(line.factor)}", "factor")
 
     def line_tooltip(self, line: Line) -> str:
         count = self.diagram.fusion.count(line)
-        left = _join(
-            [_bracketed(operand.edge, operand.channels) for operand in line.operands], TOOLTIP_LENGTH, " "
-        )
+        left = _join([_bracketed(operand.edge, operand.channels) for operand in line.operands], TOOLTIP_LENGTH, " ")
         kept = ("path",) if line.keeps else ()
         paths = "1 path" if count == 1 else f"{count:,} paths" if count < 10**9 else "very many paths"
         return f"{left} -> {_bracketed(line.target, (*kept, *line.channels))}: {paths}"
@@ -589,9 +578,7 @@ class _Placed:
     top: float
 
     def groups(self) -> Iterator[Group]:
-        for glyph, rank, anchor in zip(
-            self.sketch.glyphs, self.layout.ranks, self.layout.anchors, strict=True
-        ):
+        for glyph, rank, anchor in zip(self.sketch.glyphs, self.layout.ranks, self.layout.anchors, strict=True):
             yield Group(glyph.tooltip, tuple(glyph.marks(anchor + self.left, self.band(rank))))
 
     def band(self, rank: int) -> Band:
@@ -604,7 +591,7 @@ class _Placed:
 
     def steps(self, strand: Strand, route: Sequence[float]) -> Iterator[Step]:
         """Curves between the bands, straight down within those that are passed."""
-        tail, head = self.sketch.glyphs[strand.arc.tail], self.sketch.glyphs[strand.arc.head]
+        head = self.sketch.glyphs[strand.arc.head]
         rank = self.layout.ranks[strand.arc.tail]
         bow = strand.bow if len(route) == 2 else 0.0
         yield "M", (route[0], self.band(rank).bottom)
@@ -613,16 +600,12 @@ class _Placed:
             if step:
                 yield "L", (x, upper)
             to_point = step == len(route) - 2 and head.is_point
-            yield _slant(
-                x, upper, after, lower, bow, to_point, from_leg=not step and isinstance(tail, Caption)
-            )
+            yield _slant(x, upper, after, lower, bow, to_point, from_leg=not step and not rank)
 
 
-def _slant(
-    x: float, upper: float, after: float, lower: float, bow: float, to_point: bool, from_leg: bool
-) -> Step:
-    """From one band to the next: upright at both ends, but straight from a leg, and straight to a point where strands
-    meet: there each comes from its own side."""
+def _slant(x: float, upper: float, after: float, lower: float, bow: float, to_point: bool, from_leg: bool) -> Step:
+    """From one band to the next: upright at both ends, but straight from a leg, and straight to a point where
+    strands meet: there each comes from its own side."""
     across, height = after - x, lower - upper
     start = 0.0 if from_leg else BEND * height
     first, second = (x, upper + start), (after, lower - BEND * height)
@@ -632,9 +615,7 @@ def _slant(
         first = (x + across * 0.3, upper + height * 0.3)
     if bow:
         aside = bow / hypot(across, height)
-        first, second = (
-            (x + across * t + height * aside, upper + height * t - across * aside) for t in (0.3, 0.7)
-        )
+        first, second = ((x + across * t + height * aside, upper + height * t - across * aside) for t in (0.3, 0.7))
     return "C", (*first, *second, after, lower)
 
 

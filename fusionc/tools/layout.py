@@ -6,8 +6,8 @@
     coordinates   nodes move towards their neighbours, as far as room allows      \\  /
                                                                                    o
 
-Nodes stay within the band of their layer, and arcs slant between bands only. So no arc can run through a node, and no two
-nodes overlap. Nothing here knows what the picture shows. The same input gives the same numbers, to the last bit.
+Nodes stay within the band of their layer, and arcs slant between bands only. So no arc can run through a node, and
+no two nodes overlap. Nothing here knows what the picture shows. The same input gives the same numbers, to the last bit.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ NODE_GAP = 22.0
 DUMMY = 7.0  # half the room that a passing arc takes
 STIFFNESS = 8.0  # how much more a passing arc wants to be straight than an ordinary one
 SWEEPS = 12  # of sorting the layers
-ROUNDS = 60  # of moving the nodes
+ROUNDS, LAST_ROUNDS = 40, 20  # of moving the nodes; in the last ones they look upwards only
+FROM_BELOW = 0.1  # how much less a node follows what is below it than what is above it
 SHORTEST, LONGEST = 30.0, 130.0  # of the room between two bands
 SLOPE = 0.42  # how steep arcs should be at least
 
 
 @dataclass(frozen=True)
 class Node:
-    """A box around an anchor through which its arcs run: how far it reaches to either side, and how high it is."""
+    """A box around an anchor where its arcs run: how far it reaches to either side, and how high it is."""
 
     left: float
     right: float
@@ -42,7 +43,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Arc:
-    """An arc downwards. It leaves its tail at `port`, counted from the anchor; `rigid` ones are vertical if possible."""
+    """An arc downwards. It leaves its tail at `port`, counted from the anchor; `rigid`: upright where possible."""
 
     tail: int
     head: int
@@ -60,8 +61,8 @@ class Band:
 
 @dataclass(frozen=True)
 class Layout:
-    """The answer: each node's layer and anchor, each layer's band, and the places where each arc meets the layers from
-    its tail's down to its head's. The smallest x is 0, and so is the smallest y."""
+    """The answer: each node's layer and anchor, each layer's band, and where each arc meets the layers from its
+    tail's down to its head's. The smallest x is 0, and so is the smallest y."""
 
     ranks: tuple[int, ...]
     anchors: tuple[float, ...]
@@ -75,8 +76,7 @@ class Layout:
 
 
 def arrange(nodes: Sequence[Node], arcs: Sequence[Arc]) -> Layout:
-    """Lay out a directed graph without cycles. Arcs into a node are kept in the order given, where nothing is won by
-    another."""
+    """Lay out a directed graph without cycles. Arcs into a node keep the order given, where another is no better."""
     sheet = _Sheet(list(nodes), arcs, _ranks(nodes, arcs))
     _order(sheet)
     _place(sheet)
@@ -95,11 +95,14 @@ def _ranks(nodes: Sequence[Node], arcs: Sequence[Arc]) -> tuple[int, ...]:
     return tuple(ranks)
 
 
+Link = tuple[int, float, float]  # a neighbour, the port where the arc leaves its upper end, and how much it pulls
+
+
 @dataclass
 class _Sheet:
     """The graph with its dummies: `nodes` are followed by one dummy for each layer that an arc passes.
 
-    `above[n]` and `below[n]` hold n's neighbours, as (neighbour, port at the upper end, pull); `x` are the anchors.
+    `above[n]` and `below[n]` hold n's neighbours; `x` are the anchors.
     `runs` are nodes one below the other that want the same x.
     """
 
@@ -108,8 +111,8 @@ class _Sheet:
     ranks: Sequence[int]
     chains: list[list[int]] = field(default_factory=list)
     layers: list[list[int]] = field(default_factory=list)
-    above: list[list[tuple[int, float, float]]] = field(default_factory=list)
-    below: list[list[tuple[int, float, float]]] = field(default_factory=list)
+    above: list[list[Link]] = field(default_factory=list)
+    below: list[list[Link]] = field(default_factory=list)
     x: list[float] = field(default_factory=list)
     runs: list[list[int]] = field(default_factory=list)
 
@@ -136,8 +139,8 @@ class _Sheet:
 
 
 def _runs(arcs: Sequence[Arc], chains: Sequence[list[int]]) -> list[list[int]]:
-    """Rigid arcs, the dummies of the others, and a source with the dummies of the one arc that hangs on it; where one
-    ends in a node in which another begins, both are one run."""
+    """Rigid arcs, the dummies of the others, and a source with the dummies of the one arc that hangs on it; where
+    one ends in the node in which another begins, both are one run."""
     uses = Counter(end for arc in arcs for end in (arc.tail, arc.head))
     pieces: dict[int, list[int]] = {}
     for arc, chain in zip(arcs, chains, strict=True):
@@ -157,8 +160,8 @@ def _runs(arcs: Sequence[Arc], chains: Sequence[list[int]]) -> list[list[int]]:
 
 
 def _order(sheet: _Sheet) -> None:
-    """Start from the order of a walk up from the sinks, which leaves a tree without crossings; then sort by barycentres,
-    downwards and upwards in turn, and keep the best order met."""
+    """Start from the order of a walk up from the sinks, which leaves a tree without crossings; then sort by
+    barycentres, downwards and upwards in turn, and keep the best order met."""
     for node in _walk(sheet):
         sheet.layers[sheet.ranks[node]].append(node)
     best, fewest = [list(layer) for layer in sheet.layers], _crossings(sheet)
@@ -202,7 +205,7 @@ def _sort_by_barycentres(sheet: _Sheet, down: bool) -> None:
 
 
 def _crossings(sheet: _Sheet) -> int:
-    """Two arcs between the same layers cross when their ends stand in opposite orders: the number of inversions."""
+    """Two arcs between the same layers cross when their ends stand in opposite orders: an inversion."""
     total = 0
     for upper, lower in pairwise(sheet.layers):
         places = {node: place for place, node in enumerate(lower)}
@@ -221,29 +224,38 @@ def _crossings(sheet: _Sheet) -> int:
 def _place(sheet: _Sheet) -> None:
     """Each run goes where the arcs at its ends are shortest, as far as the distances to its neighbours allow.
 
-    All that the distances allow is a convex set. A run that is too near to its left neighbour is pushed to the right, or
+    What the distances allow is a convex set. A run that is too near to its left neighbour is pushed to the right, or
     its neighbour to the left: either way ends in the set, and so does the middle between them.
     """
     runs, distances = _consistent(sheet)
     run_of = {node: number for number, run in enumerate(runs) for node in run}
-    ends = [list(_arcs_out_of(sheet, run, run_of)) for run in runs]
+    above = [list(_links(run, run_of, sheet.above, 1)) for run in runs]
+    below = [list(_links(run, run_of, sheet.below, -1)) for run in runs]
     place = _apart([0.0] * len(runs), distances)
-    for round_ in range(ROUNDS):
-        numbers = range(len(runs)) if round_ % 2 else reversed(range(len(runs)))
-        for number in numbers:
-            weight = sum(pull for _, _, pull in ends[number])
-            if weight:
-                place[number] = sum((place[other] + port) * pull for other, port, pull in ends[number]) / weight
+    for _ in range(ROUNDS):
+        for number in range(len(runs)):
+            place[number] = _wish(place, number, above[number], below[number], FROM_BELOW)
+        place = _apart(place, distances)
+    for _ in range(LAST_ROUNDS):
+        for number in range(len(runs)):
+            place[number] = _wish(place, number, above[number], [], 0.0)
         place = _apart(place, distances)
     sheet.x = [place[run_of[node]] for node in range(len(sheet.nodes))]
 
 
-def _arcs_out_of(sheet: _Sheet, run: list[int], run_of: dict[int, int]) -> Iterator[tuple[int, float, float]]:
-    """The arcs between a run and others: the other, where that wants this one, and how much."""
+def _links(run: list[int], run_of: dict[int, int], neighbours: list[list[Link]], sign: int) -> Iterator[Link]:
+    """The arcs from a run to others."""
     for node in run:
-        links = [(other, port, pull) for other, port, pull in sheet.above[node]]
-        links += [(other, -port, pull) for other, port, pull in sheet.below[node]]
-        yield from ((run_of[other], port, pull) for other, port, pull in links if run_of[other] != run_of[node])
+        for other, port, pull in neighbours[node]:
+            if run_of[other] != run_of[node]:
+                yield run_of[other], sign * port, pull
+
+
+def _wish(place: list[float], number: int, above: list[Link], below: list[Link], share: float) -> float:
+    """Where a run wants to be: the mean over its neighbours, in which those below count for a share only."""
+    links = [*above, *((other, port, pull * share) for other, port, pull in below)]
+    weight = sum(pull for _, _, pull in links)
+    return sum((place[other] + port) * pull for other, port, pull in links) / weight if links else place[number]
 
 
 Distances = list[tuple[int, int, float]]  # of two runs: left, right, the least distance; those of the left come first
@@ -264,7 +276,7 @@ def _consistent(sheet: _Sheet) -> tuple[list[list[int]], Distances]:
         kept = [run for number, run in enumerate(runs) if number not in tangled]
         runs = kept + [half for pair in halves for half in pair if half]
     order = nx.topological_sort(graph)
-    return runs, [(left, right, gap) for left in order for right, gap in sorted(graph.edges(left, data="gap"))]
+    return runs, [pair for left in order for pair in sorted(graph.edges(left, data="gap"))]
 
 
 def _neighbours(sheet: _Sheet, runs: Sequence[Sequence[int]]) -> nx.DiGraph:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 
@@ -27,6 +28,10 @@ class Progress:
         sys.stderr.write("\r" + line.ljust(self._shown))
         sys.stderr.flush()
         self._shown = len(line)
+
+    def named(self, name: str) -> Callable[[str], None]:
+        """The same progress, each step with a name before it."""
+        return lambda step: self(f"{name}: {step}")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._shown:

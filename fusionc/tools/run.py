@@ -26,6 +26,7 @@ from fusionc.tools.molecule import (
     operands,
     read_molecule,
 )
+from fusionc.tools.report import cost_report
 from fusionc.tools.oracle import random_legs, random_weights
 from fusionc.tools.transform import test_elements, transform
 from fusionc.tools.verify import as_tuple, relative
@@ -46,16 +47,24 @@ class Run:
     outputs: tuple[tuple[str, tuple[int, ...], str], ...]
     compile_seconds: float
     forward_seconds: float
+    multiplications: int
+    written_multiplications: int
     equivariance: tuple[tuple[str, float], ...]
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         rows = [f"{self.diagram}: {self.subject}"]
+        rows += [f"  note {note}" for note in self.notes]
         rows += [f"  in   {name:<10} {list(shape)}" for name, shape in self.inputs]
         rows += [f"  out  {name:<10} {list(shape)}   {text}" for name, shape, text in self.outputs]
         rows.append(f"  time {self.forward_seconds * 1e3:.2f} ms forward, {self.compile_seconds:.2f} s to compile")
+        ratio = self.written_multiplications / max(1, self.multiplications)
+        rows.append(
+            f"  cost {self.multiplications:,} multiplications; the written order needs "
+            f"{self.written_multiplications:,}, {ratio:.1f} times as many"
+        )
         rows += [f"  equivariance error under {name}: {error:.1e}" for name, error in self.equivariance]
-        return "\n".join([*rows, *(f"  note: {note}" for note in self.notes)])
+        return "\n".join(rows)
 
 
 def run_random(diagram: CheckedDiagram, batch: int, seed: int, step: Step = lambda name: None) -> Run:
@@ -98,7 +107,7 @@ def run_molecule(
 
 
 def _moved(molecule: Molecule, group: Group, element: Element) -> Molecule:
-    matrix = group.representation(group.spherical(1)[1], element)
+    matrix = np.asarray(group.representation(group.spherical(1)[1], element), dtype=np.float64)
     return Molecule(
         molecule.name,
         molecule.numbers,
@@ -138,6 +147,8 @@ def _run(
             for output, value in zip(diagram.graph.outputs, outputs, strict=True)
         ]
         errors.append((name.replace("random element 1", "a random rotation"), relative(forward(turned(element)), wanted)))
+    batch = len(legs[0])
+    cost = cost_report(diagram, batch, "float64")
     names = [output.name for output in diagram.graph.outputs]
     return Run(
         diagram=diagram.name,
@@ -146,6 +157,8 @@ def _run(
         outputs=tuple((name, value.shape, space_text(table, table.outputs[name])) for name, value in zip(names, outputs, strict=True)),
         compile_seconds=compile_seconds,
         forward_seconds=seconds,
+        multiplications=cost.multiplications,
+        written_multiplications=cost.naive.multiplications if cost.naive else cost.multiplications,
         equivariance=tuple(errors),
         notes=tuple(notes),
     )

@@ -1,7 +1,7 @@
 """Marks on paper, and their SVG text: the last step of a drawing, which knows neither diagrams nor layouts.
 
-Colours follow the reader's light or dark mode; every rule is confined to the picture, so that it can stand in a page.
-Fonts are the reader's, so widths of texts are estimates, and rather too wide than too narrow.
+Colours follow the reader's light or dark mode; every rule is confined to the picture, so that it can stand in a
+page. Fonts are the reader's, so widths of texts are estimates, and rather too wide than too narrow.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from html import escape
 
 SANS = "'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 SIZES = {"name": 15, "note": 11, "weight": 12, "caption": 13}
+BOLD = frozenset({"name", "caption"})
 NARROW, WIDE = frozenset("ijlftr.,:;|!'()[] "), frozenset("mwMW@%…×⊕—")
 
 
@@ -32,7 +33,7 @@ class Box:
 
 def text_width(text: str, style: str) -> float:
     """An upper estimate of a text's width in any of the fonts asked for."""
-    return SIZES[style] * sum(map(_advance, text))
+    return SIZES[style] * sum(map(_advance, text)) * (1.1 if style in BOLD else 1.0)
 
 
 def _advance(character: str) -> float:
@@ -118,9 +119,7 @@ class Group:
     marks: tuple[Mark, ...]
 
     def svg(self) -> str:
-        return "\n".join(
-            ("<g>", f"<title>{clean(self.tooltip)}</title>", *(mark.svg() for mark in self.marks), "</g>")
-        )
+        return "\n".join(("<g>", f"<title>{clean(self.tooltip)}</title>", *(mark.svg() for mark in self.marks), "</g>"))
 
 
 def document(width: float, height: float, title: str, content: Iterable[Mark | Group]) -> str:
@@ -147,7 +146,7 @@ def number(value: float) -> str:
 
 
 def clean(text: str) -> str:
-    """Text that is safe in an element or an attribute: escaped, and without the characters that XML forbids."""
+    """Text that is safe in an element or an attribute: escaped, without the characters that XML forbids."""
     allowed = re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)
     return escape(allowed, quote=True)
 
@@ -159,12 +158,14 @@ def _classes(*names: str) -> str:
 # --- colours ---
 
 LIGHT = {
-    "paper": "#ffffff", "ink": "#18222d", "muted": "#5d6a78", "strand": "#34506f", "warm": "#fdf2dc",
-    "warm-line": "#c68a1e", "warm-ink": "#6a4803", "cool": "#e4f4ef", "cool-line": "#2f8d79", "cool-ink": "#12564a",
+    "paper": "#ffffff", "ink": "#18222d", "muted": "#5d6a78", "strand": "#34506f",
+    "warm": "#fdf2dc", "warm-line": "#c68a1e", "warm-ink": "#6a4803",
+    "cool": "#e4f4ef", "cool-line": "#2f8d79", "cool-ink": "#12564a",
 }  # fmt: skip
 DARK = {
-    "paper": "#14191f", "ink": "#edf1f5", "muted": "#9dabb9", "strand": "#a4bedb", "warm": "#362b14",
-    "warm-line": "#d5a243", "warm-ink": "#f3d798", "cool": "#12312b", "cool-line": "#51b7a1", "cool-ink": "#b6e7db",
+    "paper": "#14191f", "ink": "#edf1f5", "muted": "#9dabb9", "strand": "#a4bedb",
+    "warm": "#362b14", "warm-line": "#d5a243", "warm-ink": "#f3d798",
+    "cool": "#12312b", "cool-line": "#51b7a1", "cool-ink": "#b6e7db",
 }  # fmt: skip
 
 COLOURED: Sequence[tuple[str, str]] = (
@@ -189,7 +190,7 @@ def _style() -> str:
     fixed = [
         f"text {{ font-family: {SANS} }}",
         *(f"text.{style} {{ font-size: {size}px }}" for style, size in SIZES.items()),
-        "text.name, text.caption { font-weight: 600 }",
+        *(f"text.{style} {{ font-weight: 600 }}" for style in sorted(BOLD)),
         "text.name { font-style: italic }",
         ".strand, .core, .plus, .tether { fill: none }",
         ".strand { stroke-width: 1.8 }",

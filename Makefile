@@ -1,0 +1,46 @@
+# `make demo` and `make test` set up everything they need in .venv, from a bare clone with Python 3.11 and pip.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test lint format wheel clean
+
+help:
+	@echo "make demo    compile, check and run a three-body block on a molecule"
+	@echo "make test    the whole test suite"
+	@echo "make lint    ruff, mypy and the canonical form of the examples"
+	@echo "make format  rewrite sources and examples in canonical form"
+	@echo "make wheel   build the wheel and the source distribution in dist/"
+	@echo "make clean   remove the environment and everything that was built"
+
+# torch is pinned in constraints.txt: an unpinned torch brings gigabytes of CUDA libraries.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[xyz,test,lint]'
+	touch $(READY)
+
+demo: $(READY)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
+
+test: $(READY)
+	$(BIN)/python -m pytest -n 2 -q
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/fusionc fmt --check examples/*.fus
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/fusionc fmt examples/*.fus
+
+wheel: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
+	$(BIN)/python -m build
+
+clean:
+	rm -rf $(VENV) dist build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

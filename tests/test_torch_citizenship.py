@@ -1,0 +1,280 @@
+"""Generated modules under autograd, torch.func, torch.compile and torch.export, and what they say of wrong operands."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import fusionc
+from fusionc.tools.oracle import random_legs
+
+TEXT = """
+irreps H = 4x0e + 4x1o
+irreps Y = spherical(2)
+
+diagram three_body(x: H, a: Y, b: Y) -> H {
+    x[u] a -> e[u] in 0e + 1o + 2e
+    e[u] b -> out[u] * W[path, u]
+}
+
+diagram product_basis(a: H, z: index(5)) -> H {
+    a[u] a[u] -> out[u] * W2[z, path, u]
+    a[u] a[u] a[u] -> out[u] * W3[z, path, u]
+}
+
+diagram message(x: H, y: Y, r: weights) -> (s: 4x0e, v: 4x1o) {
+    x[u] y -> s[u] * r[path, u]
+    x[u] y -> v[u] * V[path, u]
+}
+"""
+NAMES = ("three_body", "product_basis", "message")
+LAYOUTS = ("mul_ir", "ir_mul")
+
+
+@pytest.fixture(scope="module")
+def program():
+    return fusionc.parse(TEXT)
+
+
+def operands(program, name, batch=(6,), dtype=torch.float64, seed=0):
+    """Random operands with any batch shape."""
+    table = program[name].checked.table
+    count = int(np.prod(batch, dtype=int))
+    values = []
+    for value in random_legs(table, count, np.random.default_rng(seed)):
+        tensor = torch.as_tensor(value)
+        tensor = tensor.to(dtype) if tensor.is_floating_point() else tensor
+        values.append(tensor.reshape(*batch, *tensor.shape[1:]))
+    return values
+
+
+def make(program, name, dtype=torch.float64, layout="mul_ir"):
+    torch.manual_seed(0)
+    return program[name].module(layout=layout)(dtype=dtype)
+
+
+def parts(outputs):
+    return (outputs,) if isinstance(outputs, torch.Tensor) else tuple(outputs)
+
+
+def assert_close(got, wanted, tolerance=1e-12):
+    for one, two in zip(parts(got), parts(wanted), strict=True):
+        assert one.shape == two.shape
+        assert (one - two).abs().max().item() <= tolerance * max(1.0, two.abs().max().item()) if two.numel() else True
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", NAMES)
+def test_any_batch_shape(program, name, layout):
+    module = make(program, name, layout=layout)
+    flat = operands(program, name, (12,))
+    wanted = parts(module(*flat))
+    for batch in ((3, 4), (2, 3, 2), (12, 1)):
+        shaped = [value.reshape(*batch, *value.shape[1:]) for value in flat]
+        assert_close(module(*shaped), [w.reshape(*batch, w.shape[-1]) for w in wanted])
+    one = [value[0] for value in flat]
+    assert_close(module(*one), [w[0] for w in wanted])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_empty_batch_with_gradients(program, name):
+    module = make(program, name)
+    values = operands(program, name, (0,))
+    for value in values:
+        value.requires_grad_(value.is_floating_point())
+    outputs = parts(module(*values))
+    assert all(out.shape[0] == 0 for out in outputs)
+    sum(out.sum() for out in outputs).backward()
+    assert all((parameter.grad == 0).all() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_batch_shapes_broadcast(program, name):
+    module = make(program, name)
+    values = operands(program, name, (5,))
+    first, *rest = values
+    single = [value[:1] for value in rest]
+    wanted = module(first, *(value.expand(5, *value.shape[1:]) for value in single))
+    assert_close(module(first, *single), wanted)
+    assert_close(module(first, *(value[0] for value in single)), wanted)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", NAMES)
+def test_operands_may_be_non_contiguous(program, name, layout):
+    module = make(program, name, layout=layout)
+    values = operands(program, name, (3, 4))
+    turned = [v.transpose(0, 1).contiguous().transpose(0, 1) for v in values]
+    strided = [torch.stack([v, v], dim=-1)[..., 0] for v in values]
+    assert not strided[0].is_contiguous()
+    assert_close(module(*turned), module(*values))
+    assert_close(module(*strided), module(*values))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_dtypes(program, name, dtype):
+    """float32 to its accuracy; halves are computed in float32 and rounded once at the end."""
+    module = make(program, name)
+    low = make(program, name, dtype)
+    with torch.no_grad():
+        for one, two in zip(module.parameters(), low.parameters(), strict=True):
+            one.copy_(two)
+    values = operands(program, name, dtype=dtype)
+    exact = [value.double() if value.is_floating_point() else value for value in values]
+    outputs = low(*values)
+    assert all(out.dtype == dtype for out in parts(outputs))
+    tolerance = {torch.float32: 1e-5, torch.bfloat16: 2**-8, torch.float16: 2**-10}[dtype]
+    assert_close([out.double() for out in parts(outputs)], module(*exact), tolerance)
+
+
+def test_half_operands_with_float32_weights(program):
+    module = make(program, "three_body", torch.float32)
+    values = operands(program, "three_body", dtype=torch.bfloat16)
+    assert module(*values).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", NAMES)
+def test_gradcheck_and_gradgradcheck(program, name, layout):
+    module = make(program, name, layout=layout)
+    values = [v.requires_grad_(v.is_floating_point()) for v in operands(program, name, (2,))]
+    run = lambda *inputs: parts(module(*inputs))  # noqa: E731
+    assert torch.autograd.gradcheck(run, values, fast_mode=True)
+    assert torch.autograd.gradgradcheck(run, values, fast_mode=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_compile_fullgraph(program, name):
+    module = make(program, name)
+    values = [v.requires_grad_(v.is_floating_point()) for v in operands(program, name)]
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    wanted, got = module(*values), compiled(*values)
+    assert_close(got, wanted)
+    gradients = [
+        torch.autograd.grad(sum(out.square().sum() for out in parts(outputs)), [values[0], *module.parameters()])
+        for outputs in (wanted, got)
+    ]
+    assert_close(gradients[1], gradients[0])
+
+
+def test_compile_with_inductor(program):
+    module = make(program, "product_basis")
+    values = operands(program, "product_basis")
+    assert_close(torch.compile(module, fullgraph=True)(*values), module(*values))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_export_with_a_dynamic_batch(program, name):
+    module = make(program, name)
+    values = operands(program, name, (4,))
+    batch = torch.export.Dim("batch")
+    shapes = tuple({0: batch} for _ in values)
+    exported = torch.export.export(module, tuple(values), dynamic_shapes=shapes, strict=True)
+    other = operands(program, name, (9,), seed=1)
+    assert_close(exported.module()(*other), module(*other))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_vmap(program, name):
+    module = make(program, name)
+    values = operands(program, name, (3, 4))
+    assert_close(torch.func.vmap(module)(*values), module(*values))
+    assert_close(torch.func.vmap(torch.func.vmap(module))(*values), module(*values))
+
+
+def test_functional_transforms(program):
+    module = make(program, "three_body")
+    x, a, b = operands(program, "three_body", (4,))
+    tangent = torch.randn_like(x)
+    value, derivative = torch.func.jvp(lambda v: module(v, a, b), (x,), (tangent,))
+    assert_close(value, module(x, a, b))
+    assert_close(derivative, module(tangent, a, b))  # linear in x
+    gradient = torch.func.grad(lambda v: module(v, a, b).square().sum())(x)
+    leaf = x.clone().requires_grad_()
+    (wanted,) = torch.autograd.grad(module(leaf, a, b).square().sum(), leaf)
+    assert_close(gradient, wanted)
+    single = torch.func.grad(lambda v, p, q: module(v, p, q).square().sum())
+    assert_close(torch.func.vmap(single)(x, a, b), wanted)
+    hessian = torch.func.hessian(lambda v: module(x[0], v, b[0]).sum())(a[0])
+    assert hessian.abs().max() == 0  # linear in a
+
+
+def test_pure_function_and_module_agree(program):
+    for name in NAMES:
+        module = make(program, name)
+        values = operands(program, name)
+        assert_close(program[name].function()(*values, *module.parameters()), module(*values))
+
+
+def test_several_outputs_have_names(program):
+    outputs = make(program, "message")(*operands(program, "message"))
+    assert outputs._fields == ("s", "v")
+    assert outputs.s.shape == (6, 4)
+    assert outputs.v.shape == (6, 12)
+
+
+def test_modules_copy_pickle_and_load(program):
+    module = make(program, "three_body")
+    values = operands(program, "three_body")
+    again = copy.deepcopy(module)
+    assert_close(again(*values), module(*values))
+    assert_close(pickle.loads(pickle.dumps(module))(*values), module(*values))
+    other = program["three_body"].module()(dtype=torch.float64)
+    other.load_state_dict(module.state_dict())
+    assert_close(other(*values), module(*values))
+
+
+WRONG = {
+    "shape": (lambda x, a, b: (x, a[:, :5], b), ValueError, ["`a`", "[..., 9]", "[6, 5]", "1x0e + 1x1o + 1x2e"]),
+    "scalar": (lambda x, a, b: (torch.tensor(1.0, dtype=torch.float64), a, b), ValueError, ["`x`", "[..., 16]", "[]"]),
+    "dtype": (lambda x, a, b: (x, a.float(), b), TypeError, ["`a`", "torch.float64", "torch.float32", "`x`"]),
+    "integers": (lambda x, a, b: (x.long(), a, b), TypeError, ["`x`", "floating-point", "torch.int64"]),
+    "device": (lambda x, a, b: (x, a, b.to("meta")), ValueError, ["`b`", "cpu", "meta"]),
+    "no tensor": (lambda x, a, b: (x, a.numpy(), b), TypeError, ["`a`", "torch.Tensor", "ndarray"]),
+    "batch": (lambda x, a, b: (x, a, b[:4]), ValueError, ["`b`", "`x`", "[6]", "[4]"]),
+    "weights": (lambda x, a, b: (x.float(), a.float(), b.float()), TypeError, ["`W`", "torch.float32", "torch.float64"]),
+}
+
+
+@pytest.mark.parametrize("mistake", WRONG)
+def test_wrong_operands_are_named(program, mistake):
+    change, kind, words = WRONG[mistake]
+    with pytest.raises(kind) as caught:
+        make(program, "three_body")(*change(*operands(program, "three_body")))
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_index_out_of_range_is_an_error(program):
+    a, z = operands(program, "product_basis")
+    with pytest.raises(IndexError):
+        make(program, "product_basis")(a, z + 5)
+    with pytest.raises(TypeError, match="`z` should be int64"):
+        make(program, "product_basis")(a, z.double())
+
+
+def test_the_file_runs_where_fusionc_is_not_installed(program, tmp_path):
+    path = tmp_path / "blocks.py"
+    path.write_text(program.emit(), encoding="utf-8")
+    code = (
+        "import sys\n"
+        "class Refuse:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('fusionc', 'e3nn', 'lark', 'jinja2', 'opt_einsum'):\n"
+        "            raise ImportError('refused: ' + name)\n"
+        "sys.meta_path.insert(0, Refuse())\n"
+        "import torch, blocks\n"
+        "y = blocks.ThreeBody()(torch.randn(2, 16), torch.randn(2, 9), torch.randn(2, 9))\n"
+        "print(tuple(y.shape))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() == "(2, 16)"
+    assert "SPDX-License-Identifier: 0BSD" in path.read_text(encoding="utf-8")
