@@ -1,8 +1,8 @@
 """fusionc compiles fusion diagrams: networks of SU(2), SO(3) and O(3) tensors joined at Clebsch-Gordan vertices.
 
-    program = fusionc.load("three_body.fus")
-    block = program["three_body"].module()()
-    y = block(x, a, b)
+program = fusionc.load("three_body.fus")
+block = program["three_body"].module()()
+y = block(x, a, b)
 """
 
 from fusionc.api import Diagram, Program, load, parse

@@ -108,7 +108,9 @@ class Diagram:
     def evaluate(self) -> Any:
         """The exact value of a closed diagram. Raises `CompileError`: closed diagrams are not compiled yet."""
         span = self.checked.graph.span
-        raise CompileError([diagnose("F4005", f"`{self.name}` has legs, and closed diagrams are not compiled yet", span)])
+        raise CompileError(
+            [diagnose("F4005", f"`{self.name}` has legs, and closed diagrams are not compiled yet", span)]
+        )
 
     def verify(self, seed: int = 0) -> Verification:
         """Measured errors: equivariance, agreement with the dense einsum of the diagram, gradients."""

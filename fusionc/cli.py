@@ -62,7 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_OK
     except Exception:
         traceback.print_exc()
-        print("fusionc: this is a mistake in fusionc, not in your file; please report it with the text above", file=sys.stderr)
+        print(
+            "fusionc: this is a mistake in fusionc, not in your file; please report it with the text above",
+            file=sys.stderr,
+        )
         return EXIT_INTERNAL
 
 
@@ -105,7 +108,9 @@ def _compare(output: str | None, text: str) -> int:
         current = None
     if current == text:
         return EXIT_OK
-    print(f"fusionc: {output} is not what the diagram compiles to; run the same command without --check", file=sys.stderr)
+    print(
+        f"fusionc: {output} is not what the diagram compiles to; run the same command without --check", file=sys.stderr
+    )
     return EXIT_INPUT
 
 
@@ -310,9 +315,10 @@ def _say(diagnostics: Sequence[Diagnostic]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fusionc",
-        description="Compile fusion diagrams: networks of SU(2), SO(3) and O(3) tensors joined at Clebsch-Gordan vertices.",
-        epilog="FILE may be `-` for standard input. Exit codes: 0 done, 1 the input is at fault, 2 the command line is, "
-        "70 fusionc is. `fusionc COMMAND --help` says more of a command.",
+        description="Compile fusion diagrams: networks of SU(2), SO(3) and O(3) tensors joined at Clebsch-Gordan "
+        "vertices.",
+        epilog="FILE may be `-` for standard input. Exit codes: 0 done, 1 the input is at fault, 2 the command line "
+        "is, 70 fusionc is. `fusionc COMMAND --help` says more of a command.",
     )
     parser.add_argument("--version", action="version", version=f"fusionc {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -321,26 +327,73 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("files", nargs="+", metavar="FILE")
     one.add_argument("--format", choices=("text", "json", "sarif", "github"), default="text", help="default: text")
     one.add_argument("--strict", action="store_true", help="exit with 1 for warnings too")
-    one = _on_file(_add(commands, "paths", paths_command, "the table of paths and weights", "List the paths of diagrams, in path order, with where the weights of each lie."))
+    one = _on_file(
+        _add(
+            commands,
+            "paths",
+            paths_command,
+            "the table of paths and weights",
+            "List the paths of diagrams, in path order, with where the weights of each lie.",
+        )
+    )
     one.add_argument("--all", action="store_true", help=f"all paths, not the first {MANY}")
     one.add_argument("--json", action="store_true", help="as JSON")
-    one = _on_file(_add(commands, "cost", cost_command, "what the plan costs", "Count the program that is emitted, beside the written order and opt_einsum's."))
+    one = _on_file(
+        _add(
+            commands,
+            "cost",
+            cost_command,
+            "what the plan costs",
+            "Count the program that is emitted, beside the written order and opt_einsum's.",
+        )
+    )
     one.add_argument("--batch", type=int, default=1000, help="batch size the figures are for (default: 1000)")
     one.add_argument("--dtype", choices=tuple(ITEMSIZES), default="float32", help="default: float32")
     one.add_argument("--json", action="store_true", help="as JSON")
-    one = _on_file(_add(commands, "verify", verify_command, "measured errors", "Measure equivariance, agreement with the dense einsum of the diagram, and gradients, in float64. Exit code 1 when an error is larger than its bound."))
+    one = _on_file(
+        _add(
+            commands,
+            "verify",
+            verify_command,
+            "measured errors",
+            "Measure equivariance, agreement with the dense einsum of the diagram, and gradients, in float64. "
+            "Exit code 1 when an error is larger than its bound.",
+        )
+    )
     one.add_argument("--seed", type=int, default=0, help="of the random operands (default: 0)")
     one.add_argument("--layout", choices=LAYOUTS, default="mul_ir", help="default: mul_ir")
     one.add_argument("--json", action="store_true", help="as JSON")
-    _on_file(_add(commands, "eval", eval_command, "exact values of closed diagrams", "Print the exact value of closed diagrams."))
+    _on_file(
+        _add(
+            commands,
+            "eval",
+            eval_command,
+            "exact values of closed diagrams",
+            "Print the exact value of closed diagrams.",
+        )
+    )
     _add_run(commands)
-    one = _add(commands, "fmt", fmt_command, "the canonical form", "Rewrite files in the canonical form; `-` is formatted to standard output.")
+    one = _add(
+        commands,
+        "fmt",
+        fmt_command,
+        "the canonical form",
+        "Rewrite files in the canonical form; `-` is formatted to standard output.",
+    )
     one.add_argument("files", nargs="+", metavar="FILE")
-    one.add_argument("--check", action="store_true", help="change nothing; exit with 1 if a file is not in canonical form")
+    one.add_argument(
+        "--check", action="store_true", help="change nothing; exit with 1 if a file is not in canonical form"
+    )
     one.add_argument("--diff", action="store_true", help="change nothing; print what would change")
     one = _on_file(_add(commands, "draw", draw_command, "a picture", "Draw a diagram as SVG."))
     one.add_argument("-o", "--output", metavar="OUT.svg", help="default: standard output")
-    one = _add(commands, "explain", explain_command, "a page on a diagnostic", "What a diagnostic means, a failing example and its repair. Without a code: the list of all codes.")
+    one = _add(
+        commands,
+        "explain",
+        explain_command,
+        "a page on a diagnostic",
+        "What a diagnostic means, a failing example and its repair. Without a code: the list of all codes.",
+    )
     one.add_argument("code", nargs="?", metavar="CODE", help="for example F2001")
     return parser
 
@@ -358,9 +411,14 @@ def _add_compile(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     one.add_argument("-o", "--output", metavar="OUT.py", help="default: standard output")
     known = ", ".join(target.name for target in targets())
     one.add_argument("--target", default="torch", help=f"one of {known} (default: torch)")
-    one.add_argument("--layout", choices=LAYOUTS, default="mul_ir", help="of operands and outputs (default: mul_ir, e3nn's)")
     one.add_argument(
-        "--emit", choices=("ast", "graph", "plan", "program", "code"), default="code", help="stop at a stage and print it"
+        "--layout", choices=LAYOUTS, default="mul_ir", help="of operands and outputs (default: mul_ir, e3nn's)"
+    )
+    one.add_argument(
+        "--emit",
+        choices=("ast", "graph", "plan", "program", "code"),
+        default="code",
+        help="stop at a stage and print it",
     )
     one.add_argument("--check", action="store_true", help="write nothing; exit with 1 if -o OUT.py is not up to date")
 
@@ -372,9 +430,9 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
             "run",
             run_command,
             "compile and run",
-            "Compile diagrams and run them in float64, on random operands or on a molecule; report shapes, time and the "
-            "equivariance error under a random rotation and an inversion. On a molecule, legs whose irreps are spherical "
-            "harmonics take those of a neighbour, other legs features of the atom at the centre.",
+            "Compile diagrams and run them in float64, on random operands or on a molecule; report shapes, time, cost "
+            "and the equivariance error under a random rotation and an inversion. On a molecule, legs whose irreps are "
+            "spherical harmonics take those of a neighbour, other legs features of the atom at the centre.",
         )
     )
     one.add_argument("--xyz", metavar="MOLECULE", help="a structure file (anything ASE reads)")

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from fusionc.diagram import limits
-from fusionc.diagram.build import build
+from fusionc.diagram.build import build, check_spaces
 from fusionc.diagram.check import check, count_paths
 from fusionc.diagram.fusion import Fusion, fuse
 from fusionc.diagram.ir import FusionGraph
@@ -66,7 +66,8 @@ class CheckedDiagram:
 
     def program(self, strategy: str, layout: Layout = "mul_ir") -> Program:
         """The program of one strategy of `plan.order`."""
-        return lower(self.table, self.terms, STRATEGIES[strategy], layout)
+        terms = self.terms  # before the paths are listed: there may be too many
+        return lower(self.table, terms, STRATEGIES[strategy], layout)
 
     @cached_property
     def strategy(self) -> str:
@@ -106,7 +107,7 @@ def check_source(source: Source, folder: Path | None = None) -> Checked:
     with without_collector():
         parsed = parse(source)
         unit, resolved = resolve(source, parsed.file, folder)
-        found = [*parsed.diagnostics, *resolved]
+        found = [*parsed.diagnostics, *resolved, *check_spaces(unit.scope)]
         diagrams = []
         for scoped in unit.diagrams:
             incomplete = _has_mistake_inside(scoped.syntax.span, parsed.diagnostics)
@@ -114,7 +115,18 @@ def check_source(source: Source, folder: Path | None = None) -> Checked:
             found += diagnostics
             if diagram is not None:
                 diagrams.append(diagram)
-    return Checked(source, parsed.file, tuple(diagrams), _in_order(unit, found))
+    return Checked(source, parsed.file, tuple(diagrams), _in_order(unit, _first_of_each(found, parsed.diagnostics)))
+
+
+def _first_of_each(found: Sequence[Diagnostic], syntactic: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """Each mistake once; of a word that is wrong by itself (`1/0`), nothing but that."""
+    spans = [diagnostic.span for diagnostic in syntactic]
+    distinct = dict.fromkeys([*syntactic, *found])
+    return [one for one in distinct if one in syntactic or not any(_inside(one.span, span) for span in spans)]
+
+
+def _inside(inner: Span, outer: Span) -> bool:
+    return inner.source is outer.source and outer.start <= inner.start and inner.end <= outer.end > outer.start
 
 
 def check_diagram(
@@ -143,16 +155,13 @@ def _shares_weights(graph: FusionGraph) -> bool:
 
 
 def _has_mistake_inside(span: Span, diagnostics: Sequence[Diagnostic]) -> bool:
-    return any(
-        found.span.source is span.source and span.start <= found.span.start <= span.end for found in diagnostics
-    )
+    return any(found.span.source is span.source and span.start <= found.span.start <= span.end for found in diagnostics)
 
 
 def _in_order(unit: Unit, diagnostics: list[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """By place, those of imported files first, each mistake once."""
-    distinct = dict.fromkeys(diagnostics)
+    """By place, those of imported files first."""
     key = lambda found: (found.span.source is unit.source, found.span.source.name, found.span.start)  # noqa: E731
-    return tuple(sorted(distinct, key=key))
+    return tuple(sorted(diagnostics, key=key))
 
 
 def emit(diagrams: Sequence[CheckedDiagram], target: str = "torch", layout: Layout = "mul_ir") -> str:
@@ -170,8 +179,9 @@ def emit(diagrams: Sequence[CheckedDiagram], target: str = "torch", layout: Layo
 
 def emission(diagram: CheckedDiagram, layout: Layout) -> Emission:
     """A diagram ready for a target's printer."""
+    program = diagram.best(layout)
     texts = tuple(space_text(diagram.table, diagram.table.outputs[output.name]) for output in diagram.graph.outputs)
-    return Emission(diagram.best(layout), diagram.text, texts)
+    return Emission(program, diagram.text, texts)
 
 
 def name_mistakes(diagrams: Sequence[CheckedDiagram]) -> list[Diagnostic]:
@@ -192,9 +202,9 @@ def name_mistakes(diagrams: Sequence[CheckedDiagram]) -> list[Diagnostic]:
         for output in graph.outputs:
             if len(graph.outputs) > 1 and (reason := unusable_argument(output.name)):
                 mistakes.append(name_diagnostic("an output", output.name, reason, output.span))
-        spans = {weight.name: weight.span for line in graph.lines for weight in line.weights}
-        for name in spans.keys() - {leg.name for leg in graph.legs}:
+        weights = [weight for line in reversed(graph.lines) for weight in line.weights]
+        spans = {weight.name: weight.name_span for weight in weights}
+        for name in [name for name in spans if all(leg.name != name for leg in graph.legs)]:
             if reason := unusable_weight(name):
                 mistakes.append(name_diagnostic("a weight", name, reason, spans[name]))
     return mistakes
-

@@ -24,8 +24,8 @@ def space(blocks: list[tuple[int, str]]) -> str:
 
 @st.composite
 def trees(draw: st.DrawFn, legs: int, group: str = "O(3)", lmax: int = 2) -> RandomDiagram:
-    """A random tree over legs: some with channels and some without, nested in any order, weighed at the end or on the way,
-    kept or summed; irreps chosen so that every output is reachable."""
+    """A random tree over legs: some with channels and some without, nested in any order, weighed at the end or on the
+    way, kept or summed; irreps chosen so that every output is reachable."""
     g = GROUPS[group]
     names = [chr(ord("a") + k) for k in range(legs)]
     suffix = st.sampled_from(["e", "o"]) if group == "O(3)" else st.just("")
@@ -51,7 +51,11 @@ def trees(draw: st.DrawFn, legs: int, group: str = "O(3)", lmax: int = 2) -> Ran
             return RandomDiagram(f"group {group}\n{_settings(draw)}diagram d({header}) -> {text} {{\n" + kept + "}\n")
         number += 1
         names_of = sorted((g.format(i) for i in reached), key=lambda n: (len(n), n))
-        allowed = names_of if draw(st.booleans()) else draw(st.lists(st.sampled_from(names_of), min_size=1, max_size=3, unique=True))
+        allowed = (
+            names_of
+            if draw(st.booleans())
+            else draw(st.lists(st.sampled_from(names_of), min_size=1, max_size=3, unique=True))
+        )
         weigh = draw(st.sampled_from(["", f" * V{number}[path{', u' if is_wide else ''}]", f" * V{number}[path]"]))
         factor = draw(st.sampled_from(["", " * 0.5", " * -2/3"]))
         restriction = "" if len(allowed) == len(names_of) else f" in {' + '.join(allowed)}"

@@ -128,7 +128,11 @@ def test_the_same_input_gives_the_same_bytes():
 
 
 def test_import_does_not_import_torch():
-    code = "import sys, fusionc; fusionc.parse('diagram d(x: 1o) -> 1o { x -> out }').emit(); print('torch' in sys.modules)"
+    code = (
+        "import sys, fusionc\n"
+        "fusionc.parse('diagram d(x: 1o) -> 1o { x -> out }').emit()\n"
+        "print('torch' in sys.modules)\n"
+    )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
 

@@ -28,6 +28,7 @@ MODES = {
 }
 PROPERTY = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 
+
 @pytest.fixture(autouse=True)
 def e3nn_in_float64_without_scripting():
     """e3nn rounds its constants to the default dtype; scripting only costs time here."""

@@ -86,7 +86,11 @@ EQUAL = {
     "mixed order": ("a: 1o, b: 1o + 2o", "-> * in lmax 3", "a b a b -> out[path]"),
     "other channels": ("a: 2x0e + 2x1o", "-> 0e + 1o + 1e", "a[u] a[v] -> out * W[path, u, v]"),
     "an irrep twice": ("a: 1o + 1o", "-> 0e + 2e", "a a a a -> out * W[path]"),
-    "through an edge": ("a: 3x0e + 3x1o", "-> 3x0e + 3x1o", "a[u] a[u] -> h[u] * V[path, u]; h[u] h[u] h[u] -> out[u] * W[path, u]"),
+    "through an edge": (
+        "a: 3x0e + 3x1o",
+        "-> 3x0e + 3x1o",
+        "a[u] a[u] -> h[u] * V[path, u]; h[u] h[u] h[u] -> out[u] * W[path, u]",
+    ),
 }
 
 

@@ -239,7 +239,11 @@ WRONG = {
     "device": (lambda x, a, b: (x, a, b.to("meta")), ValueError, ["`b`", "cpu", "meta"]),
     "no tensor": (lambda x, a, b: (x, a.numpy(), b), TypeError, ["`a`", "torch.Tensor", "ndarray"]),
     "batch": (lambda x, a, b: (x, a, b[:4]), ValueError, ["`b`", "`x`", "[6]", "[4]"]),
-    "weights": (lambda x, a, b: (x.float(), a.float(), b.float()), TypeError, ["`W`", "torch.float32", "torch.float64"]),
+    "weights": (
+        lambda x, a, b: (x.float(), a.float(), b.float()),
+        TypeError,
+        ["`W`", "torch.float32", "torch.float64"],
+    ),
 }
 
 

@@ -127,9 +127,7 @@ def _spread(entries: dict[Index, Surd], spins: Index, m: Index, value: Surd) -> 
                 power = _power_of_i(a, m[0], mu1) + _power_of_i(b, m[1], mu2) - _power_of_i(c, m[2], mu3)
                 total = _REAL_PART[power % 4]
                 if any(m):
-                    power = (
-                        _power_of_i(a, -m[0], mu1) + _power_of_i(b, -m[1], mu2) - _power_of_i(c, -m[2], mu3)
-                    )
+                    power = _power_of_i(a, -m[0], mu1) + _power_of_i(b, -m[1], mu2) - _power_of_i(c, -m[2], mu3)
                     total += _REAL_PART[(power + mirror) % 4]
                 if total:
                     entries[a + mu1, b + mu2, c + mu3] = values[total]
@@ -179,9 +177,7 @@ def _to_real(change: ComplexTensor, matrix: ComplexTensor) -> ExactTensor:
     return moved.real
 
 
-def representation(
-    twice_j: int, element: Element, basis: Basis
-) -> NDArray[np.float64] | NDArray[np.complex128]:
+def representation(twice_j: int, element: Element, basis: Basis) -> NDArray[np.float64] | NDArray[np.complex128]:
     """Wigner's D matrix of an element's rotation, shape (2j+1, 2j+1); its parity is the group's affair.
 
     float64 in the real basis, complex128 in the complex one. The spectrum of n.J is known exactly, so only

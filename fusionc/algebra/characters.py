@@ -28,9 +28,7 @@ def symmetric_power(group: Group, irreps: Sequence[Irrep], k: int) -> dict[Irrep
         return _ordered(group, [(irrep, 1) for irrep in irreps])
     size = sum(group.dim(irrep) for irrep in irreps)
     if size > WEIGHT_LIMIT:
-        raise OverflowError(
-            f"a space of {size} dimensions is too large for its symmetric powers to be counted"
-        )
+        raise OverflowError(f"a space of {size} dimensions is too large for its symmetric powers to be counted")
     weights = [weight for irrep in irreps for weight in group.weights(irrep)]
     return _ordered(group, _highest_weights(group, weights, k)) if weights else {}
 

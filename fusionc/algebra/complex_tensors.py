@@ -20,9 +20,7 @@ class ComplexTensor:
 
     def __post_init__(self) -> None:
         if self.real.shape != self.imag.shape:
-            raise ValueError(
-                f"parts of shapes {self.real.shape} and {self.imag.shape} make no complex tensor"
-            )
+            raise ValueError(f"parts of shapes {self.real.shape} and {self.imag.shape} make no complex tensor")
 
     @classmethod
     def of_real(cls, real: ExactTensor) -> ComplexTensor:

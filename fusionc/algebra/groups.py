@@ -266,10 +266,7 @@ class RotationGroup(Group):
     def f_symbol(self, a: Irrep, b: Irrep, c: Irrep, j: Irrep, x: Irrep, y: Irrep) -> Surd:
         """(-1)^{a+b+c+j} sqrt((2x+1)(2y+1)) {a b x; c j y}  (Racah 1943; Varshalovich 1988, 9.1)."""
         allowed = (
-            self.contains(a, b, x)
-            and self.contains(x, c, j)
-            and self.contains(b, c, y)
-            and self.contains(a, y, j)
+            self.contains(a, b, x) and self.contains(x, c, j) and self.contains(b, c, y) and self.contains(a, y, j)
         )
         if not allowed:
             return ZERO
@@ -362,9 +359,7 @@ def _read_spin(
         raise ValueError(f"`{text}` divides by zero: write a spin such as `1/2` or `1`")
     spin = Fraction(f"{number}.{fraction}") if mark == "." else Fraction(int(number), int(fraction))
     if spin.denominator > 2:
-        raise ValueError(
-            f"`{text}` is not a spin: spins are integers or halves of integers, such as `1/2` or `3/2`"
-        )
+        raise ValueError(f"`{text}` is not a spin: spins are integers or halves of integers, such as `1/2` or `3/2`")
     if spin.denominator == 2 and not group.half_integers:
         raise ValueError(f"{group.name} has no spin {spin}: half-integer spins need SU(2)")
     plain = f"{number}/{fraction}" if mark == "/" else None

@@ -22,7 +22,7 @@ NUMERICAL_ERROR = 1e-12
 """How far the matrices of group elements, which are floating point, may stray."""
 
 
-class LawBroken(AssertionError):  # noqa: N818
+class LawBroken(AssertionError):
     """A group breaks one of its laws."""
 
 
@@ -74,9 +74,7 @@ def dimensions(group: Group, a: Irrep, b: Irrep) -> None:
 def unit_and_dual(group: Group, a: Irrep, basis: Basis | None = None) -> None:
     """a x 0 = a = 0 x a with the identity as vertex; a x dual(a) contains the trivial irrep once."""
     unit, size = group.trivial, group.dim(a)
-    _hold(
-        group.dim(unit) == 1 and group.product(a, unit) == ((a, 1),), group, "the unit does not act as one", a
-    )
+    _hold(group.dim(unit) == 1 and group.product(a, unit) == ((a, 1),), group, "the unit does not act as one", a)
     identity = ExactTensor.identity(size)
     right = contract("aub->ab", group.vertex(a, unit, a, basis=basis))
     left = contract("uab->ab", group.vertex(unit, a, a, basis=basis))
@@ -112,9 +110,7 @@ def vertices_invariant(group: Group, a: Irrep, b: Irrep, basis: Basis | None = N
         generators = (group.generators(irrep, basis) for irrep in (a, b, c))
         for on_a, on_b, on_c in zip(*generators, strict=True):
             before = contract("xbc,xa->abc", vertex, on_a) + contract("axc,xb->abc", vertex, on_b)
-            _hold(
-                before == contract("abx,cx->abc", vertex, on_c), group, "a vertex is not invariant", a, b, c
-            )
+            _hold(before == contract("abx,cx->abc", vertex, on_c), group, "a vertex is not invariant", a, b, c)
 
 
 # -- recoupling ----------------------------------------------------------------------------------------------
@@ -165,9 +161,7 @@ def f_with_trivial(group: Group, a: Irrep, b: Irrep, c: Irrep) -> None:
     if not group.contains(a, b, c):
         return
     unit = group.trivial
-    _hold(
-        group.f_symbol(a, unit, b, c, a, b) == ONE, group, "F with the unit in the middle is not one", a, b, c
-    )
+    _hold(group.f_symbol(a, unit, b, c, a, b) == ONE, group, "F with the unit in the middle is not one", a, b, c)
     _hold(group.f_symbol(unit, a, b, c, a, c) == ONE, group, "F with the unit first is not one", a, b, c)
     _hold(group.f_symbol(a, b, unit, c, c, b) == ONE, group, "F with the unit last is not one", a, b, c)
 

@@ -53,9 +53,7 @@ class PrimeField:
         total = 0
         for radicand, coefficient in value.terms:
             if coefficient.denominator % self.p == 0:
-                raise ValueError(
-                    f"{value} has no residue modulo {self.p}: its denominator is divisible by it"
-                )
+                raise ValueError(f"{value} has no residue modulo {self.p}: its denominator is divisible by it")
             inverse = pow(coefficient.denominator, -1, self.p)
             total += coefficient.numerator * inverse % self.p * self._free_root(radicand)
         return total % self.p

@@ -158,18 +158,14 @@ class Surd:
 
     def __str__(self) -> str:
         """Such as ``√3/2``, ``-1/2``, ``0``, ``1/2 + √5/3``."""
-        return _join(
-            [(coefficient < 0, _term_text(*term)) for term in self.terms for coefficient in term[1:]]
-        )
+        return _join([(coefficient < 0, _term_text(*term)) for term in self.terms for coefficient in term[1:]])
 
     def __repr__(self) -> str:
         return f"Surd({self})"
 
     def latex(self) -> str:
         r"""Such as ``\frac{\sqrt{3}}{2}``."""
-        return _join(
-            [(coefficient < 0, _term_latex(*term)) for term in self.terms for coefficient in term[1:]]
-        )
+        return _join([(coefficient < 0, _term_latex(*term)) for term in self.terms for coefficient in term[1:]])
 
 
 ZERO = Surd()

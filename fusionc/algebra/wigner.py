@@ -270,6 +270,4 @@ def _refuse_negative(*labels: int) -> None:
 
 def _refuse_huge(*labels: int) -> None:
     if max(labels) > LABEL_LIMIT:
-        raise OverflowError(
-            f"symbols are evaluated exactly up to spin {LABEL_LIMIT // 2}, not for {labels} (doubled)"
-        )
+        raise OverflowError(f"symbols are evaluated exactly up to spin {LABEL_LIMIT // 2}, not for {labels} (doubled)")

@@ -5,7 +5,8 @@ Every mistake becomes one diagnostic; what depends on a mistake is poisoned, not
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from fusionc.algebra.groups import GROUPS, Group
@@ -29,7 +30,16 @@ from fusionc.diagram.structure import check_line, check_structure
 from fusionc.diagram.unsupported import unsupported_features
 from fusionc.language import syntax
 from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
-from fusionc.language.resolve import FlatTerm, ScopedDiagram, declared_twice, nothing_of_something, unknown_name
+from fusionc.language.resolve import (
+    FlatTerm,
+    Leaf,
+    Scope,
+    ScopedDiagram,
+    declared_twice,
+    nearest_name,
+    nothing_of_something,
+    unknown_name,
+)
 from fusionc.language.source import Span
 
 
@@ -37,14 +47,25 @@ def build(diagram: ScopedDiagram, incomplete: bool = False) -> tuple[FusionGraph
     """The graph of a diagram, with what is wrong with its names, shapes and indices.
 
     `incomplete` says that some of the diagram's text did not parse: then nothing is said of what is missing. The graph
-    is None where a feature is used that is not compiled yet.
+    is None where a feature is used that is not compiled yet, or where the group is unknown.
     """
     refused = unsupported_features(diagram)
-    if refused:
+    if refused or diagram.scope.group not in GROUPS:
         return None, refused
     builder = _Builder(diagram, GROUPS[diagram.scope.group], incomplete)
     graph = builder.graph()
-    return graph, (*builder.diagnostics, *check_structure(graph, incomplete))
+    found, broken = check_structure(graph, incomplete)
+    return replace(graph, poisoned=graph.poisoned | broken), (*builder.diagnostics, *found)
+
+
+def check_spaces(scope: Scope) -> tuple[Diagnostic, ...]:
+    """What is wrong with the irreps of declared spaces, used or not."""
+    group = GROUPS.get(scope.group)
+    if group is None:
+        return ()
+    leaves = [term for space in scope.spaces.values() for term in space.space.terms]
+    found = (term_irreps(group, leaf) for leaf in leaves if not isinstance(leaf, syntax.NameTerm))
+    return tuple(problem for problem in found if isinstance(problem, Diagnostic))
 
 
 @dataclass
@@ -54,10 +75,12 @@ class _Builder:
     incomplete: bool
     diagnostics: list[Diagnostic] = field(default_factory=list)
     poisoned: set[str] = field(default_factory=set)
+    excused: set[str] = field(default_factory=set)
     legs: dict[str, Leg] = field(default_factory=dict)
     outputs: dict[str, Output] = field(default_factory=dict)
     restrictions: dict[str, Restriction] = field(default_factory=dict)
     _edges: set[str] = field(default_factory=set)  # what lines write: internal edges and outputs
+    _unwritten: set[str] = field(default_factory=set)  # labels of edges that no line writes
 
     def graph(self) -> FusionGraph:
         tree = self.diagram.syntax
@@ -68,6 +91,8 @@ class _Builder:
         self._read_labels(written)
         self._edges = written - {*self.legs}
         lines = [line for number, vertex in enumerate(vertices) if (line := self._line(number, vertex))]
+        if self.incomplete:
+            self.excused.update(written, self.legs)
         return FusionGraph(
             name=tree.name.text,
             group=self.group,
@@ -77,6 +102,7 @@ class _Builder:
             restrictions=tuple(self.restrictions.items()),
             lines=tuple(lines),
             poisoned=frozenset(self.poisoned),
+            excused=frozenset(self.excused),
             span=tree.name.span,
         )
 
@@ -87,6 +113,7 @@ class _Builder:
             name = leg.name.text
             if name in self.legs:
                 self.diagnostics.append(declared_twice(name, leg.name.span, self.legs[name].span))
+                self.poisoned.add(name)
             else:
                 self.legs[name] = self._leg(leg)
 
@@ -134,16 +161,19 @@ class _Builder:
                 elif name in self.restrictions:
                     self.diagnostics.append(declared_twice(name, label.name.span, self.restrictions[name].span))
                 elif name not in written and not self.incomplete:
-                    self.diagnostics.append(
-                        diagnose(
-                            "F1013",
-                            f"no line writes the edge `{name}`",
-                            label.name.span,
-                            help=f"add a line that ends in `-> {name}`, or leave the label out",
-                        )
-                    )
+                    self._unwritten.add(name)
+                    self.diagnostics.append(self._unwritten_edge(label.name, written))
                 else:
                     self._restrict(name, label.space)
+
+    def _unwritten_edge(self, name: syntax.Name, written: Iterable[str]) -> Diagnostic:
+        message = f"no line writes the edge `{name.text}`"
+        near = nearest_name(name.text, sorted({*written} - {*self.legs, *self.outputs}))
+        help = f"add a line that ends in `-> {name.text}`, or leave the label out"
+        if near is not None:
+            self.excused.add(near)
+            help = f"did you mean `{near}`?"
+        return diagnose("F1013", message, name.span, help=help)
 
     def _restrict(self, edge: str, restriction: syntax.Restriction) -> None:
         value = self._restriction(restriction)
@@ -185,24 +215,12 @@ class _Builder:
                 self.diagnostics.append(diagnostic)
 
     def _irreps(self, flat: FlatTerm) -> list[tuple[Irrep, int | None, FlatTerm]]:
-        term = flat.term
-        if isinstance(term, syntax.SphericalTerm):
-            if term.lmax > limits.MAX_L:
-                self.diagnostics.append(limits.spin_too_large(flat.span, str(term.lmax)))
-                return []
-            return [(irrep, None, flat) for irrep in self.group.spherical(term.lmax)]
-        if term.mul == 0:
-            self.diagnostics.append(nothing_of_something(flat.span))
+        found = term_irreps(self.group, flat.term)
+        if isinstance(found, Diagnostic):
+            self.diagnostics.append(found)
             return []
-        try:
-            irrep = self.group.parse(term.irrep)
-        except ValueError as error:
-            self.diagnostics.append(not_an_irrep(self.group, term.irrep, flat.span, str(error)))
-            return []
-        if self.group.dim(irrep) > 2 * limits.MAX_L + 1:
-            self.diagnostics.append(limits.spin_too_large(flat.span, term.irrep))
-            return []
-        return [(irrep, term.mul, flat)]
+        mul = flat.term.mul if isinstance(flat.term, syntax.IrrepTerm) else None
+        return [(irrep, mul, flat) for irrep in found]
 
     def _restriction(self, restriction: syntax.Restriction) -> Restriction | None:
         if isinstance(restriction, syntax.LMax):
@@ -218,7 +236,8 @@ class _Builder:
                         "F1002",
                         f"{self.group.format(irrep)} stands twice in this restriction",
                         flat.span,
-                        help="an internal edge has one block for each irrep; add the multiplicities up",
+                        notes=["an internal edge has one block for each irrep"],
+                        help=f"write `{mul + (allowed[irrep] or 0)}x{self.group.format(irrep)}`",
                     )
                 )
                 return None
@@ -229,8 +248,11 @@ class _Builder:
     def _lmax(self, restriction: syntax.LMax) -> Restriction | None:
         value = Fraction(restriction.value)
         if value.denominator > 2 or (value.denominator == 2 and self.group.name != "SU(2)"):
-            message = f"`lmax {restriction.value}` is not a spin of {self.group.name}"
-            self.diagnostics.append(diagnose("F1007", message, restriction.span))
+            message = f"`{restriction.value}` is not a spin of {self.group.name}"
+            halves = self.group.name == "SU(2)"
+            note = "spins are integers, or halves of integers" if halves else f"spins of {self.group.name} are integers"
+            help = f"write `lmax {value.numerator // value.denominator}`"
+            self.diagnostics.append(diagnose("F1007", message, restriction.span, notes=[note], help=help))
             return None
         return Restriction(None, value, (), restriction.span)
 
@@ -261,13 +283,12 @@ class _Builder:
             target_span=target.edge.span,
         )
         if complete and len(self.diagnostics) == known:
-            self.diagnostics.extend(check_line(line, vertex, self.legs))
+            sound = {name: leg for name, leg in self.legs.items() if name not in self.poisoned}
+            self.diagnostics.extend(check_line(line, vertex, sound))
         if complete and len(self.diagnostics) == known:
             return line
         self.poisoned.add(name)
-        self.poisoned.update(ref.name.text for ref in vertex.left)
-        self.poisoned.update(f.name.text for f in vertex.factors if isinstance(f, syntax.WeightRef))
-        self.poisoned.update(i.text for f in vertex.factors if isinstance(f, syntax.WeightRef) for i in f.indices or ())
+        self.excused.update(_names(vertex))
         return None
 
     def _operand(self, ref: syntax.EdgeRef) -> Operand | None:
@@ -275,8 +296,14 @@ class _Builder:
         leg = self.legs.get(name)
         if name in self.outputs:
             message = f"the output `{name}` stands on the left"
-            help = f"write `-> h`, and a line `h -> {name}` after it"
-            self.diagnostics.append(diagnose("F1017", message, span, help=help))
+            edge = f"h[{', '.join(index.text for index in ref.indices)}]" if ref.indices else "h"
+            copy = edge.replace("h", name, 1)
+            note = "an output ends where it is written; what is used again is an internal edge"
+            space = self.outputs[name].space
+            irreps = dict.fromkeys(self.group.format(block.irrep) for block in space.blocks) if space else ()
+            line = f"`-> {edge}{' in ' if irreps else ''}{' + '.join(irreps)} * W[path]`"
+            help = f"write {line} where `{name}` is written, use `{edge}` here, and add `{edge} -> {copy}`"
+            self.diagnostics.append(diagnose("F1017", message, span, notes=[note], help=help))
         elif isinstance(leg, WeightsLeg):
             help = f"weights are factors: write `* {name}[path]` at the end of the line"
             self.diagnostics.append(diagnose("F1008", f"`{name}` is a leg of weights, not an edge", span, help=help))
@@ -285,13 +312,23 @@ class _Builder:
             self.diagnostics.append(diagnose("F1030", f"`{name}` is an index, not an edge", span, help=help))
         elif name not in self._edges and name not in self.legs:
             if not self.incomplete:
-                candidates = [*self._tensor_names(), *sorted(self._edges)]
-                self.diagnostics.append(unknown_name("edge", name, span, candidates))
+                self._unknown_edge(name, span)
             return None
         else:
             indices = tuple(index.text for index in ref.indices or ())
             return Operand(name, indices, ref.span)
         return None
+
+    def _unknown_edge(self, name: str, span: Span) -> None:
+        """F1001, unless a label of that name was already reported; the edge that was meant is not unused."""
+        candidates = [*self._tensor_names(), *sorted(self._edges - self.outputs.keys())]
+        near = nearest_name(name, candidates)
+        if near is not None:
+            self.excused.add(near)
+        if name in self._unwritten:
+            self.poisoned.add(name)
+        else:
+            self.diagnostics.append(unknown_name("edge", name, span, candidates))
 
     def _tensor_names(self) -> list[str]:
         return [name for name, leg in self.legs.items() if isinstance(leg, TensorLeg)]
@@ -310,7 +347,7 @@ class _Builder:
         name = target.edge.name.text
         if name in self.outputs:
             output = self.outputs[name]
-            help = "declare the output's space in the header, or write `-> * in …` there"
+            help = f"declare the output's space in the header, or write `* in {target.restriction.span.text}` there"
             related = "the output's space is declared here"
             self.diagnostics.append(
                 limits.misplaced_restriction(name, target.restriction.span, output.span, related, help)
@@ -340,22 +377,51 @@ class _Builder:
     def _weight(self, ref: syntax.WeightRef) -> Weight | None:
         name, span = ref.name.text, ref.name.span
         if isinstance(self.legs.get(name), TensorLeg | IndexLeg) or name in self._edges or name in self.outputs:
-            help = "give the weight a name of its own; an edge takes part in a line on its left side"
+            text = ref.span.text
+            help = f"an edge takes part in a line on its left side: write `{text}` there; or rename the weight"
             self.diagnostics.append(diagnose("F1008", f"`{name}` is an edge, not a weight", span, help=help))
             return None
         indices = tuple(index.text for index in ref.indices or ())
         rows = tuple(index for index in indices if isinstance(self.legs.get(index), IndexLeg))
         if rows and isinstance(self.legs.get(name), WeightsLeg):
             help = "a leg of weights is given at every call, already selected; leave the index out"
-            self.diagnostics.append(diagnose("F1030", f"`{rows[0]}` selects no row of the leg `{name}`", span, help=help))
+            message = f"`{rows[0]}` selects no row of the leg `{name}`"
+            self.diagnostics.append(diagnose("F1030", message, span, help=help))
             return None
         channels = tuple(index for index in indices if index != "path" and index not in rows)
         return Weight(name, channels, "path" in indices, rows, ref.span)
 
 
+def term_irreps(group: Group, term: Leaf) -> tuple[Irrep, ...] | Diagnostic:
+    """The irreps of one term, or what is wrong with it, at the place where it is written."""
+    if isinstance(term, syntax.SphericalTerm):
+        if term.lmax > limits.MAX_L:
+            return limits.spin_too_large(term.span, str(term.lmax))
+        return group.spherical(term.lmax)
+    if term.mul == 0:
+        return nothing_of_something(term.span)
+    try:
+        irrep = group.parse(term.irrep)
+    except ValueError as error:
+        end = term.span.end
+        return not_an_irrep(group, term.irrep, term.span.source.span(end - len(term.irrep), end), str(error))
+    if group.dim(irrep) > 2 * limits.MAX_L + 1:
+        return limits.spin_too_large(term.span, term.irrep)
+    return (irrep,)
+
+
 def not_an_irrep(group: Group, text: str, span: Span, reason: str) -> Diagnostic:
-    """F1007, with the group's own words on what is wrong."""
-    return diagnose("F1007", f"`{text}` is not an irrep of {group.name}", span, notes=[reason])
+    """F1007, with the group's own words on what is wrong and what to write instead."""
+    rule, _, repair = reason.partition(": write ")
+    help = f"write {repair}" if repair else None
+    return diagnose("F1007", f"`{text}` is not an irrep of {group.name}", span, notes=[rule], help=help)
+
+
+def _names(vertex: syntax.Vertex) -> set[str]:
+    """Every name and index in a line."""
+    weights = [factor for factor in vertex.factors if isinstance(factor, syntax.WeightRef)]
+    refs: list[syntax.EdgeRef | syntax.WeightRef] = [*vertex.left, *(target.edge for target in vertex.right), *weights]
+    return {ref.name.text for ref in refs} | {index.text for ref in refs for index in ref.indices or ()}
 
 
 def _names_one(flat: FlatTerm) -> bool:

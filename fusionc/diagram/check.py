@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Sized
+from dataclasses import dataclass, replace
 from math import prod
 
 from fusionc.algebra.groups import Group
 from fusionc.algebra.irreps import Irrep
 from fusionc.diagram import limits
-from fusionc.diagram.fusion import Fusion, TooManyPaths, alive_factors, target_sizes
-from fusionc.diagram.ir import Block, FusionGraph, Line, Output, Weight
+from fusionc.diagram.fusion import Fusion, TooManyPaths, alive_factors, fuse, target_sizes
+from fusionc.diagram.ir import Block, FusionGraph, Line, Output, Restriction, Weight
 from fusionc.language.diagnostics import Diagnostic, Label, diagnose
 from fusionc.language.source import Span
 
@@ -18,16 +18,39 @@ from fusionc.language.source import Span
 def check(graph: FusionGraph, fusion: Fusion) -> tuple[Diagnostic, ...]:
     """Everything that angular momentum and multiplicities say against a diagram."""
     found: list[Diagnostic] = [*_overflows(fusion)]
-    found += _always_zero_outputs(graph, fusion)
-    for line in graph.lines:
-        if fusion.known(line):
-            found += check_line(graph, fusion, line)
-    found += _named_irreps(graph, fusion)
-    found += _uneven_sums(graph, fusion)
-    found += _dead_leg_irreps(graph, fusion)
+    known, in_order = _sound_lines(graph, fusion)
+    found += in_order
+    found += _always_zero_outputs(graph, fusion, known)
+    found += _uneven_sums(graph, fusion, known)
+    if not found and not graph.poisoned and not graph.excused:
+        found += [*_dead_edge_irreps(graph, fusion), *_dead_leg_irreps(graph, fusion)]
     if not any(diagnostic.is_error for diagnostic in found):
         found += _too_many_paths(graph, fusion)
     return tuple(found)
+
+
+def _sound_lines(graph: FusionGraph, fusion: Fusion) -> tuple[set[int], list[Diagnostic]]:
+    """What is wrong with single lines and restrictions, and the numbers of the lines that start from sound edges.
+
+    Goes from the legs to the outputs: what depends on an edge with an error is not judged.
+    """
+    found: list[Diagnostic] = []
+    known: set[int] = set()
+    broken: set[str] = set()
+    for line in graph.ordered():
+        if fusion.known(line) and all(operand.edge not in broken for operand in line.operands):
+            known.add(line.number)
+            problems = check_line(graph, fusion, line)
+        else:
+            problems = ()
+            broken.add(line.target)
+        writers = graph.writers[line.target]
+        if line.number == writers[-1].number and all(writer.number in known for writer in writers):
+            problems += tuple(_named_irreps(graph, fusion, line.target))
+        if any(problem.is_error for problem in problems):
+            broken.add(line.target)
+        found += problems
+    return known, found
 
 
 def check_line(graph: FusionGraph, fusion: Fusion, line: Line) -> tuple[Diagnostic, ...]:
@@ -85,7 +108,11 @@ class _Words:
         """The note that states what the left side contains, with the rule where it concerns two single irreps."""
         group = self.graph.group
         reached = sorted(self.fusion.couplings[line.number].irreps, key=group.edge_key)
-        return f"{self.operands(line)} = {irreps_text(group, reached)}"
+        if len(line.operands) == 1:
+            return f"`{line.operands[0].edge}` carries {irreps_text(group, reached)}"
+        equal = any(len(positions) > 1 for positions in line.identical_operands())
+        symmetric = "the symmetric part of " if equal else ""
+        return f"{symmetric}{self.operands(line)} = {irreps_text(group, reached)}"
 
     def spaces(self, line: Line) -> Iterator[str]:
         for name in dict.fromkeys(operand.edge for operand in line.operands):
@@ -102,15 +129,26 @@ class _Words:
             name = line.operands[0].edge
             return (
                 contents,
-                f"the operands are equal: {group.format(irrep)} is in the part of the product that changes sign when "
-                f"two of them are exchanged, so it vanishes for `{name}` with itself",
+                f"the operands are equal: {group.format(irrep)} is in the part that changes sign when two of them are "
+                f"exchanged, so it vanishes for `{name}` with itself",
             )
         if len(line.operands) == 2 and all(len(found) == 1 for found in irreps):
             rule = group.explain(irreps[0][0], irreps[1][0], irrep)
             return (f"{contents}  ({rule})",)
         if len(line.operands) == 1:
             return (contents, "a line with one edge on the left is a linear map: it keeps the irrep (Schur's lemma)")
+        if all(len(found) == 1 for found in irreps):
+            return (contents, self._rule_of_many([found[0] for found in irreps], irrep))
         return (contents, *self.spaces(line))
+
+    def _rule_of_many(self, irreps: list[Irrep], wanted: Irrep) -> str:
+        """The rule that three or more irreps break; every irrep of their product has the same parity."""
+        group, prefix = self.graph.group, irreps[0]
+        for irrep in irreps[1:-1]:
+            prefix = group.product(prefix, irrep)[0][0]
+        if "parity" in group.violations(prefix, irreps[-1], wanted):
+            return f"parity: those of the operands do not multiply to that of {group.format(wanted)}"
+        return f"triangle: the spins of the operands do not add up to that of {group.format(wanted)}"
 
     def vanishes(self, line: Line, irrep: Irrep) -> bool:
         """The irrep is in the product of the operands, and not in the symmetric power of the equal ones."""
@@ -130,17 +168,15 @@ def nearest(group: Group, wanted: Irrep, candidates: Iterable[Irrep]) -> Irrep |
 # --- outputs and internal irreps ---------------------------------------------------------------------------------
 
 
-def _always_zero_outputs(graph: FusionGraph, fusion: Fusion) -> Iterator[Diagnostic]:
+def _always_zero_outputs(graph: FusionGraph, fusion: Fusion, known: Container[int]) -> Iterator[Diagnostic]:
     for output in graph.outputs:
         writers = graph.writers.get(output.name, ())
-        if not writers or output.name in fusion.poisoned or not all(fusion.known(line) for line in writers):
+        if not writers or output.name in fusion.poisoned or not all(line.number in known for line in writers):
             continue
         reached = {irrep for line in writers for irrep in fusion.couplings[line.number].irreps}
         if output.space is None:
             if not fusion.alive.get(output.name):
-                message = f"nothing reaches the output `{output.name}`"
-                notes = [note for line in writers for note in _Words(graph, fusion).why_not(line, graph.group.trivial)[:1]]
-                yield diagnose("F2002", message, output.span, notes=notes)
+                yield _nothing_reaches(graph, fusion, output, writers)
             continue
         missing: dict[tuple[int, int], list[Block]] = {}
         for block in output.space.blocks:
@@ -148,6 +184,20 @@ def _always_zero_outputs(graph: FusionGraph, fusion: Fusion) -> Iterator[Diagnos
                 missing.setdefault((block.span.start, block.span.end), []).append(block)
         for blocks in missing.values():
             yield _always_zero(graph, fusion, output, blocks, writers, reached)
+
+
+def _nothing_reaches(graph: FusionGraph, fusion: Fusion, output: Output, writers: Iterable[Line]) -> Diagnostic:
+    """An inferred output whose restriction admits nothing."""
+    words, group = _Words(graph, fusion), graph.group
+    reached = {irrep for line in writers for irrep in fusion.couplings[line.number].irreps}
+    smallest = min(reached, key=group.edge_key, default=None)
+    return diagnose(
+        "F2002",
+        f"nothing reaches the output `{output.name}`",
+        output.span,
+        notes=[*dict.fromkeys(words.contents(line) for line in writers), "the restriction allows none of these"],
+        help=f"write `-> * in {group.format(smallest)}`" if smallest is not None else None,
+    )
 
 
 def _always_zero(
@@ -162,35 +212,50 @@ def _always_zero(
     irreps = tuple(dict.fromkeys(block.irrep for block in blocks))
     verb = "is" if len(irreps) == 1 else "are"
     notes = list(dict.fromkeys(note for line in writers for note in words.why_not(line, irreps[0])))
-    candidate = nearest(group, irreps[0], reached - {block.irrep for block in output.space.blocks})  # type: ignore[union-attr]
-    repair = f"leave {irreps_text(group, irreps)} out of the output"
-    if candidate is not None:
-        repair += f", or write {group.format(candidate)}"
     return diagnose(
         "F2002",
         f"{irreps_text(group, irreps)} of the output `{output.name}` {verb} always zero",
         blocks[0].span,
         label="no path leads here",
         notes=notes,
-        help=repair,
+        help=_without_zeros(group, output, irreps, reached),
         related=[Label(line.span, "written here") for line in writers[:1]],
     )
 
 
-def _named_irreps(graph: FusionGraph, fusion: Fusion) -> Iterator[Diagnostic]:
-    """Irreps that a restriction writes out: each must be reachable, and should reach an output."""
-    for edge, restriction in graph.restrictions:
-        writers = graph.writers.get(edge, ())
-        if edge in fusion.poisoned or not writers or not all(fusion.known(line) for line in writers):
-            continue
+def _without_zeros(group: Group, output: Output, zero: tuple[Irrep, ...], reached: set[Irrep]) -> str:
+    """The repair: the output's space without what is always zero, or with what does reach it."""
+    blocks = output.space.blocks if output.space is not None else ()
+    left = [block for block in blocks if block.irrep in reached]
+    if left:
+        return f"leave {irreps_text(group, zero)} out of the output: `{_declared(output)} {blocks_text(group, left)}`"
+    candidate = nearest(group, zero[0], reached)
+    if candidate is None:
+        return "leave it out"
+    return f"write `{_declared(output)} {blocks_text(group, [Block(candidate, blocks[0].mul, blocks[0].span)])}`"
+
+
+def _declared(output: Output) -> str:
+    return "->" if output.name == "out" else f"{output.name}:"
+
+
+def blocks_text(group: Group, blocks: Iterable[Block]) -> str:
+    """`8x0e + 1o`, as it is written."""
+    return " + ".join(f"{block.mul}x" * (block.mul != 1) + group.format(block.irrep) for block in blocks)
+
+
+def _named_irreps(graph: FusionGraph, fusion: Fusion, edge: str) -> Iterator[Diagnostic]:
+    """Irreps that a restriction writes out: each must be reachable."""
+    restriction = graph.restriction_table.get(edge)
+    if restriction is not None and edge not in fusion.poisoned:
         for irrep, span in restriction.named:
-            yield from _named_irrep(graph, fusion, edge, writers, irrep, span)
+            yield from _named_irrep(graph, fusion, edge, graph.writers[edge], irrep, span)
 
 
 def _named_irrep(
     graph: FusionGraph, fusion: Fusion, edge: str, writers: tuple[Line, ...], irrep: Irrep, span: Span
 ) -> Iterator[Diagnostic]:
-    group, words, name = graph.group, _Words(graph, fusion), graph.group.format(irrep)
+    words, name = _Words(graph, fusion), graph.group.format(irrep)
     if not any(irrep in fusion.couplings[line.number].irreps for line in writers):
         notes = words.why_not(writers[0], irrep)
         if any(words.vanishes(line, irrep) for line in writers):
@@ -198,22 +263,37 @@ def _named_irrep(
             yield diagnose("F2007", message, span, notes=notes, help="leave it out")
         else:
             yield _unreachable(graph, words, writers[0], irrep, span, notes)
-    elif fusion.alive.get(edge) and irrep not in fusion.alive[edge]:
-        yield diagnose(
-            "F2004",
-            f"{name} of the edge `{edge}` reaches no output",
-            span,
-            notes=["it has no paths and no weights, and is not computed"],
-            help="leave it out",
-        )
+
+
+def _dead_edge_irreps(graph: FusionGraph, fusion: Fusion) -> Iterator[Diagnostic]:
+    """Irreps that a restriction writes out should reach an output."""
+    for edge, restriction in graph.restrictions:
+        alive = fusion.alive.get(edge)
+        dead = [(irrep, span) for irrep, span in restriction.named if alive and irrep not in alive]
+        if dead:
+            words = irreps_text(graph.group, [irrep for irrep, _ in dead])
+            kept = irreps_text(graph.group, sorted(alive or (), key=graph.group.edge_key))
+            yield diagnose(
+                "F2004",
+                f"{words} of the edge `{edge}` {_reaches(dead)} no output",
+                dead[0][1],
+                related=[Label(span, "nor does this") for _, span in dead[1:]],
+                notes=["what reaches no output has no paths and no weights, and is not computed"],
+                help=f"restrict the edge to what is used: `in {kept}`",
+            )
+
+
+def _reaches(subjects: Sized) -> str:
+    return "reaches" if len(subjects) == 1 else "reach"
 
 
 def _unreachable(
     graph: FusionGraph, words: _Words, line: Line, irrep: Irrep, span: Span, notes: Iterable[str]
 ) -> Diagnostic:
     group = graph.group
-    reached = words.fusion.couplings[line.number].irreps
-    candidate = nearest(group, irrep, reached)
+    named = {other for other, _ in graph.restriction_table[line.target].named}
+    reached = _useful(graph, line.target, words.fusion.couplings[line.number].irreps)
+    candidate = nearest(group, irrep, reached - named or reached)
     help = f"write `in {group.format(candidate)}`" if candidate is not None else None
     partners = _partners(graph, words, line, irrep)
     if help and partners:
@@ -226,6 +306,13 @@ def _unreachable(
         notes=notes,
         help=help,
     )
+
+
+def _useful(graph: FusionGraph, edge: str, reached: frozenset[Irrep]) -> frozenset[Irrep]:
+    """Of the irreps that an edge can have those that would reach an output, if there are any: the edge set free."""
+    restrictions = tuple((name, restriction) for name, restriction in graph.restrictions if name != edge)
+    free = fuse(replace(graph, restrictions=restrictions))
+    return reached & free.alive.get(edge, frozenset()) or reached
 
 
 def _partners(graph: FusionGraph, words: _Words, line: Line, irrep: Irrep) -> str:
@@ -244,18 +331,18 @@ def _dead_leg_irreps(graph: FusionGraph, fusion: Fusion) -> Iterator[Diagnostic]
         alive = fusion.alive.get(leg.name)
         if not alive or leg.name in fusion.poisoned:
             continue
-        dead: dict[tuple[int, int], list[Block]] = {}
-        for block in leg.space.blocks:
-            if block.irrep not in alive:
-                dead.setdefault((block.span.start, block.span.end), []).append(block)
-        for blocks in dead.values():
-            irreps = dict.fromkeys(block.irrep for block in blocks)
-            verb = "reaches" if len(irreps) == 1 else "reach"
+        dead = [block for block in leg.space.blocks if block.irrep not in alive]
+        if dead:
+            irreps = dict.fromkeys(block.irrep for block in dead)
+            spans = dict.fromkeys(block.span for block in dead)
+            left = blocks_text(graph.group, [block for block in leg.space.blocks if block.irrep in alive])
             yield diagnose(
                 "F2005",
-                f"{irreps_text(graph.group, irreps)} of the leg `{leg.name}` {verb} no output",
-                blocks[0].span,
-                notes=["its components are read by nothing"],
+                f"{irreps_text(graph.group, irreps)} of the leg `{leg.name}` {_reaches(irreps)} no output",
+                dead[0].span,
+                related=[Label(span, "nor does this") for span in list(spans)[1:]],
+                notes=["nothing reads these components"],
+                help=f"declare `{leg.name}: {left}`",
             )
 
 
@@ -279,7 +366,17 @@ def _nothing_allowed(graph: FusionGraph, fusion: Fusion, line: Line) -> Iterator
         f"no irrep of {_Words(graph, fusion).operands(line)} is allowed by this restriction",
         restriction.span,
         notes=(_Words(graph, fusion).contents(line), *_Words(graph, fusion).spaces(line)),
+        help=_wider(graph, line.target, restriction, fusion.couplings[line.number].irreps),
     )
+
+
+def _wider(graph: FusionGraph, edge: str, restriction: Restriction, irreps: frozenset[Irrep]) -> str | None:
+    """The repair of a restriction that is too narrow: the least that lets something through."""
+    smallest = min(_useful(graph, edge, irreps), key=graph.group.edge_key, default=None)
+    if smallest is None:
+        return None
+    text = graph.group.format(smallest)
+    return f"write `in lmax {text.rstrip('eo')}`" if restriction.lmax is not None else f"write `in {text}`"
 
 
 def _adds_nothing(graph: FusionGraph, fusion: Fusion, line: Line) -> Iterator[Diagnostic]:
@@ -287,11 +384,12 @@ def _adds_nothing(graph: FusionGraph, fusion: Fusion, line: Line) -> Iterator[Di
     if not alive or alive & fusion.couplings[line.number].irreps:
         return
     words = _Words(graph, fusion)
+    carried = irreps_text(graph.group, sorted(alive, key=graph.group.edge_key))
     yield diagnose(
         "F2006",
         f"this line adds nothing to `{line.target}`",
         line.span,
-        notes=[*words.why_not(line, next(iter(alive))), f"`{line.target}` carries {irreps_text(graph.group, sorted(alive, key=graph.group.edge_key))}"],
+        notes=[*words.why_not(line, min(alive, key=graph.group.edge_key)), f"`{line.target}` carries {carried}"],
         help="leave the line out",
     )
 
@@ -301,12 +399,12 @@ def _unequal_sizes(graph: FusionGraph, fusion: Fusion, line: Line) -> Iterator[D
     wanted = _wanted(graph, fusion, line)
     for irrep, conflict in fusion.couplings[line.number].conflicts.items():
         if irrep in wanted:
-            (size, irrep_a), (other, irrep_b) = conflict.first, conflict.second
+            (size, irrep_a, edge_a), (other, irrep_b, edge_b) = conflict.first, conflict.second
             operand = next(op for op in reversed(line.operands) if conflict.index in op.channels)
             yield diagnose(
                 "F1020",
-                f"the index `{conflict.index}` has {size:,} channels on {group.format(irrep_a)} "
-                f"and {other:,} on {group.format(irrep_b)}",
+                f"the index `{conflict.index}` has {size:,} channels on {group.format(irrep_a)} of `{edge_a}` "
+                f"and {other:,} on {group.format(irrep_b)} of `{edge_b}`",
                 operand.span,
                 notes=["edges that share an index have equal multiplicities, in every pair of blocks that couple"],
                 help="use two indices, and a weight that mixes them: `* W[path, u, v]`",
@@ -330,18 +428,21 @@ def _unweighed_paths(graph: FusionGraph, fusion: Fusion, line: Line) -> Iterator
     if line.keeps or line.sums_paths or graph.keeps_paths(line.target):
         return
     coupling = fusion.couplings[line.number]
-    crowded = [irrep for irrep in sorted(coupling.irreps & fusion.alive[line.target], key=graph.group.edge_key) if coupling.count(irrep) > 1]
+    wanted = sorted(coupling.irreps & fusion.alive[line.target], key=graph.group.edge_key)
+    crowded = [irrep for irrep in wanted if coupling.count(irrep) > 1]
     if not crowded:
         return
     name, group = line.target, graph.group
     indices = "".join(f", {index}" for index in line.channels)
-    bracket = ", ".join(dict.fromkeys((*line.channels, *line.summed)))
-    weigh = f"`* W[path{', ' + bracket if bracket else ''}]`"
+    bracket = dict.fromkeys((*line.channels, *line.summed))
+    weight = line.weights[0].with_indices(path=True) if line.weights else f"W[{', '.join(('path', *bracket))}]"
+    weigh = f"`* {weight}`"
     is_output = name in graph.output_table
+    many = f"{coupling.count(crowded[0]):,} paths lead into {group.format(crowded[0])} of `{name}`"
     keep = f"keep them apart: `-> {name}[path{indices}]`" if is_output else "give the line an edge of its own"
     yield diagnose(
         "F1027",
-        f"{coupling.count(crowded[0]):,} paths lead into {group.format(crowded[0])} of `{name}`, and nothing tells them apart",
+        f"{many}, and nothing tells them apart",
         line.target_span,
         notes=[f"more than one path leads into {irreps_text(group, crowded)}"],
         help=f"weigh the paths: {weigh}, or {keep}",
@@ -397,7 +498,7 @@ def _misfit(
         f"{name} of `{line.target}` has multiplicity {mul:,}, and this line makes {made:,}",
         line.target_span,
         notes=[f"the channels of `{line.target}`: {', '.join(sizes) or 'none'}"],
-        help=f"declare {made}x{name}, or mix the channels: `* W[path, u, v]` with `v` on the right",
+        help=f"declare `{made}x{name}`, or mix the channels: `* W[path, u, v]` with `v` on the right",
         related=[Label(span, f"multiplicity {mul:,}")],
     )
 
@@ -405,47 +506,55 @@ def _misfit(
 def _declared_sizes(graph: FusionGraph, fusion: Fusion, line: Line, output: Output) -> Iterator[Diagnostic]:
     """The multiplicities of a declared output: each path fills its block, or, where paths are kept, all together do."""
     coupling = fusion.couplings[line.number]
-    for block in output.space.blocks:  # type: ignore[union-attr]
-        bindings = [(b, count) for (irrep, b), count in coupling.counts.items() if irrep == block.irrep]
-        if line.keeps:
-            yield from _kept_sizes(graph, line, block, bindings, coupling.indices)
-            continue
-        for binding, _ in bindings:
+    blocks = output.space.blocks if output.space is not None else ()
+    if line.keeps:
+        yield from _kept_sizes(graph, fusion, line, blocks)
+        return
+    for block in blocks:
+        for binding in [binding for irrep, binding in coupling.counts if irrep == block.irrep]:
             if target_sizes(line, coupling.indices, binding, block.mul) is None:
                 yield _misfit(graph, line, block.irrep, binding, coupling.indices, block.mul, block.span)
                 return
 
 
-def _kept_sizes(
-    graph: FusionGraph,
-    line: Line,
-    block: Block,
-    bindings: list[tuple[tuple[int | None, ...], int]],
-    indices: tuple[str, ...],
-) -> Iterator[Diagnostic]:
-    total = 0
-    for binding, count in bindings:
-        sizes = target_sizes(line, indices, binding, None)
-        if sizes is None:
-            yield diagnose(
-                "F1022",
-                f"nothing says how many channels each kept path of `{line.target}` has",
-                line.target_span,
-                notes=["where paths are kept, the declared multiplicity is shared by all of them"],
-                help="put the index on an edge on the left, or sum the paths",
-            )
-            return
-        total += count * prod(sizes)
-    if bindings and total != block.mul:
-        name = graph.group.format(block.irrep)
-        paths = sum(count for _, count in bindings)
+def _kept_sizes(graph: FusionGraph, fusion: Fusion, line: Line, blocks: Iterable[Block]) -> Iterator[Diagnostic]:
+    """Where paths are kept, a block holds all of its paths' channels; one diagnostic for all blocks that do not."""
+    coupling, group = fusion.couplings[line.number], graph.group
+    wrong: list[tuple[Block, int, int]] = []
+    right: list[Block] = []
+    for block in blocks:
+        total, paths = 0, 0
+        for (irrep, binding), count in coupling.counts.items():
+            if irrep == block.irrep:
+                sizes = target_sizes(line, coupling.indices, binding, None)
+                if sizes is None:
+                    yield _unsized_paths(line)
+                    return
+                total, paths = total + count * prod(sizes), paths + count
+        if paths and total != block.mul:
+            wrong.append((block, paths, total))
+        right.append(Block(block.irrep, total or block.mul, block.span))
+    if wrong:
+        block, paths, total = wrong[0]
+        name = f"{group.format(block.irrep)} of `{line.target}`"
+        made = f"its {paths:,} kept paths make" if paths > 1 else "its kept path makes"
         yield diagnose(
             "F1029",
-            f"{name} of `{line.target}` has multiplicity {block.mul:,}, and its {paths:,} kept paths make {total:,}",
+            f"{name} has multiplicity {block.mul:,}, and {made} {total:,}",
             line.target_span,
-            help=f"declare {total}x{name}, or let the output be inferred: `-> *`",
-            related=[Label(block.span, f"multiplicity {block.mul:,}")],
+            help=f"declare `{blocks_text(group, right)}`, or let the output be inferred: `*`",
+            related=[Label(other.span, f"multiplicity {other.mul:,}, not {n:,}") for other, _, n in wrong],
         )
+
+
+def _unsized_paths(line: Line) -> Diagnostic:
+    return diagnose(
+        "F1022",
+        f"nothing says how many channels each kept path of `{line.target}` has",
+        line.target_span,
+        notes=["where paths are kept, the declared multiplicity is shared by all of them"],
+        help="put the index on an edge on the left, or sum the paths",
+    )
 
 
 def _weight_sizes(graph: FusionGraph, fusion: Fusion, line: Line) -> Iterator[Diagnostic]:
@@ -458,7 +567,7 @@ def _weight_sizes(graph: FusionGraph, fusion: Fusion, line: Line) -> Iterator[Di
                 f"the weight `{weight.name}` would need two shapes: {list(listed[0])} and {list(listed[1])}",
                 weight.span,
                 notes=["without `path`, one weight serves all paths, so its indices have one size for all of them"],
-                help=f"write `{weight.name}[{', '.join(('path', *weight.channels))}]`",
+                help=f"write `{weight.with_indices(path=True)}`",
             )
             continue
         total = sum(prod(shape) * count for shape, count in shapes) if weight.has_path else prod(shapes[0][0])
@@ -488,7 +597,7 @@ def weight_shapes(
 # --- several lines, and the whole ----------------------------------------------------------------------------------
 
 
-def _uneven_sums(graph: FusionGraph, fusion: Fusion) -> Iterator[Diagnostic]:
+def _uneven_sums(graph: FusionGraph, fusion: Fusion, known: Container[int]) -> Iterator[Diagnostic]:
     """Paths and lines that add up in a plain edge without declared multiplicities have equal channels."""
     for edge, writers in graph.writers.items():
         output = graph.output_table.get(edge)
@@ -497,7 +606,7 @@ def _uneven_sums(graph: FusionGraph, fusion: Fusion) -> Iterator[Diagnostic]:
             continue
         first: dict[Irrep, tuple[tuple[int, ...], Line]] = {}
         for line in writers:
-            clash = _uneven_line(graph, fusion, line, first) if fusion.known(line) else None
+            clash = _uneven_line(graph, fusion, line, first) if line.number in known else None
             if clash is not None:
                 yield clash
                 break
@@ -549,4 +658,4 @@ def _too_many_paths(graph: FusionGraph, fusion: Fusion) -> Iterator[Diagnostic]:
         worst = max(counts, key=counts.__getitem__)
         line = graph.lines_by_number[worst]
         what = "this line" if counts[worst] > limits.MAX_PATHS else f"the diagram `{graph.name}`"
-        yield limits.too_many_paths(line.span, max(counts[worst], total) if what != "this line" else counts[worst], what)
+        yield limits.too_many_paths(line.span, counts[worst] if what == "this line" else total, what)

@@ -7,8 +7,9 @@ come from characters. Backward: an irrep from which no output can be reached is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import prod
 
 from fusionc.algebra.characters import symmetric_power
@@ -210,15 +211,23 @@ def couple(group: Group, line: Line, slots: Mapping[str, Iterable[Slot]]) -> Cou
 
     Operands with the same edge and indices are one factor, a symmetric power. Raises `TooManyStates`, `TooManyPaths`.
     """
-    indices = line_indices(line)
+    factors = tuple(
+        (line.operands[places[0]], len(places), tuple(slots[line.operands[places[0]].edge]))
+        for places in line.identical_operands()
+    )
+    return _couple_factors(group, line_indices(line), factors)
+
+
+@lru_cache(maxsize=1024)  # files of many diagrams couple the same spaces again and again
+def _couple_factors(
+    group: Group, indices: tuple[str, ...], factors: tuple[tuple[Operand, int, tuple[Slot, ...]], ...]
+) -> Coupling:
     states: dict[tuple[Irrep, Binding], int] = {(group.trivial, (None,) * len(indices)): 1}
     conflicts: dict[Irrep, SizeConflict] = {}
     witness: dict[tuple[str, int], list[tuple[Irrep, str]]] = {}
-    for positions in line.identical_operands():
-        operand = line.operands[positions[0]]
-        own = tuple(slots[operand.edge])
-        _refuse_long_work(group, states, own, len(positions))
-        factor, mixed = _power(group, operand, own, len(positions))
+    for operand, power, own in factors:
+        _refuse_long_work(group, states, own, power)
+        factor, mixed = _power(group, operand, own, power)
         _refuse_long_work(group, states, factor)
         states, conflicts = _couple_factor(group, indices, operand, states, conflicts, factor, mixed, witness)
     return Coupling(indices, states, conflicts)
@@ -377,13 +386,20 @@ class _Backward:
             self.wanted.setdefault(operand.edge, set()).update(_alive_blocks(group, blocks, power, needed))
 
 
-def alive_factors(group: Group, factors: list[set[Irrep]], wanted: set[Irrep]) -> list[set[Irrep]]:
+def alive_factors(group: Group, factors: Sequence[Set[Irrep]], wanted: Set[Irrep]) -> tuple[frozenset[Irrep], ...]:
     """Of each factor's irreps those from which the left-coupled product reaches a wanted irrep."""
+    return _alive_factors(group, tuple(map(frozenset, factors)), frozenset(wanted))
+
+
+@lru_cache(maxsize=1024)
+def _alive_factors(
+    group: Group, factors: tuple[frozenset[Irrep], ...], wanted: frozenset[Irrep]
+) -> tuple[frozenset[Irrep], ...]:
     prefixes = [{group.trivial}]
     for factor in factors:
         prefixes.append({c for a in prefixes[-1] for b in factor for c, _ in group.product(a, b)})
-    used: list[set[Irrep]] = []
-    needed = wanted & prefixes[-1]
+    used: list[frozenset[Irrep]] = []
+    needed = set(wanted & prefixes[-1])
     for factor, prefix in zip(reversed(factors), reversed(prefixes[:-1]), strict=True):
         before: set[Irrep] = set()
         alive: set[Irrep] = set()
@@ -392,12 +408,12 @@ def alive_factors(group: Group, factors: list[set[Irrep]], wanted: set[Irrep]) -
                 if any(c in needed for c, _ in group.product(a, b)):
                     before.add(a)
                     alive.add(b)
-        used.append(alive)
+        used.append(frozenset(alive))
         needed = before
-    return used[::-1]
+    return tuple(used[::-1])
 
 
-def _alive_blocks(group: Group, slots: Iterable[Slot], power: int, needed: set[Irrep]) -> set[Irrep]:
+def _alive_blocks(group: Group, slots: Iterable[Slot], power: int, needed: Set[Irrep]) -> Set[Irrep]:
     """The irreps of a space that occur in the needed irreps of its symmetric power: without them there are fewer."""
     if power == 1:
         return needed

@@ -192,9 +192,7 @@ class _Points:
             right = self.evaluate(pattern[-1:], ())
             before = steps[-2][0] if len(steps) > 1 else self.symbols[pattern[0]]
             irrep, copy = steps[-1]
-            matrix = _vertex_matrix(
-                self.group, self.basis, before, self.symbols[pattern[-1]], irrep, copy, self.field
-            )
+            matrix = _vertex_matrix(self.group, self.basis, before, self.symbols[pattern[-1]], irrep, copy, self.field)
             outer = (left[:, :, None] * right[:, None, :] % self.field.p).reshape(self.count, -1)
             self._values[key] = _matmul(outer, matrix, self.field.p)
         return self._values[key]

@@ -14,6 +14,7 @@ from functools import cached_property
 
 import networkx as nx
 
+from fusionc.algebra.basis import Basis
 from fusionc.algebra.groups import Group
 from fusionc.algebra.irreps import Irrep
 from fusionc.language.resolve import Settings
@@ -124,6 +125,15 @@ class Weight:
     rows: tuple[str, ...]
     span: Span = field(compare=False, repr=False)
 
+    @property
+    def name_span(self) -> Span:
+        return self.span.source.span(self.span.start, self.span.start + len(self.name))
+
+    def with_indices(self, *indices: str, path: bool = False) -> str:
+        """The weight as it would be written with more in its bracket."""
+        head = ("path",) if path or self.has_path else ()
+        return f"{self.name}[{', '.join(dict.fromkeys((*self.rows, *head, *self.channels, *indices)))}]"
+
 
 @dataclass(frozen=True)
 class Line:
@@ -176,6 +186,11 @@ class FusionGraph:
     poisoned: frozenset[str]
     excused: frozenset[str]
     span: Span = field(compare=False, repr=False)
+
+    @property
+    def basis(self) -> Basis:
+        """The basis that the diagram's numbers are in; in the complex one they are complex."""
+        return self.settings.basis or self.group.default_basis
 
     @cached_property
     def tensor_legs(self) -> dict[str, TensorLeg]:
@@ -237,6 +252,8 @@ class FusionGraph:
 
     def cycle(self) -> tuple[Line, ...]:
         """The lines of one directed cycle, or nothing."""
+        if self._is_in_order:
+            return ()
         try:
             arcs = nx.find_cycle(self.digraph)
         except nx.NetworkXNoCycle:
@@ -244,7 +261,17 @@ class FusionGraph:
         return tuple(self.lines_by_number[tail] for tail, _ in arcs if isinstance(tail, int))
 
     @cached_property
+    def _is_in_order(self) -> bool:
+        """Whether each line, as written, comes after the lines that write its operands: most diagrams are written
+        so.""" last = {line.target: place for place, line in enumerate(self.lines)}
+        return all(
+            last.get(operand.edge, -1) < place for place, line in enumerate(self.lines) for operand in line.operands
+        )
+
+    @cached_property
     def _ordered(self) -> tuple[Line, ...]:
+        if self._is_in_order:
+            return self.lines
         key = {node: place for place, node in enumerate(self.digraph)}
         nodes = nx.lexicographical_topological_sort(self.digraph, key=key.__getitem__)
         return tuple(self.lines_by_number[node] for node in nodes if isinstance(node, int))

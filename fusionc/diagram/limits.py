@@ -56,7 +56,9 @@ def too_many_paths(span: Span, count: int, what: str) -> Diagnostic:
         f"{what} has {_short(count)} paths",
         span,
         label="too many to list",
-        notes=[f"a path becomes code and weights of its own; fusionc compiles up to {MAX_EMITTED_PATHS:,} in a diagram"],
+        notes=[
+            f"a path becomes code and weights of its own; fusionc compiles up to {MAX_EMITTED_PATHS:,} in a diagram"
+        ],
         help="restrict the internal edges (`in lmax 2`, `in 0e + 1o`), or sum paths earlier with a weight `* W[path]`",
     )
 
@@ -79,6 +81,7 @@ def too_many_weights(span: Span, count: int, name: str) -> Diagnostic:
         f"the weight `{name}` has {_short(count)} elements",
         span,
         notes=[f"a weight may have {MAX_WEIGHTS:,} elements at most"],
+        help="mix fewer channels, or let an index run through: `x[u] -> out[u] * W[path, u]`",
     )
 
 
@@ -116,7 +119,8 @@ def too_many_coefficients(span: Span, count: int) -> Diagnostic:
 
 def misplaced_restriction(name: str, span: Span, there: Span, what: str, help: str) -> Diagnostic:
     """F1033."""
-    return diagnose("F1033", f"`{name}` is restricted here and elsewhere", span, related=[Label(there, what)], help=help)
+    message = f"`{name}` is restricted here and elsewhere"
+    return diagnose("F1033", message, span, related=[Label(there, what)], help=help)
 
 
 def _short(count: int) -> str:

@@ -34,9 +34,9 @@ class EdgeBlock:
 class Tree:
     """One path of one line: the operands' blocks, the irrep after each coupling, the right edge's block.
 
-    `sizes` are those of the line's channel indices (`LinePaths.indices`). `leaves` and `inner` spell the whole tree, down
-    to legs and plain edges, in the order that the contract compares: (place, irrep) of each leaf, steps of each internal
-    edge.
+    `sizes` are those of the line's channel indices (`LinePaths.indices`). `leaves` and `inner` spell the whole tree,
+    down to legs and plain edges, in the order that the contract compares: (place, irrep) of each leaf, steps of each
+    internal edge.
     """
 
     blocks: tuple[int, ...]
@@ -190,10 +190,12 @@ class _Lister:
         found = []
         for blocks, steps in _walk(group, irreps, frozenset(places)):
             irrep = steps[-1][0] if steps else irreps[0][blocks[0]]
-            found += [tree for place, mul in places[irrep] if (tree := self._tree(line, blocks, steps, irrep, place, mul))]
+            found += [
+                tree for place, mul in places[irrep] if (tree := self._tree(line, blocks, steps, irrep, place, mul))
+            ]
         found.sort(key=lambda tree: self._key(tree))
         if equal:
-            found = independent_trees(group, self.graph.settings.basis, line, found, irreps)
+            found = independent_trees(group, self.graph.basis, line, found, irreps)
         return tuple(found)
 
     def _target_places(self, line: Line) -> dict[Irrep, list[tuple[int, int | None]]]:
@@ -373,6 +375,6 @@ def _two_shapes(second: Weight, layout: WeightLayout, first: Weight, other: Weig
 
 def _shape_text(layout: WeightLayout) -> str:
     rows = f"{' x '.join(map(str, layout.rows))} rows of " if layout.rows else ""
-    paths = f" in {len(layout.shapes):,} paths" if layout.per_path else ""
+    count = len(layout.shapes)
+    paths = f" in {count:,} path{'s' if count != 1 else ''}" if layout.per_path else ""
     return f"{rows}{layout.numel:,} elements{paths}"
-

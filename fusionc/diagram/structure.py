@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from fusionc.diagram.ir import FusionGraph, IndexLeg, Leg, Line, TensorLeg
+from fusionc.diagram.ir import FusionGraph, IndexLeg, Leg, Line, Output, TensorLeg, Weight
 from fusionc.language import syntax
 from fusionc.language.diagnostics import Diagnostic, Label, diagnose
+from fusionc.language.resolve import nearest_name
 from fusionc.language.source import Span
 
 
@@ -72,7 +73,9 @@ def _row_as_channel(vertex: syntax.Vertex, legs: Mapping[str, Leg]) -> Iterator[
         for index in ref.indices or ():
             if isinstance(legs.get(index.text), IndexLeg):
                 message = f"the index leg `{index.text}` stands in an edge's bracket"
-                yield diagnose("F1030", message, index.span, help="it selects rows of weights: `* W[z, path]`")
+                help = f"it selects rows of weights: `* W[{index.text}, path]`"
+                yield diagnose("F1030", message, index.span, help=help)
+                return
 
 
 def _leg_brackets(line: Line, legs: Mapping[str, Leg]) -> Iterator[Diagnostic]:
@@ -107,14 +110,19 @@ def _unweighted_sums(line: Line) -> Iterator[Diagnostic]:
     for index in line.summed:
         if index not in weighed:
             operand = next(operand for operand in line.operands if index in operand.channels)
-            right = ", ".join((*line.channels, index))
+            right = ", ".join((*(("path",) if line.keeps else ()), *line.channels, index))
             yield diagnose(
                 "F1021",
                 f"the index `{index}` is summed, and no weight carries it",
                 operand.span,
                 notes=["an index that stands on the left and not on the right is summed, and must appear in a weight"],
-                help=f"keep it: `-> {line.target}[{right}]`, or weigh it: `* W[path, {index}]`",
+                help=f"weigh it: `* {_weighing(line, index)}`, or keep it: `-> {line.target}[{right}]`",
             )
+
+
+def _weighing(line: Line, index: str) -> str:
+    """A weight that carries an index: the line's own, made larger, or a new one."""
+    return line.weights[0].with_indices(index) if line.weights else f"W[path, {index}]"
 
 
 def _sourceless_indices(line: Line) -> Iterator[Diagnostic]:
@@ -127,7 +135,7 @@ def _sourceless_indices(line: Line) -> Iterator[Diagnostic]:
                 f"the index `{index}` stands on the right alone",
                 line.target_span,
                 notes=["an index that is new on the right must appear in a weight"],
-                help=f"write `* W[path, {index}]`, or put `{index}` on an edge on the left",
+                help=f"write `* {_weighing(line, index)}`, or put `{index}` on an edge on the left",
             )
 
 
@@ -141,63 +149,84 @@ def _sizeless_weight_indices(line: Line) -> Iterator[Diagnostic]:
                     f"the index `{index}` of `{weight.name}` stands on no edge of this line",
                     weight.span,
                     notes=["an index takes its size from an edge that carries it"],
+                    help=f"leave `{index}` out: `* {_without(weight, index)}`, or put it on the right edge",
                 )
 
 
-def check_structure(graph: FusionGraph, incomplete: bool) -> tuple[Diagnostic, ...]:
-    """What is wrong with the diagram as a graph."""
-    found = [*_edges_used_twice(graph), *_ranks(graph), *_unaddable(graph), *_cycles(graph)]
+def _without(weight: Weight, index: str) -> str:
+    kept = (*weight.rows, *(("path",) if weight.has_path else ()), *(name for name in weight.channels if name != index))
+    return f"{weight.name}[{', '.join(kept)}]" if kept else weight.name
+
+
+def check_structure(graph: FusionGraph, incomplete: bool) -> tuple[tuple[Diagnostic, ...], frozenset[str]]:
+    """What is wrong with the diagram as a graph, and the edges of which nothing more should be said."""
+    cycle = graph.cycle()
+    found = list(_cycle(cycle))
+    broken = {line.target for line in cycle}
+    for rule in (_edges_used_twice, _ranks, _unaddable):
+        for edge, diagnostic in rule(graph):
+            if edge not in broken:
+                found.append(diagnostic)
+                broken.add(edge)
     if not incomplete:
-        found += [*_unwritten_outputs(graph), *_dangling_edges(graph), *_unused_legs(graph)]
-    return tuple(found)
+        found += [*_loose_ends(graph), *_unused_legs(graph)]
+    return tuple(found), frozenset(broken)
 
 
-def _unwritten_outputs(graph: FusionGraph) -> Iterator[Diagnostic]:
-    for output in graph.outputs:
-        if output.name not in graph.writers and output.name not in graph.poisoned:
-            help = f"add a line that ends in `-> {output.name}`"
-            yield diagnose("F1010", f"no line writes the output `{output.name}`", output.span, help=help)
-
-
-def _dangling_edges(graph: FusionGraph) -> Iterator[Diagnostic]:
+def _loose_ends(graph: FusionGraph) -> Iterator[Diagnostic]:
+    """Outputs that no line writes and edges that nothing uses: where there are both, one was meant to be the other."""
+    silent = graph.poisoned | graph.excused
+    outputs = {o.name: o for o in graph.outputs if o.name not in graph.writers and o.name not in silent}
     for edge, writers in graph.writers.items():
-        if edge not in graph.output_table and edge not in graph.readers and edge not in graph.poisoned:
-            names = ", ".join(f"`{name}`" for name in graph.output_table)
-            yield diagnose(
-                "F1011",
-                f"nothing uses the edge `{edge}`",
-                writers[0].target_span,
-                notes=[f"the outputs of this diagram are: {names}"],
-                help="use it on the left of a line, or leave this line out",
-            )
+        if edge not in graph.output_table and edge not in graph.readers and edge not in silent:
+            meant = nearest_name(edge, list(outputs)) or next(iter(outputs), None)
+            yield _dangling_edge(graph, edge, writers[0], outputs.pop(meant) if meant is not None else None)
+    for output in outputs.values():
+        help = f"add a line that ends in `-> {output.name}`"
+        yield diagnose("F1010", f"no line writes the output `{output.name}`", output.span, help=help)
+
+
+def _dangling_edge(graph: FusionGraph, edge: str, line: Line, meant: Output | None) -> Diagnostic:
+    if meant is not None:
+        notes = [f"no line writes the output `{meant.name}`"]
+        help = f"write `-> {meant.name}{line.target_span.text.removeprefix(edge)}`"
+    else:
+        notes = [f"the outputs of this diagram are: {', '.join(f'`{name}`' for name in graph.output_table)}"]
+        help = "use it on the left of a line, or leave this line out"
+    related = [Label(meant.span, "never written")] if meant is not None else []
+    message = f"nothing uses the edge `{edge}`"
+    return diagnose("F1011", message, line.target_span, notes=notes, help=help, related=related)
 
 
 def _unused_legs(graph: FusionGraph) -> Iterator[Diagnostic]:
     factors = {weight.name for line in graph.lines for weight in line.weights}
     rows = {row for line in graph.lines for weight in line.weights for row in weight.rows}
-    used = {*graph.readers, *factors, *rows, *graph.poisoned}
+    used = {*graph.readers, *factors, *rows, *graph.poisoned, *graph.excused}
     for leg in graph.legs:
         if leg.name not in used:
             help = "leave it out of the header"
             yield diagnose("F1012", f"nothing uses the leg `{leg.name}`", leg.span, help=help)
 
 
-def _edges_used_twice(graph: FusionGraph) -> Iterator[Diagnostic]:
+def _edges_used_twice(graph: FusionGraph) -> Iterator[tuple[str, Diagnostic]]:
     for edge, uses in graph.readers.items():
         if len(uses) > 1 and edge in graph.writers and edge not in graph.poisoned and graph.keeps_paths(edge):
             first, second = (line.operands[position].span for line, position in uses[:2])
             channels = ", ".join(("path", *graph.writers[edge][0].channels))
-            yield diagnose(
-                "F1014",
-                f"the edge `{edge}` is used twice",
-                second,
-                related=[Label(first, "first used here")],
-                notes=["an edge that keeps its paths apart runs from one vertex to one other"],
-                help=f"weigh its paths where it is written, `* W[{channels}]`: then it is a plain space, free to be reused",
+            yield (
+                edge,
+                diagnose(
+                    "F1014",
+                    f"the edge `{edge}` is used twice",
+                    second,
+                    related=[Label(first, "first used here")],
+                    notes=["an edge that keeps its paths apart runs from one vertex to one other"],
+                    help=f"weigh its paths where it is written, `* W[{channels}]`: a plain space is free to be used again",
+                ),
             )
 
 
-def _ranks(graph: FusionGraph) -> Iterator[Diagnostic]:
+def _ranks(graph: FusionGraph) -> Iterator[tuple[str, Diagnostic]]:
     """An internal edge has as many channel indices wherever it stands."""
     for edge, writers in graph.writers.items():
         if edge in graph.output_table or edge in graph.poisoned:
@@ -210,11 +239,16 @@ def _ranks(graph: FusionGraph) -> Iterator[Diagnostic]:
         ]
         for channels, span in places:
             if len(channels) != rank:
-                yield diagnose(
-                    "F1026",
-                    f"`{edge}` has {_indices(len(channels))} here and {_indices(rank)} where it is first written",
-                    span,
-                    related=[Label(writers[0].target_span, _indices(rank))],
+                written = writers[0].target_span
+                yield (
+                    edge,
+                    diagnose(
+                        "F1026",
+                        f"`{edge}` has {_indices(len(channels))} here and {_indices(rank)} where it is first written",
+                        span,
+                        related=[Label(written, _indices(rank))],
+                        help=f"write `{written.text}`" if not channels else None,
+                    ),
                 )
                 break
 
@@ -223,24 +257,30 @@ def _indices(count: int) -> str:
     return {0: "no channel index", 1: "one channel index"}.get(count, f"{count} channel indices")
 
 
-def _unaddable(graph: FusionGraph) -> Iterator[Diagnostic]:
+def _unaddable(graph: FusionGraph) -> Iterator[tuple[str, Diagnostic]]:
     """Several lines add up in one edge: then none of them can keep its paths."""
     for edge, writers in graph.writers.items():
         if len(writers) < 2 or edge in graph.poisoned:
             continue
         for line in writers:
             if line.keeps:
-                yield diagnose(
-                    "F1032",
-                    f"{len(writers)} lines add up in `{edge}`, and this one keeps its paths",
-                    line.target_span,
-                    help="weigh the paths without keeping them, or give the line an edge of its own",
+                indices = ", ".join(line.channels)
+                plain = f"{edge}[{indices}]" if indices else edge
+                weigh = f"-> {plain} * W[path{', ' + indices if indices else ''}]"
+                yield (
+                    edge,
+                    diagnose(
+                        "F1032",
+                        f"{len(writers)} lines add up in `{edge}`, and this one keeps its paths",
+                        line.target_span,
+                        notes=["what is added up has one shape; kept paths are extra channels"],
+                        help=f"sum the paths, weighed: `{weigh}`, or give the line an edge of its own",
+                    ),
                 )
                 break
 
 
-def _cycles(graph: FusionGraph) -> Iterator[Diagnostic]:
-    cycle = graph.cycle()
+def _cycle(cycle: tuple[Line, ...]) -> Iterator[Diagnostic]:
     if cycle:
         route = " -> ".join([*(line.target for line in cycle), cycle[0].target])
         yield diagnose(

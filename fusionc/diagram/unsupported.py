@@ -16,9 +16,24 @@ def unsupported_features(diagram: ScopedDiagram) -> tuple[Diagnostic, ...]:
     for code, feature, span in _uses(diagram):
         first.setdefault(code, (feature, span))
     return tuple(
-        diagnose(code, f"{feature} are not compiled yet", span, notes=["this version only parses and formats them"])
+        diagnose(code, f"{feature} are not compiled yet", span, notes=[PARSED], help=_help(code, diagram))
         for code, (feature, span) in first.items()
     )
+
+
+PARSED = "this version only parses and formats them"
+
+
+def _help(code: str, diagram: ScopedDiagram) -> str | None:
+    """What to write instead, where something is near."""
+    tree = diagram.syntax
+    if code == "F4001":
+        return "for integer spins, write `group SO(3)`"
+    if code == "F4002":
+        return "leave `basis complex` out"
+    if code == "F4005" and tree.legs:
+        return f"if it has an output, declare it: `diagram {tree.name.text}(…) -> 1o {{ … }}`"
+    return None
 
 
 def _uses(diagram: ScopedDiagram) -> Iterator[tuple[str, str, Span]]:
@@ -27,6 +42,9 @@ def _uses(diagram: ScopedDiagram) -> Iterator[tuple[str, str, Span]]:
         yield "F4001", "diagrams over SU(2)", tree.name.span
     if diagram.settings.basis == "complex":
         yield "F4002", "diagrams in the complex basis", tree.name.span
+    closed = not tree.outputs or not tree.legs
+    if closed:
+        yield "F4005", "closed diagrams", tree.name.span
     for leg in tree.legs:
         if leg.sites is not None:
             yield "F4003", "legs and outputs over sites", leg.sites.span
@@ -34,7 +52,6 @@ def _uses(diagram: ScopedDiagram) -> Iterator[tuple[str, str, Span]]:
         if output.sites is not None:
             yield "F4003", "legs and outputs over sites", output.sites.span
     for statement in tree.body:
-        if isinstance(statement, syntax.Vertex) and (len(statement.right) != 1 or not statement.left):
+        split = isinstance(statement, syntax.Vertex) and (len(statement.right) != 1 or not statement.left)
+        if split and not closed:
             yield "F4004", "splits, pairs and loops", statement.span
-    if not tree.outputs or not tree.legs:
-        yield "F4005", "closed diagrams", tree.name.span

@@ -54,7 +54,6 @@ CODES = _registry(
     _error("F1003", "an import fails"),
     _error("F1004", "a setting has an unknown value"),
     _error("F1005", "a space contains itself"),
-    _error("F1006", "a setting stands in the wrong place"),
     _error("F1007", "not an irrep of the group"),
     _error("F1008", "a name of the wrong kind"),
     _error("F1010", "an output that no line writes"),

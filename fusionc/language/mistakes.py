@@ -289,6 +289,8 @@ def _for_arrow(fault: Fault, accepted: Set[str]) -> str | None:
         return "write `->`"
     if fault.found.type == "ARROW" and any(token.type == "ARROW" for token in fault.trail):
         return "a statement has one `->`; write the next vertex on a line of its own"
+    if "ARROW" in accepted and fault.found.type == "COMMA" and fault.rule == "statement":
+        return "edges that meet stand side by side: `a b -> c`"
     if [token.type for token in fault.trail] == ["ARROW"]:
         return "a vertex has at least one edge: `-> p q` creates a pair, `p q ->` closes one"
     return None

@@ -29,9 +29,9 @@ class ParseResult:
     diagnostics: tuple[Diagnostic, ...]
 
 
-def read(path: str | Path) -> Source:
-    """The text of a file; a `CompileError` says why it cannot be read."""
-    name = str(path)
+def read(path: str | Path, shown: str | None = None) -> Source:
+    """The text of a file, called `shown` in diagnostics; a `CompileError` says why it cannot be read."""
+    name = str(path) if shown is None else shown
     start = Source(name, "").span(0, 0)
     try:
         with Path(path).open("rb") as file:

@@ -280,9 +280,7 @@ class _Layout:
         for number, (node, text) in enumerate(zip(nodes, texts, strict=True), 1):
             last = number == len(nodes)
             self._source_line = None
-            self._node(
-                node, text if last else f"{text},", until if last else nodes[number].span.start, depth=1
-            )
+            self._node(node, text if last else f"{text},", until if last else nodes[number].span.start, depth=1)
         self._source_line = None
 
     def _line_of_brace(self, diagram: syntax.Diagram) -> int:

@@ -51,6 +51,7 @@ class Recovery:
         self._behind_diagram = False
         self._behind_stray = False
         self._stray_brace = False
+        self._refused: set[str] = set()  # keywords that were used as names
 
     def run(self) -> tuple[syntax.Item, ...]:
         """The items that can be read."""
@@ -167,8 +168,13 @@ class Recovery:
     # --- going on -------------------------------------------------------------------------------------------
 
     def _report(self, fault: Fault) -> None:
+        if fault.found.text in self._refused:
+            return  # a keyword as a name: said where it was declared
         if len(self.diagnostics) < self._limit:
-            self.diagnostics.append(describe(fault))
+            diagnostic = describe(fault)
+            self.diagnostics.append(diagnostic)
+            if diagnostic.code == "F0006":
+                self._refused.add(fault.found.text)
         else:
             self.more += 1
 

@@ -5,7 +5,7 @@ Which irreps exist is not asked here; `diagram.build` puts the terms to the grou
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,6 +16,7 @@ from fusionc.language.diagnostics import CompileError, Diagnostic, Label, diagno
 from fusionc.language.parser import parse, read
 from fusionc.language.source import Source, Span
 
+GROUP_NAMES = ("O(3)", "SO(3)", "SU(2)")
 DEFAULT_GROUP = "O(3)"
 SETTING_VALUES = {
     "normalize": ("component", "norm", "none"),
@@ -50,7 +51,7 @@ class FlatTerm:
 
 @dataclass(frozen=True)
 class Scope:
-    """The declarations that a diagram can see."""
+    """The declarations that a diagram can see. `group` is a name as written, and may be unknown."""
 
     group: str
     spaces: dict[str, syntax.Irreps] = field(default_factory=dict)
@@ -108,9 +109,25 @@ class Scope:
                     self._expanded[top] = self._expand_terms(declaration.space)
                 continue
             open_names.add(top)
-            if not open_names.isdisjoint(missing):
-                raise CompileError([_contains_itself(declaration)])
+            if again := next((missed for missed in missing if missed in open_names), None):
+                trail = [entry for entry in dict.fromkeys(stack) if entry in open_names]
+                raise CompileError([self._contains_itself(trail[trail.index(again) :])])
             stack.extend(missing)
+
+    def _contains_itself(self, cycle: list[str]) -> Diagnostic:
+        """F1005, the same wherever the cycle is entered."""
+        start = cycle.index(min(cycle, key=list(self.spaces).index))
+        names = [*cycle[start:], *cycle[:start]]
+        first, *others = (self.spaces[name] for name in names)
+        route = " contains ".join(f"`{name}`" for name in [*names, names[0]])
+        return diagnose(
+            "F1005",
+            f"the space `{names[0]}` contains itself",
+            first.name.span,
+            notes=[route] if others else (),
+            help="a space is a finite sum; leave the term out that closes the circle",
+            related=[Label(other.name.span, "by way of this one") for other in others[:3]],
+        )
 
     def _expand_terms(self, space: syntax.Space) -> tuple[Leaf, ...]:
         leaves = tuple(leaf for term in space.terms for leaf in self._leaves(term))
@@ -124,7 +141,8 @@ class Scope:
         span = name.span if name.span.source is use.source else use
         for kind, table in (("an index set of sites", self.sites), ("a relation", self.pairs)):
             if name.text in table:
-                raise CompileError([diagnose("F1008", f"`{name.text}` is {kind}, not a space", span)])
+                help = f"a leg over it is written with a space: `x: 8x1o[{name.text}]`"
+                raise CompileError([diagnose("F1008", f"`{name.text}` is {kind}, not a space", span, help=help)])
         raise CompileError([unknown_name("space", name.text, span, self.spaces)])
 
 
@@ -153,7 +171,8 @@ def resolve(source: Source, file: syntax.File, folder: Path | None) -> tuple[Uni
     `folder` is the folder that imports are read from and may not leave; None where the text did not come from a file.
     """
     resolver = _Resolver(folder)
-    resolver.load(file, frozenset({source.name}), is_root=True)
+    own = frozenset() if folder is None else frozenset({(folder / Path(source.name).name).resolve()})
+    resolver.load(file, own, is_root=True)
     scope = Scope(resolver.group or DEFAULT_GROUP, resolver.spaces, resolver.sites, resolver.pairs)
     resolver.check_spaces(scope)
     resolver.check_pairs(scope)
@@ -163,15 +182,21 @@ def resolve(source: Source, file: syntax.File, folder: Path | None) -> tuple[Uni
 def unknown_name(kind: str, name: str, span: Span, candidates: Iterable[str]) -> Diagnostic:
     """F1001, with the nearest name that exists as the repair."""
     known = list(candidates)
-    near = get_close_matches(name, known[:2000], n=1)
-    if near:
-        return diagnose("F1001", f"unknown {kind} `{name}`", span, help=f"did you mean `{near[0]}`?")
+    near = nearest_name(name, known)
+    if near is not None:
+        return diagnose("F1001", f"unknown {kind} `{name}`", span, help=f"did you mean `{near}`?")
     listed = ", ".join(f"`{candidate}`" for candidate in known[:8]) + (", …" if len(known) > 8 else "")
     notes = [f"known here: {listed}"] if known else [f"no {kind} is declared here"]
     return diagnose("F1001", f"unknown {kind} `{name}`", span, notes=notes)
 
 
-def declared_twice(name: str, second: Span, first: Span) -> Diagnostic:
+def nearest_name(name: str, known: Sequence[str]) -> str | None:
+    """The name that was probably meant, if one is near enough."""
+    near = get_close_matches(name, known[:2000], n=1)
+    return near[0] if near else None
+
+
+def declared_twice(name: str, second: Span, first: Span, help: str = "rename one of the two") -> Diagnostic:
     """F1002."""
     return diagnose(
         "F1002",
@@ -179,7 +204,7 @@ def declared_twice(name: str, second: Span, first: Span) -> Diagnostic:
         second,
         label="declared again here",
         related=[Label(first, "first declared here")],
-        help="rename one of the two",
+        help=help,
     )
 
 
@@ -197,11 +222,6 @@ def nothing_of_something(span: Span) -> Diagnostic:
     return diagnose("F1029", "a multiplicity of zero", span, help="leave the term out")
 
 
-def _contains_itself(declaration: syntax.Irreps) -> Diagnostic:
-    name = declaration.name.text
-    return diagnose("F1005", f"the space `{name}` contains itself", declaration.name.span)
-
-
 class _Resolver:
     """Collects the declarations of a file and of what it imports, in order, with every mistake on the way."""
 
@@ -216,7 +236,7 @@ class _Resolver:
         self._group_span: Span | None = None
         self._loaded: set[Path] = set()
 
-    def load(self, file: syntax.File, chain: frozenset[str], is_root: bool = False) -> None:
+    def load(self, file: syntax.File, chain: frozenset[Path], is_root: bool = False) -> None:
         for item in file.items:
             if isinstance(item, syntax.Group):
                 self._set_group(item)
@@ -239,6 +259,9 @@ class _Resolver:
         table[name.text] = item
 
     def _set_group(self, item: syntax.Group) -> None:
+        if item.name not in GROUP_NAMES:
+            help = f"the groups are {', '.join(GROUP_NAMES[:-1])} and {GROUP_NAMES[-1]}"
+            self.diagnostics.append(diagnose("F1001", f"unknown group `{item.name}`", item.span, help=help))
         if self._group_span is None:
             self.group, self._group_span = item.name, item.span
         elif self.group != item.name or self._group_span.source is item.span.source:
@@ -253,22 +276,24 @@ class _Resolver:
                 )
             )
 
-    def _import(self, item: syntax.Import, chain: frozenset[str]) -> None:
+    def _import(self, item: syntax.Import, chain: frozenset[Path]) -> None:
         path = self._importable(item)
-        if path is None or path in self._loaded:
+        if path is None:
             return
-        if str(path) in chain:
-            self.diagnostics.append(_import_failure(item, "the import is circular"))
+        if path in chain:
+            self.diagnostics.append(_import_failure(item, "the import is circular: this file is read already"))
+            return
+        if path in self._loaded:
             return
         try:
-            source = read(path)
+            source = read(path, shown=str(Path(self.folder or "") / item.path))
         except CompileError as error:
             self.diagnostics.append(_import_failure(item, error.diagnostics[0].message))
             return
         self._loaded.add(path)
         result = parse(source)
         self.diagnostics.extend(result.diagnostics)
-        self.load(result.file, chain | {str(path)})
+        self.load(result.file, chain | {path})
 
     def _importable(self, item: syntax.Import) -> Path | None:
         if self.folder is None:
@@ -292,7 +317,8 @@ class _Resolver:
         allowed = SETTING_VALUES[item.kind]
         if item.value.text in allowed:
             return True
-        values = " or ".join(f"`{value}`" for value in allowed)
+        quoted = [f"`{value}`" for value in allowed]
+        values = f"{', '.join(quoted[:-1])} or {quoted[-1]}"
         near = get_close_matches(item.value.text, allowed, n=1)
         self.diagnostics.append(
             diagnose(
@@ -349,7 +375,8 @@ class _Resolver:
                 continue
             if statement.kind in seen:
                 first = seen[statement.kind].span
-                self.diagnostics.append(declared_twice(statement.kind, statement.span, first))
+                help = "leave one of the two out"
+                self.diagnostics.append(declared_twice(f"{statement.kind}", statement.span, first, help))
                 continue
             seen[statement.kind] = statement
             settings = _with_setting(settings, statement)
@@ -367,4 +394,4 @@ def _with_setting(settings: Settings, item: syntax.Setting) -> Settings:
 
 
 def _import_failure(item: syntax.Import, reason: str) -> Diagnostic:
-    return diagnose("F1003", f"cannot import \"{item.path}\"", item.span, notes=[reason])
+    return diagnose("F1003", f'cannot import "{item.path}"', item.span, notes=[reason])

@@ -18,7 +18,6 @@ from fusionc.diagram.ir import Line
 from fusionc.diagram.normalize import PathScales, vertex_scale
 from fusionc.diagram.paths import LinePaths, PathTable, Tree
 
-
 COMPONENT = "."
 """What the names of component axes start with; the names of channel axes start with the index's name."""
 
@@ -70,9 +69,10 @@ class Factor:
 class Term:
     """One path's contribution to a block of an edge.
 
-    `written` contracts the factors two by two as the diagram was written: pairs of numbers, where 0 … n-1 are the factors
-    and n + k is the result of step k. `stages` is the same in larger steps, one for each vertex with its weights; a plan
-    may order the inside of a stage.
+    `written` contracts the factors two by two as the diagram was written: pairs of numbers, where 0 … n-1 are the
+    factors
+    and n + k is the result of step k. `stages` is the same in larger steps, one for each vertex with its weights; a
+    plan may order the inside of a stage.
     """
 
     edge: str
@@ -268,7 +268,7 @@ class _Expander:
     def _vertex(self, a: Irrep, b: Irrep, c: Irrep, copy: int) -> ConstantSource:
         graph = self.table.graph
         names = [graph.group.format(irrep) for irrep in (a, b, c)]
-        tensor = graph.group.vertex(a, b, c, copy, graph.settings.basis)
+        tensor = graph.group.vertex(a, b, c, copy, graph.basis)
         return ConstantSource(tensor, f"{names[0]} x {names[1]} -> {names[2]}")
 
     def _note(self, frames: list[_Frame]) -> str:
@@ -290,7 +290,8 @@ def _numbered(
 ) -> tuple[tuple[tuple[int, int], ...], tuple[tuple[int, ...], ...]]:
     """Groups as pairwise steps in written order, and as stages.
 
-    A group is (its factors, the earlier groups that it joins); subtrees come first in a pairwise order, then the factors.
+    A group is (its factors, the earlier groups that it joins); subtrees come first in a pairwise order, then the
+    factors.
     """
     written: list[tuple[int, int]] = []
     stages: list[tuple[int, ...]] = []

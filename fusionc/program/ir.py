@@ -1,7 +1,7 @@
 """The program: straight-line, target-neutral, each instruction one tensor.
 
-A value has *axes* (their sizes are its shape) and, where it depends on an operand, the batch dimensions before them. What
-a target prints is one statement for each instruction; what a diagram costs is counted from the same list.
+A value has *axes* (their sizes are its shape) and, where it depends on an operand, the batch dimensions before them.
+What a target prints is one statement for each instruction; what a diagram costs is counted from the same list.
 """
 
 from __future__ import annotations
@@ -101,8 +101,8 @@ def renumbered(op: Op, place: Mapping[int, int]) -> Op:
 
 @dataclass(frozen=True)
 class Instruction:
-    """`value[number] = op`, with the shape of its axes. `note` says what the value is, `path` for which path it is computed
-    first."""
+    """`value[number] = op`, with the shape of its axes. `note` says what the value is, `path` for which path it is
+    computed first."""
 
     op: Op
     shape: tuple[int, ...]
@@ -132,8 +132,8 @@ class ProgramOutput:
 
 @dataclass(frozen=True)
 class ProgramLeg:
-    """A leg as a caller sees it. `kind` "tensor": [..., dim]; "weights": [..., dim]; "index": [...], integers below dim.
-    `text` spells the space."""
+    """A leg as a caller sees it. `kind` "tensor": [..., dim]; "weights": [..., dim]; "index": [...], integers below
+    dim. `text` spells the space."""
 
     name: str
     kind: Literal["tensor", "weights", "index"]
@@ -152,10 +152,14 @@ class ProgramWeight:
 
 @dataclass(frozen=True)
 class Program:
-    """A diagram, ready to be printed: legs and weights in, instructions in order, outputs out."""
+    """A diagram, ready to be printed: legs and weights in, instructions in order, outputs out.
+
+    `is_complex` where the basis is complex: operands and outputs are complex numbers then, constants still real.
+    """
 
     name: str
     layout: Layout
+    is_complex: bool
     legs: tuple[ProgramLeg, ...]
     weights: tuple[ProgramWeight, ...]
     instructions: tuple[Instruction, ...]

@@ -215,7 +215,17 @@ class _Lowering:
             if layout.learned
         )
         outputs = tuple(ProgramOutput(output.name, self._outputs[output.name]) for output in graph.outputs)
-        return without_dead_code(Program(graph.name, self.layout, legs, weights, tuple(self.instructions), outputs))
+        return without_dead_code(
+            Program(
+                name=graph.name,
+                layout=self.layout,
+                is_complex=graph.basis == "complex",
+                legs=legs,
+                weights=weights,
+                instructions=tuple(self.instructions),
+                outputs=outputs,
+            )
+        )
 
     def _leg(self, leg: object) -> ProgramLeg:
         group = self.table.graph.group
@@ -242,7 +252,9 @@ def _letters(axes: tuple[str, ...]) -> dict[str, str]:
     """One letter for each axis, channels from one alphabet and components from another, in order of appearance."""
     channels = [axis for axis in axes if not axis.startswith(COMPONENT)]
     components = [axis for axis in axes if axis.startswith(COMPONENT)]
-    letters = dict(zip(channels, CHANNEL_LETTERS, strict=False)) | dict(zip(components, COMPONENT_LETTERS, strict=False))
+    letters = dict(zip(channels, CHANNEL_LETTERS, strict=False)) | dict(
+        zip(components, COMPONENT_LETTERS, strict=False)
+    )
     spare = iter("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
     return {axis: letters.get(axis) or next(spare) for axis in axes}
 

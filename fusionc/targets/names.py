@@ -10,22 +10,23 @@ from fusionc.language.source import Span
 
 # What the generated file defines and uses at its top level: no diagram may take such a name.
 FILE_NAMES = frozenset(
-    "torch nn Tensor NamedTuple annotations bool dict float int isinstance len list reversed super tuple type zip any all "
-    "enumerate range str ValueError TypeError staticmethod".split()
+    "torch nn Tensor NamedTuple annotations bool dict float int isinstance len list reversed super tuple type zip "
+    "any all enumerate range str ValueError TypeError staticmethod".split()
 )
 # What the functions of diagrams use: no leg and no weight may take such a name.
 FUNCTION_NAMES = frozenset(
-    "torch self _HALVES _FLOATS _table _check_leg _check_index _check_weight _broadcast _evaluate".split()
+    "torch self _HALVES _REAL _COMPLEX _table _check_leg _check_like _check_index _check_weight _broadcast _evaluate".split()
 )
 # Attributes of torch.nn.Module, which a learned weight would shadow.
 MODULE_NAMES = frozenset(
-    "T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches eval "
-    "extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu load_state_dict modules mtia "
-    "named_buffers named_children named_modules named_parameters parameters register_backward_hook register_buffer "
-    "register_forward_hook register_forward_pre_hook register_full_backward_hook register_full_backward_pre_hook "
-    "register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module register_parameter "
-    "register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule share_memory "
-    "state_dict to to_empty train training type xpu zero_grad".split()
+    "T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double "
+    "dump_patches eval extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu "
+    "load_state_dict modules mtia named_buffers named_children named_modules named_parameters parameters "
+    "register_backward_hook register_buffer register_forward_hook register_forward_pre_hook "
+    "register_full_backward_hook register_full_backward_pre_hook register_load_state_dict_post_hook "
+    "register_load_state_dict_pre_hook register_module register_parameter register_state_dict_post_hook "
+    "register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule share_memory state_dict to "
+    "to_empty train training type xpu zero_grad".split()
 )
 
 

@@ -22,6 +22,7 @@ from fusionc.program.ir import (
     LegBlock,
     OutputBlock,
     Program,
+    ProgramLeg,
     ProgramOutput,
     Rearrange,
     Scale,
@@ -106,6 +107,7 @@ class _Printer:
             "call": ", ".join((*legs, *(f"self.{name}" for name in weights))),
             "callee": "self._evaluate" if self.function in legs else self.function,
             "name": program.name,
+            "is_complex": program.is_complex,
             "class_headline": f"The diagram `{program.name}`"
             + (f", with its learned weights {', '.join(weights)}." if weights else "."),
             "source": self.emission.source.rstrip("\n").split("\n"),
@@ -134,18 +136,15 @@ class _Printer:
         return [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent="    ")]
 
     def _checks(self) -> list[str]:
-        program, legs = self.program, self.program.legs
+        legs = self.program.legs
         first = next(leg.name for leg in legs if leg.kind == "tensor")
-        lines = []
-        for leg in sorted(legs, key=lambda leg: leg.name != first):
-            if leg.kind == "index":
-                lines.append(f'_check_index("{leg.name}", {leg.name}, {leg.dim}, "{first}", {first})')
-            else:
-                text = leg.text if len(leg.text) < 60 else leg.text[:57] + "..."
-                lines.append(f'_check_leg("{leg.name}", {leg.name}, {leg.dim}, "{text}", "{first}", {first})')
-        for weight in program.weights:
+        lines = [
+            line for leg in sorted(legs, key=lambda leg: leg.name != first) for line in self._leg_checks(leg, first)
+        ]
+        for weight in self.program.weights:
             shape = ", ".join(map(str, (*weight.rows, weight.numel))) + ("" if weight.rows else ",")
-            lines.append(f'_check_weight("{weight.name}", {weight.name}, ({shape}), "{first}", {first})')
+            lines.append(f'_check_weight("{weight.name}", {weight.name}, ({shape}))')
+            lines.append(f'_check_like("weight `{weight.name}`", {weight.name}, "{first}", {first})')
         if len(legs) > 1:
             names = ", ".join(leg.name for leg in legs)
             quoted = ", ".join(f'"{leg.name}"' for leg in legs)
@@ -153,15 +152,35 @@ class _Printer:
             lines.append(f"{names} = _broadcast(({quoted}), ({names}), ({last}))")
         return [*lines, *self._conversions(first)]
 
+    def _leg_checks(self, leg: ProgramLeg, first: str) -> list[str]:
+        if leg.kind == "index":
+            return [f'_check_index("{leg.name}", {leg.name}, {leg.dim}, "{first}", {first})']
+        text = leg.text if len(leg.text) < 60 else leg.text[:57] + "..."
+        kinds = "_COMPLEX" if self.program.is_complex else "_REAL"
+        if leg.kind == "weights" and self.program.is_complex:
+            kinds = "(*_COMPLEX, torch.float32, torch.float64)"
+        lines = [f'_check_leg("{leg.name}", {leg.name}, {leg.dim}, "{text}", {kinds})']
+        if leg.name != first:
+            what = "weights" if leg.kind == "weights" else "leg"
+            lines.append(f'_check_like("{what} `{leg.name}`", {leg.name}, "{first}", {first})')
+        return lines
+
     def _conversions(self, first: str) -> list[str]:
-        floats = [leg.name for leg in self.program.legs if leg.kind != "index"]
-        floats += [weight.name for weight in self.program.weights]
-        lines = [
-            f"{self.dtype} = {first}.dtype",
-            f"{self.compute} = torch.float32 if {self.dtype} in _HALVES else {self.dtype}",
-            f"if {self.dtype} in _HALVES:",
-            f"    {', '.join(floats)} = {', '.join(f'{name}.to({self.compute})' for name in floats)}",
-        ]
+        """Halves are computed in float32, weights of complex diagrams may be real: from here on there is one dtype."""
+        weights = [leg.name for leg in self.program.legs if leg.kind == "weights"]
+        weights += [weight.name for weight in self.program.weights]
+        floats = [leg.name for leg in self.program.legs if leg.kind == "tensor"] + weights
+        lines = [f"{self.dtype} = {first}.dtype"]
+        if self.program.is_complex:
+            self.compute = self.dtype
+            converted, condition = weights, ""
+        else:
+            lines.append(f"{self.compute} = torch.float32 if {self.dtype} in _HALVES else {self.dtype}")
+            lines.append(f"if {self.dtype} in _HALVES:")
+            converted, condition = floats, "    "
+        if converted:
+            names = ", ".join(f"{name}.to({self.compute})" for name in converted)
+            lines.append(f"{condition}{', '.join(converted)} = {names}")
         if self._constants:
             table = f"_{self.function.upper()}_VERTICES"
             lines.append(f"{self.constants} = {table}.to(device={first}.device, dtype={self.compute})")
@@ -263,7 +282,14 @@ class _Printer:
             return line
         value = self.namer.fresh(name)
         wrapped = _rows([f"{part}," for part in parts], WIDTH - 8)
-        self.lines += [f"{value} = torch.cat(", "    [", *(f"        {row}" for row in wrapped), "    ],", "    dim=-1,", ")"]
+        self.lines += [
+            f"{value} = torch.cat(",
+            "    [",
+            *(f"        {row}" for row in wrapped),
+            "    ],",
+            "    dim=-1,",
+            ")",
+        ]
         return value
 
     def _output_parts(self, block: OutputBlock) -> list[str]:

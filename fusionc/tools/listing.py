@@ -30,7 +30,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Columns, aligned; the last one is not padded."""
     everything = [list(header), *map(list, rows)]
     widths = [max(len(row[column]) for row in everything) for column in range(len(header))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in everything)
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in everything
+    )
     return "\n".join(lines)
 
 
@@ -82,7 +84,8 @@ def list_graph(checked: Checked) -> str:
 
 def _graph(diagram: CheckedDiagram) -> Iterator[str]:
     graph, fusion = diagram.graph, diagram.fusion
-    yield f"diagram {graph.name} over {graph.group.name}, normalize {graph.settings.normalize}, paths {graph.settings.paths}"
+    settings = f"normalize {graph.settings.normalize}, paths {graph.settings.paths}"
+    yield f"diagram {graph.name} over {graph.group.name}, {settings}"
     for edge, irreps in fusion.reachable.items():
         alive = [irrep for irrep in irreps if irrep in fusion.alive.get(edge, ())]
         kind = "leg" if edge in graph.tensor_legs else "output" if edge in graph.output_table else "edge"

@@ -17,9 +17,10 @@ from fusionc.targets.names import class_name
 def load_module(
     diagram: CheckedDiagram, weights: Mapping[str, NDArray[Any]], layout: Layout = "mul_ir", target: str = "torch"
 ) -> torch.nn.Module:
-    """The diagram's module in float64, its learned weights set (a weight has shape (*rows, numel))."""
+    """The diagram's module in float64 or complex128, its learned weights set (a weight has shape (*rows, numel))."""
     generated = import_text(emit([diagram], target, layout))
-    module: torch.nn.Module = getattr(generated, class_name(diagram.name))(dtype=torch.float64)
+    dtype = torch.complex128 if diagram.graph.basis == "complex" else torch.float64
+    module: torch.nn.Module = getattr(generated, class_name(diagram.name))(dtype=dtype)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             parameter.copy_(torch.as_tensor(weights[name]))

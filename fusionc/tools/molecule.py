@@ -143,8 +143,8 @@ def neighbour_tuples(molecule: Molecule, geometric_legs: int) -> Layout:
 def operands(table: PathTable, molecule: Molecule, layout: Layout, seed: int = 0) -> list[NDArray[np.generic]]:
     """The operands of a diagram on a molecule, in declared order, float64.
 
-    Geometric legs take the spherical harmonics of one neighbour each; other legs features of the atom at the centre, sums
-    over its neighbours; index legs the chemical element's number; weights legs random invariants of the atom.
+    Geometric legs take the spherical harmonics of one neighbour each; other legs features of the atom at the centre,
+    sums over its neighbours; index legs the chemical element's number; weights legs random invariants of the atom.
     """
     rng = np.random.default_rng(seed)
     group, geometric = table.graph.group, 0
@@ -157,7 +157,9 @@ def operands(table: PathTable, molecule: Molecule, layout: Layout, seed: int = 0
             legs.append(rng.standard_normal((len(molecule.numbers), numel))[layout.centres])
         elif is_geometric(group, leg.space):
             vectors = molecule.vectors[layout.edges[geometric]]
-            legs.append(np.concatenate([spherical_harmonics(_degree(group, b.irrep), vectors) for b in leg.space.blocks], 1))
+            legs.append(
+                np.concatenate([spherical_harmonics(_degree(group, b.irrep), vectors) for b in leg.space.blocks], 1)
+            )
             geometric += 1
         else:
             legs.append(atom_features(group, leg.space, molecule, rng)[layout.centres])
@@ -171,8 +173,8 @@ def _degree(group: Group, irrep: Irrep) -> int:
 def atom_features(group: Group, space: Space, molecule: Molecule, rng: np.random.Generator) -> Array:
     """Features [N, dim] of a space for every atom: sums over neighbours of radial functions times harmonics.
 
-    Irreps whose parity is not (-1)^l change sign under inversion where a sum over single neighbours does not; they are the
-    same sums times the pseudoscalar of three neighbour densities, so they too transform as they should.
+    Irreps whose parity is not (-1)^l change sign under inversion where a sum over single neighbours does not; they
+    are the same sums times the pseudoscalar of three neighbour densities, so they too transform as they should.
     """
     natural = set(group.spherical(max(_degree(group, block.irrep) for block in space.blocks)))
     pseudoscalar = _pseudoscalar(molecule)

@@ -1,12 +1,12 @@
 """The oracle: a diagram evaluated line by line as its text says, with dense vertex tensors and plain einsum.
 
-It shares the paths and the normalisation with the compiler, for they are the diagram's meaning, and nothing of the plan,
-the program or the targets. It is slow, and it is what everything else is measured against.
+It shares the paths and the normalisation with the compiler, for they are the diagram's meaning, and nothing of the
+plan, the program or the targets. It is slow, and it is what everything else is measured against.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -26,8 +26,8 @@ def evaluate(
 ) -> tuple[Array, ...]:
     """The outputs for legs in declared order and learned weights by name.
 
-    Legs have shape [batch, dim] (index legs [batch]); outputs [batch, dim], all in the given layout. Arithmetic is that of
-    the operands' dtype.
+    Legs have shape [batch, dim] (index legs [batch]); outputs [batch, dim], all in the given layout. Arithmetic is
+    that of the operands' dtype.
     """
     oracle = _Oracle(table, legs, weights, layout)
     for line in table.graph.ordered():
@@ -38,9 +38,7 @@ def evaluate(
 class _Oracle:
     """Values by edge and block: arrays [batch, channels…, component]; a kept path is a block of its own."""
 
-    def __init__(
-        self, table: PathTable, legs: Sequence[Array], weights: Mapping[str, Array], layout: Layout
-    ) -> None:
+    def __init__(self, table: PathTable, legs: Sequence[Array], weights: Mapping[str, Array], layout: Layout) -> None:
         self.table, self.layout = table, layout
         self.scales = PathScales(table)
         self.inputs = dict(zip((leg.name for leg in table.graph.legs), legs, strict=True)) | dict(weights)
@@ -88,7 +86,7 @@ class _Oracle:
             operand, block = line.operands[position], tree.blocks[position]
             irrep = self.table.blocks[operand.edge][block].irrep
             own, other = self._operand(operand.edge, operand.channels, block, letters)
-            vertex = graph.group.vertex(current, irrep, step, copy, graph.settings.basis).to_numpy()
+            vertex = graph.group.vertex(current, irrep, step, copy, graph.basis).to_numpy()
             vertex = vertex * float(vertex_scale(graph.group, graph.settings.normalize, current, irrep, step))
             union = "".join(dict.fromkeys(words + own))
             value = np.einsum(f"z{words}i,z{own}j,ijk->z{union}k", value, other, vertex)
@@ -104,9 +102,7 @@ class _Oracle:
         result: Array = np.einsum(f"z{words}i->z{right}i", value) * factor
         return result
 
-    def _operand(
-        self, edge: str, channels: tuple[str, ...], block: int, letters: dict[str, str]
-    ) -> tuple[str, Array]:
+    def _operand(self, edge: str, channels: tuple[str, ...], block: int, letters: dict[str, str]) -> tuple[str, Array]:
         value = self.values[edge, block]
         if edge in self.table.graph.tensor_legs and not channels:
             value = value[:, 0]  # multiplicity one, written without a bracket
@@ -133,23 +129,27 @@ class _Oracle:
 
 
 def random_legs(table: PathTable, batch: int, rng: np.random.Generator) -> list[Array]:
-    """Standard normal operands in float64, random rows for index legs."""
+    """Standard normal operands in float64 (complex128 in the complex basis), random rows for index legs."""
+    normal = _normal(table, rng)
     legs: list[Array] = []
     for leg in table.graph.legs:
         if isinstance(leg, IndexLeg):
             legs.append(rng.integers(0, leg.size, batch))
         elif leg.name in table.graph.tensor_legs:
-            legs.append(rng.standard_normal((batch, table.graph.tensor_legs[leg.name].space.dim(table.graph.group))))
+            legs.append(normal((batch, table.graph.tensor_legs[leg.name].space.dim(table.graph.group))))
         else:
             numel = table.weights[leg.name].numel if leg.name in table.weights else 0
-            legs.append(rng.standard_normal((batch, numel)))
+            legs.append(normal((batch, numel)))
     return legs
+
+
+def _normal(table: PathTable, rng: np.random.Generator) -> Callable[[tuple[int, ...]], Array]:
+    if table.graph.basis == "real":
+        return rng.standard_normal
+    return lambda shape: rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
 
 
 def random_weights(table: PathTable, rng: np.random.Generator) -> dict[str, Array]:
     """Standard normal learned weights, by name: shape (*rows, numel)."""
-    return {
-        layout.name: rng.standard_normal((*layout.rows, layout.numel))
-        for layout in table.weights.values()
-        if layout.learned
-    }
+    normal = _normal(table, rng)
+    return {layout.name: normal((*layout.rows, layout.numel)) for layout in table.weights.values() if layout.learned}

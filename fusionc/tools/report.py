@@ -15,8 +15,8 @@ ITEMSIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 class CostReport:
     """Counted from a program, for a whole batch: multiplications, additions, bytes moved, peak bytes of intermediates.
 
-    `naive` is the same for the written order, `opt_einsum` for opt_einsum's order of every path by itself, both on dense
-    tensors; `reasons` says in words why the plan is what it is. `strategy` names the plan.
+    `naive` is the same for the written order, `opt_einsum` for opt_einsum's order of every path by itself, both on
+    dense tensors; `reasons` says in words why the plan is what it is. `strategy` names the plan.
     """
 
     multiplications: int
@@ -37,8 +37,8 @@ class CostReport:
 
 ORDERS = {
     "written": "the written order, operands first and vertex tensors after them",
-    "staged": "vertices in written order, each contracted in its own best order; what paths have in common is computed once",
-    "whole": "each path contracted in opt_einsum's order; what paths have in common is computed once",
+    "staged": "vertices in written order, each contracted in its own best order; what paths share is computed once",
+    "whole": "each path contracted in opt_einsum's order; what paths share is computed once",
 }
 
 

@@ -26,9 +26,9 @@ from fusionc.tools.molecule import (
     operands,
     read_molecule,
 )
-from fusionc.tools.report import cost_report
 from fusionc.tools.oracle import random_legs, random_weights
-from fusionc.tools.transform import test_elements, transform
+from fusionc.tools.report import cost_report
+from fusionc.tools.transform import probe_elements, transform
 from fusionc.tools.verify import as_tuple, relative
 
 Array = NDArray[Any]
@@ -38,8 +38,8 @@ REPEATS = 5
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a diagram in float64: what went in, what came out, the median time of a forward pass in seconds, and the
-    relative equivariance error for each group element."""
+    """One run of a diagram in float64: what went in, what came out, the median time of a forward pass in seconds, and
+    the relative equivariance error for each group element."""
 
     diagram: str
     subject: str
@@ -76,7 +76,9 @@ def run_random(diagram: CheckedDiagram, batch: int, seed: int, step: Step = lamb
 
     def turned(element: Element) -> list[Array]:
         return [
-            transform(table.graph.group, tensors[leg.name].space, element, value) if leg.name in tensors else value
+            transform(table.graph.group, tensors[leg.name].space, element, value, basis=table.graph.basis)
+            if leg.name in tensors
+            else value
             for leg, value in zip(table.graph.legs, legs, strict=True)
         ]
 
@@ -89,8 +91,10 @@ def run_molecule(
     """A diagram on a molecule; rotated and inverted positions give the equivariance error. Raises `MoleculeError`."""
     table = diagram.table
     group, spaces = table.graph.group, [leg.space for leg in table.graph.tensor_legs.values()]
-    if any(group.dim(block.irrep) % 2 == 0 for space in spaces for block in space.blocks):
-        raise MoleculeError("half-integer spins have no geometric meaning on a molecule; run on random operands instead")
+    if table.graph.basis == "complex":
+        raise MoleculeError(
+            f"`{diagram.name}` is in the complex basis, harmonics of molecules are real: leave --xyz out"
+        )
     step("neighbours and spherical harmonics")
     molecule = read_molecule(path, cutoff)
     layout = neighbour_tuples(molecule, sum(is_geometric(group, space) for space in spaces))
@@ -140,13 +144,15 @@ def _run(
     outputs = forward(legs)
     seconds = _median_seconds(lambda: forward(legs))
     errors = []
-    for name, element in test_elements(group, rng, count=1).items():
+    for name, element in probe_elements(group, rng, count=1).items():
         step(f"equivariance under {name}")
         wanted = [
-            transform(group, table.outputs[output.name], element, value)
+            transform(group, table.outputs[output.name], element, value, basis=table.graph.basis)
             for output, value in zip(diagram.graph.outputs, outputs, strict=True)
         ]
-        errors.append((name.replace("random element 1", "a random rotation"), relative(forward(turned(element)), wanted)))
+        errors.append(
+            (name.replace("random element 1", "a random rotation"), relative(forward(turned(element)), wanted))
+        )
     batch = len(legs[0])
     cost = cost_report(diagram, batch, "float64")
     names = [output.name for output in diagram.graph.outputs]
@@ -154,7 +160,10 @@ def _run(
         diagram=diagram.name,
         subject=subject,
         inputs=tuple((leg.name, leg_value.shape) for leg, leg_value in zip(diagram.graph.legs, legs, strict=True)),
-        outputs=tuple((name, value.shape, space_text(table, table.outputs[name])) for name, value in zip(names, outputs, strict=True)),
+        outputs=tuple(
+            (name, value.shape, space_text(table, table.outputs[name]))
+            for name, value in zip(names, outputs, strict=True)
+        ),
         compile_seconds=compile_seconds,
         forward_seconds=seconds,
         multiplications=cost.multiplications,

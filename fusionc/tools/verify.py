@@ -15,7 +15,7 @@ from fusionc.driver import CheckedDiagram
 from fusionc.program.ir import Layout
 from fusionc.tools.modules import load_module
 from fusionc.tools.oracle import evaluate, random_legs, random_weights
-from fusionc.tools.transform import test_elements, transform
+from fusionc.tools.transform import probe_elements, transform
 
 Array = NDArray[Any]
 
@@ -80,11 +80,11 @@ def verify(
 
     step("translation")
     found = [Measurement("translation: against the dense einsum", relative(run(legs), reference), TRANSLATION_BOUND)]
-    for name, element in test_elements(table.graph.group, rng).items():
+    for name, element in probe_elements(table.graph.group, rng).items():
         step(f"equivariance, {name}")
         turned = _turned(table, legs, element, layout)
         wanted = [
-            transform(table.graph.group, table.outputs[output.name], element, value, layout)
+            transform(table.graph.group, table.outputs[output.name], element, value, layout, table.graph.basis)
             for output, value in zip(table.graph.outputs, reference, strict=True)
         ]
         found.append(Measurement(f"equivariance: {name}", relative(run(turned), wanted), EQUIVARIANCE_BOUND))
@@ -107,7 +107,9 @@ def relative(values: Sequence[Array], wanted: Sequence[Array]) -> float:
 def _turned(table: PathTable, legs: Sequence[Array], element: Any, layout: Layout) -> list[Array]:
     tensors, group = table.graph.tensor_legs, table.graph.group
     return [
-        transform(group, tensors[leg.name].space, element, value, layout) if leg.name in tensors else value
+        transform(group, tensors[leg.name].space, element, value, layout, table.graph.basis)
+        if leg.name in tensors
+        else value
         for leg, value in zip(table.graph.legs, legs, strict=True)
     ]
 
@@ -128,16 +130,15 @@ def _gradients(
     Along a line the oracle is a polynomial of known degree, so its derivatives follow from its values at a few points
     without a step size to choose. `torch.autograd.gradcheck` and `gradgradcheck` must pass as well.
     """
-    is_float = [value.dtype.kind == "f" for value in legs]
-    direction = [rng.standard_normal(v.shape) if f else np.zeros_like(v) for v, f in zip(legs, is_float, strict=True)]
-    weight_direction = {name: rng.standard_normal(value.shape) for name, value in weights.items()}
-    outputs = evaluate(table, legs, weights, layout)
-    probes = [rng.standard_normal(value.shape) for value in outputs]
+    is_float = [value.dtype.kind in "fc" for value in legs]
+    direction = [_like(v, rng) if f else np.zeros_like(v) for v, f in zip(legs, is_float, strict=True)]
+    weight_direction = {name: _like(value, rng) for name, value in weights.items()}
+    probes = [_like(value, rng) for value in evaluate(table, legs, weights, layout)]
 
     def along(t: float) -> float:
         moved = [v + t * d if f else v for v, d, f in zip(legs, direction, is_float, strict=True)]
         values = evaluate(table, moved, {k: w + t * weight_direction[k] for k, w in weights.items()}, layout)
-        return sum(float((value * probe).sum()) for value, probe in zip(values, probes, strict=True))
+        return sum(float((value * probe).sum().real) for value, probe in zip(values, probes, strict=True))
 
     first, second = _polynomial_derivatives(along, _degree(table))
     tensors = [torch.as_tensor(v).clone().requires_grad_(f) for v, f in zip(legs, is_float, strict=True)]
@@ -145,7 +146,7 @@ def _gradients(
     inputs = [*steered, *module.parameters()]
     steer = [torch.as_tensor(d) for d, f in zip(direction, is_float, strict=True) if f]
     steer += [torch.as_tensor(weight_direction[name]) for name, _ in module.named_parameters()]
-    value = sum((p * torch.as_tensor(q)).sum() for p, q in zip(as_tuple(module(*tensors)), probes, strict=True))
+    value = sum((p * torch.as_tensor(q)).sum().real for p, q in zip(as_tuple(module(*tensors)), probes, strict=True))
     slope = _directional(value, inputs, steer)
     curve = _directional(slope, inputs, steer)
     passes = _gradcheck(module, tensors, is_float)
@@ -162,7 +163,13 @@ def _directional(value: Any, inputs: list[torch.Tensor], steer: list[torch.Tenso
     if not value.requires_grad:
         return torch.zeros((), dtype=torch.float64)
     gradients = torch.autograd.grad(value, inputs, create_graph=True, allow_unused=True)
-    return sum((g * d).sum() for g, d in zip(gradients, steer, strict=True) if g is not None)
+    return sum((g.conj() * d).sum().real for g, d in zip(gradients, steer, strict=True) if g is not None)
+
+
+def _like(value: Array, rng: np.random.Generator) -> Array:
+    """Standard normal numbers of the same shape and kind."""
+    normal: Array = rng.standard_normal(value.shape)
+    return normal + 1j * rng.standard_normal(value.shape) if value.dtype.kind == "c" else normal
 
 
 def _close(value: float, wanted: float) -> float:
@@ -171,7 +178,7 @@ def _close(value: float, wanted: float) -> float:
 
 def _degree(table: PathTable) -> int:
     """A bound on the degree of the diagram in all operands and weights together."""
-    degree: dict[str, int] = {leg: 1 for leg in table.graph.tensor_legs}
+    degree: dict[str, int] = dict.fromkeys(table.graph.tensor_legs, 1)
     for line in table.graph.ordered():
         own = sum(degree[operand.edge] for operand in line.operands) + len(line.weights)
         degree[line.target] = max(degree.get(line.target, 0), own)

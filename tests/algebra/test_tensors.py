@@ -16,9 +16,7 @@ def some_tensor(random: Random, *shape: int) -> ExactTensor:
     return ExactTensor.of(
         shape,
         {
-            tuple(random.randrange(size) for size in shape): Surd.root(
-                random.randrange(12), random.choice([1, -1])
-            )
+            tuple(random.randrange(size) for size in shape): Surd.root(random.randrange(12), random.choice([1, -1]))
             for _ in range(random.randrange(2 * max(shape, default=1)))
         },
     )
@@ -26,9 +24,7 @@ def some_tensor(random: Random, *shape: int) -> ExactTensor:
 
 @given(
     st.randoms(use_true_random=False),
-    st.sampled_from(
-        ["ab,bc,cd->ad", "ab,cd->abcd", "aab,b->a", "ab,bc,ac->", "abc,abd->cd", "ab,a,b->b", "a,bc->a"]
-    ),
+    st.sampled_from(["ab,bc,cd->ad", "ab,cd->abcd", "aab,b->a", "ab,bc,ac->", "abc,abd->cd", "ab,a,b->b", "a,bc->a"]),
 )
 @settings(max_examples=80, deadline=None)
 def test_contract_against_numpy(random: Random, subscripts: str) -> None:

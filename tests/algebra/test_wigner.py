@@ -114,9 +114,7 @@ def test_closed_diagrams_are_rational_after_theta() -> None:
         value = six_j(a, b, c, d, e, f)
         thetas = theta(a, b, c) * theta(a, e, f) * theta(d, b, f) * theta(d, e, c)
         assert (value * Surd.root(thetas)).is_rational
-        assert bool(thetas) == all(
-            (triangle(a, b, c), triangle(a, e, f), triangle(d, b, f), triangle(d, e, c))
-        )
+        assert bool(thetas) == all((triangle(a, b, c), triangle(a, e, f), triangle(d, b, f), triangle(d, e, c)))
 
 
 def test_orthogonality_of_large_six_j() -> None:

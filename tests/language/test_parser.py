@@ -44,9 +44,7 @@ def test_the_tree_of_a_diagram() -> None:
 
 
 NOWHERE = Span(Source("", ""), 0, 0)
-WEIGHT = syntax.WeightRef(
-    NOWHERE, syntax.Name(NOWHERE, "W"), (syntax.Name(NOWHERE, "path"), syntax.Name(NOWHERE, "u"))
-)
+WEIGHT = syntax.WeightRef(NOWHERE, syntax.Name(NOWHERE, "W"), (syntax.Name(NOWHERE, "path"), syntax.Name(NOWHERE, "u")))
 
 
 def test_spans_are_the_exact_text() -> None:
@@ -340,8 +338,7 @@ def test_the_grammar_is_found() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "diagram d(x: H, a: Y) -> H {\n  x[u] a -> e[u] in 0e + 1o  # why\n  e[u] -> out[u] * W[path]\n}\n\n"
-        * 4000,
+        "diagram d(x: H, a: Y) -> H {\n  x[u] a -> e[u] in 0e + 1o  # why\n  e[u] -> out[u] * W[path]\n}\n\n" * 4000,
         "diagram d(x: H) -> H {\n" + "    x[j,u] y[i,j] -> out[i,u] * r[i,j,path,u]\n" * 20000 + "}\n",
     ],
     ids=["many diagrams", "one diagram"],

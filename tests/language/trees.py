@@ -36,9 +36,7 @@ restrictions = spaces | lmaxes
 indices = st.none() | st.lists(names | st.just(PATH), min_size=1, max_size=3).map(tuple)
 edges = st.builds(syntax.EdgeRef, st.just(NOWHERE), names | st.just(OUT), indices)
 targets = st.builds(syntax.Target, st.just(NOWHERE), edges, st.none() | restrictions)
-fractions = st.fractions(-1000, 1000, max_denominator=1000) | st.sampled_from(
-    (Fraction(10**30), Fraction(-3, 10**25))
-)
+fractions = st.fractions(-1000, 1000, max_denominator=1000) | st.sampled_from((Fraction(10**30), Fraction(-3, 10**25)))
 factors = st.one_of(
     st.builds(syntax.Number, st.just(NOWHERE), fractions),
     st.builds(syntax.WeightRef, st.just(NOWHERE), names, indices),
@@ -52,11 +50,7 @@ def _can_be_written(vertex: syntax.Vertex) -> bool:
     if not vertex.right or not vertex.factors:
         return True
     restriction, factor = vertex.right[-1].restriction, vertex.factors[0]
-    if (
-        not isinstance(restriction, syntax.Space)
-        or not isinstance(factor, syntax.WeightRef)
-        or factor.indices
-    ):
+    if not isinstance(restriction, syntax.Space) or not isinstance(factor, syntax.WeightRef) or factor.indices:
         return True
     last = restriction.terms[-1]
     return not (isinstance(last, syntax.IrrepTerm) and last.mul is None and last.irrep.isdigit())
@@ -70,9 +64,7 @@ vertices = st.builds(
     st.lists(factors, max_size=2).map(tuple),
 ).filter(_can_be_written)
 labels = st.builds(syntax.EdgeLabel, st.just(NOWHERE), names, spaces)
-edge_statements = st.builds(
-    syntax.Edges, st.just(NOWHERE), st.lists(labels, min_size=1, max_size=3).map(tuple)
-)
+edge_statements = st.builds(syntax.Edges, st.just(NOWHERE), st.lists(labels, min_size=1, max_size=3).map(tuple))
 kinds = st.sampled_from(("normalize", "paths", "basis"))
 settings_ = st.builds(syntax.Setting, st.just(NOWHERE), kinds, names | st.just(PATH))
 statements = vertices | edge_statements | settings_
