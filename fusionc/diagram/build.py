@@ -80,6 +80,7 @@ class _Builder:
     outputs: dict[str, Output] = field(default_factory=dict)
     restrictions: dict[str, Restriction] = field(default_factory=dict)
     _edges: set[str] = field(default_factory=set)  # what lines write: internal edges and outputs
+    _doubled: set[str] = field(default_factory=set)  # legs that are declared twice
     _unwritten: set[str] = field(default_factory=set)  # labels of edges that no line writes
 
     def graph(self) -> FusionGraph:
@@ -113,6 +114,7 @@ class _Builder:
             name = leg.name.text
             if name in self.legs:
                 self.diagnostics.append(declared_twice(name, leg.name.span, self.legs[name].span))
+                self._doubled.add(name)
                 self.poisoned.add(name)
             else:
                 self.legs[name] = self._leg(leg)
@@ -283,8 +285,10 @@ class _Builder:
             target_span=target.edge.span,
         )
         if complete and len(self.diagnostics) == known:
-            sound = {name: leg for name, leg in self.legs.items() if name not in self.poisoned}
-            self.diagnostics.extend(check_line(line, vertex, sound))
+            legs = self.legs
+            if self._doubled:
+                legs = {name: leg for name, leg in self.legs.items() if name not in self._doubled}
+            self.diagnostics.extend(check_line(line, vertex, legs))
         if complete and len(self.diagnostics) == known:
             return line
         self.poisoned.add(name)

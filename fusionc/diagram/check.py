@@ -14,6 +14,8 @@ from fusionc.diagram.ir import Block, FusionGraph, Line, Output, Restriction, We
 from fusionc.language.diagnostics import Diagnostic, Label, diagnose
 from fusionc.language.source import Span
 
+FEW_LINES = 200  # a longer diagram is not analysed again to word a repair
+
 
 def check(graph: FusionGraph, fusion: Fusion) -> tuple[Diagnostic, ...]:
     """Everything that angular momentum and multiplicities say against a diagram."""
@@ -310,6 +312,8 @@ def _unreachable(
 
 def _useful(graph: FusionGraph, edge: str, reached: frozenset[Irrep]) -> frozenset[Irrep]:
     """Of the irreps that an edge can have those that would reach an output, if there are any: the edge set free."""
+    if len(graph.lines) > FEW_LINES:
+        return reached
     restrictions = tuple((name, restriction) for name, restriction in graph.restrictions if name != edge)
     free = fuse(replace(graph, restrictions=restrictions))
     return reached & free.alive.get(edge, frozenset()) or reached

@@ -262,8 +262,8 @@ class FusionGraph:
 
     @cached_property
     def _is_in_order(self) -> bool:
-        """Whether each line, as written, comes after the lines that write its operands: most diagrams are written
-        so.""" last = {line.target: place for place, line in enumerate(self.lines)}
+        """Whether each line, as written, comes after the lines that write its operands: most diagrams are."""
+        last = {line.target: place for place, line in enumerate(self.lines)}
         return all(
             last.get(operand.edge, -1) < place for place, line in enumerate(self.lines) for operand in line.operands
         )

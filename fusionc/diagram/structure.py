@@ -221,7 +221,8 @@ def _edges_used_twice(graph: FusionGraph) -> Iterator[tuple[str, Diagnostic]]:
                     second,
                     related=[Label(first, "first used here")],
                     notes=["an edge that keeps its paths apart runs from one vertex to one other"],
-                    help=f"weigh its paths where it is written, `* W[{channels}]`: a plain space is free to be used again",
+                    help=f"weigh its paths where it is written, `* W[{channels}]`: "
+                    "a plain space is free to be used again",
                 ),
             )
 
