@@ -42,6 +42,8 @@ from fusionc.language.resolve import (
 )
 from fusionc.language.source import Span
 
+MAX_SUGGESTIONS = 100  # unknown names of one diagram for which a near one is searched
+
 
 def build(diagram: ScopedDiagram, incomplete: bool = False) -> tuple[FusionGraph | None, tuple[Diagnostic, ...]]:
     """The graph of a diagram, with what is wrong with its names, shapes and indices.
@@ -80,6 +82,7 @@ class _Builder:
     outputs: dict[str, Output] = field(default_factory=dict)
     restrictions: dict[str, Restriction] = field(default_factory=dict)
     _edges: set[str] = field(default_factory=set)  # what lines write: internal edges and outputs
+    _unknown: int = 0  # edges on the left that nothing writes
     _doubled: set[str] = field(default_factory=set)  # legs that are declared twice
     _unwritten: set[str] = field(default_factory=set)  # labels of edges that no line writes
 
@@ -325,14 +328,18 @@ class _Builder:
 
     def _unknown_edge(self, name: str, span: Span) -> None:
         """F1001, unless a label of that name was already reported; the edge that was meant is not unused."""
+        if name in self._unwritten:
+            self.poisoned.add(name)
+            return
+        self._unknown += 1
+        if self._unknown > MAX_SUGGESTIONS:
+            self.diagnostics.append(diagnose("F1001", f"unknown edge `{name}`", span))
+            return
         candidates = [*self._tensor_names(), *sorted(self._edges - self.outputs.keys())]
         near = nearest_name(name, candidates)
         if near is not None:
             self.excused.add(near)
-        if name in self._unwritten:
-            self.poisoned.add(name)
-        else:
-            self.diagnostics.append(unknown_name("edge", name, span, candidates))
+        self.diagnostics.append(unknown_name("edge", name, span, candidates if near is None else [near]))
 
     def _tensor_names(self) -> list[str]:
         return [name for name, leg in self.legs.items() if isinstance(leg, TensorLeg)]

@@ -225,26 +225,32 @@ def _couple_factors(
     states: dict[tuple[Irrep, Binding], int] = {(group.trivial, (None,) * len(indices)): 1}
     conflicts: dict[Irrep, SizeConflict] = {}
     witness: dict[tuple[str, int], list[tuple[Irrep, str]]] = {}
+    work = 0
     for operand, power, own in factors:
-        _refuse_long_work(group, states, own, power)
+        work = _refuse_long_work(work + _power_work(group, own, power))
         factor, mixed = _power(group, operand, own, power)
-        _refuse_long_work(group, states, factor)
+        work = _refuse_long_work(work + _coupling_work(group, states, factor))
         states, conflicts = _couple_factor(group, indices, operand, states, conflicts, factor, mixed, witness)
     return Coupling(indices, states, conflicts)
 
 
-def _refuse_long_work(
-    group: Group, states: Mapping[tuple[Irrep, Binding], int], slots: Iterable[Slot], power: int = 1
-) -> None:
+def _refuse_long_work(work: int) -> int:
     """Raise `TooManyStates` where counting would take seconds: for the user it is as good as never."""
-    dims = [group.dim(slot.irrep) for slot in slots]
-    if power > 1:
-        work = sum(dims) * power * power * max(dims, default=0)
-    else:
-        reach = max((group.dim(irrep) for irrep, _ in states), default=0)
-        work = len(states) * sum(min(dim, reach) for dim in dims)
     if work > limits.MAX_WORK:
         raise TooManyStates
+    return work
+
+
+def _power_work(group: Group, slots: Iterable[Slot], power: int) -> int:
+    """Steps of counting the weights of a symmetric power."""
+    dims = [group.dim(slot.irrep) for slot in slots]
+    return sum(dims) * power * power * max(dims, default=0) // 4 if power > 1 else 0
+
+
+def _coupling_work(group: Group, states: Mapping[tuple[Irrep, Binding], int], slots: Iterable[Slot]) -> int:
+    """Steps of coupling a factor onto the states."""
+    reach = max((group.dim(irrep) for irrep, _ in states), default=0)
+    return len(states) * sum(min(group.dim(slot.irrep), reach) for slot in slots)
 
 
 def _power(

@@ -13,9 +13,9 @@ MAX_WEIGHTS = 2**31 - 1
 MAX_PATHS = 1_000_000  # listed
 MAX_EMITTED_PATHS = 50_000  # compiled
 MAX_TREES = 200_000
-MAX_STATES = 200_000
+MAX_STATES = 50_000
 MAX_OPERANDS = 100  # on one line
-MAX_WORK = 2_000_000  # steps of counting the paths of one line
+MAX_WORK = 500_000  # steps of counting the paths of one line
 MAX_COEFFICIENTS = 20_000_000  # entries of all vertex tensors of a diagram, zeros included
 
 

@@ -75,6 +75,13 @@ class Sketch:
             raise ValueError(f"lines {one} and {two} do not meet at exactly one vertex")
         return shared[0]
 
+    def ring(self, *names: int) -> list[int]:
+        """The corners of a ring of lines, each next to the one before: corner k lies between lines k-1 and k."""
+        corners = [self.common(names[k - 1], names[k]) for k in range(len(names))]
+        if len(set(corners)) != len(names):
+            raise ValueError(f"lines {', '.join(map(str, names))} are no ring")
+        return corners
+
     # -- normal positions ------------------------------------------------------------------------------------
 
     def order(self, vertex: int, names: tuple[int, int, int]) -> None:
@@ -133,7 +140,7 @@ class Sketch:
 
         Of the two names the smaller one stays. A line that would join itself closes to a circle, 2c+1.
         """
-        one, two = self._holder(first), self._holder(second)
+        one, two = self.holder(first), self.holder(second)
         if one == two:
             self.aim(one, tail=first)
             self.dims((self.label(one), 2))
@@ -148,7 +155,7 @@ class Sketch:
         self.erase(one, two)
         self.draw(keep, label, left.tail, right.head)
 
-    def _holder(self, spot: Spot) -> int:
+    def holder(self, spot: Spot) -> int:
         return next(name for name, line in self._lines.items() if spot in (line.tail, line.head))
 
     # -- factors ---------------------------------------------------------------------------------------------

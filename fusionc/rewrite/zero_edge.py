@@ -29,13 +29,8 @@ def remove_zero(sketch: Sketch, name: int) -> None:
     line = sketch.line(name)
     if line.tail[0] == line.head[0]:
         raise ValueError(f"line {name} is a loop at one vertex: that is a tadpole")
-    sides = [sketch.cyclic(vertex, name) for vertex in sketch.ends(name)]
     sketch.erase(name)
-    for (vertex, slot), (_, one, _) in zip((line.tail, line.head), sides, strict=True):
-        sketch.dims((sketch.label(_present(sketch, vertex, one, slot)), -1))
-        sketch.splice((vertex, (slot + 1) % 3), (vertex, (slot + 2) % 3))
-
-
-def _present(sketch: Sketch, vertex: int, name: int, slot: int) -> int:
-    """The line that now sits in the slot after `slot`: an earlier join may have renamed it."""
-    return sketch.holder((vertex, (slot + 1) % 3))
+    for vertex, slot in (line.tail, line.head):
+        after, last = (vertex, (slot + 1) % 3), (vertex, (slot + 2) % 3)
+        sketch.dims((sketch.label(sketch.holder(after)), -1))
+        sketch.splice(after, last)

@@ -1,0 +1,28 @@
+"""Graph algorithms, behind a thin wall: no other module of this folder needs to know networkx.
+
+A graph is a mapping from names of lines to their two vertices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import networkx as nx
+
+Ends = Mapping[int, tuple[int, int]]
+
+
+def sides(ends: Ends, names: Sequence[int]) -> dict[int, bool] | None:
+    """The two parts that lines hold together: vertex -> whether it is in the part with the smallest uncut name.
+
+    None unless every one of the lines runs from the one part to the other. A part without a line of its own, a single
+    vertex, is the other part.
+    """
+    graph = nx.MultiGraph(pair for name, pair in sorted(ends.items()) if name not in names)
+    graph.add_nodes_from(vertex for name in names for vertex in ends[name])
+    one, two = (nx.node_connected_component(graph, vertex) for vertex in ends[names[0]])
+    if any((ends[name][0] in one) == (ends[name][1] in one) or (ends[name][0] in two) == (ends[name][1] in two) for name in names):
+        return None
+    inside = [name for name, pair in sorted(ends.items()) if name not in names and (pair[0] in one or pair[0] in two)]
+    first = bool(inside) and ends[inside[0]][0] in two
+    return {vertex: (vertex in two) == first for vertex in sorted(one | two)}
