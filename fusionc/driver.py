@@ -9,7 +9,7 @@ Nothing here computes; this file says what follows what.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -44,6 +44,7 @@ class CheckedDiagram:
     scoped: ScopedDiagram
     graph: FusionGraph
     fusion: Fusion
+    _programs: dict[tuple[str, Layout], Program] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -66,8 +67,10 @@ class CheckedDiagram:
 
     def program(self, strategy: str, layout: Layout = "mul_ir") -> Program:
         """The program of one strategy of `plan.order`."""
-        terms = self.terms  # before the paths are listed: there may be too many
-        return lower(self.table, terms, STRATEGIES[strategy], layout)
+        if (strategy, layout) not in self._programs:
+            terms = self.terms  # before the paths are listed: there may be too many
+            self._programs[strategy, layout] = lower(self.table, terms, STRATEGIES[strategy], layout)
+        return self._programs[strategy, layout]
 
     @cached_property
     def strategy(self) -> str:

@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 
 from fusionc.algebra.groups import GROUPS
 
-LMAX = 3
-
 
 @dataclass(frozen=True)
 class RandomDiagram:
@@ -29,7 +27,8 @@ def trees(draw: st.DrawFn, legs: int, group: str = "O(3)", lmax: int = 2) -> Ran
     g = GROUPS[group]
     names = [chr(ord("a") + k) for k in range(legs)]
     suffix = st.sampled_from(["e", "o"]) if group == "O(3)" else st.just("")
-    one = st.builds(lambda spin, parity: f"{spin}{parity}", st.integers(0, lmax), suffix)
+    spins = [str(k) for k in range(lmax + 1)] + (["1/2", "3/2"] if group == "SU(2)" else [])
+    one = st.builds(lambda spin, parity: f"{spin}{parity}", st.sampled_from(spins), suffix)
     channel = draw(st.integers(1, 3))
     wide = {name: draw(st.booleans()) or name == "a" for name in names}
     irreps = {name: draw(st.lists(one, min_size=1, max_size=2, unique=True)) for name in names}
@@ -48,7 +47,9 @@ def trees(draw: st.DrawFn, legs: int, group: str = "O(3)", lmax: int = 2) -> Ran
         bracket = "[u]" if is_wide else ""
         if not pool:
             text, kept = _last_line(draw, g, left, is_wide, reached, channel, lines)
-            return RandomDiagram(f"group {group}\n{_settings(draw)}diagram d({header}) -> {text} {{\n" + kept + "}\n")
+            return RandomDiagram(
+                f"group {group}\n{_settings(draw, group)}diagram d({header}) -> {text} {{\n" + kept + "}\n"
+            )
         number += 1
         names_of = sorted((g.format(i) for i in reached), key=lambda n: (len(n), n))
         allowed = (
@@ -64,10 +65,11 @@ def trees(draw: st.DrawFn, legs: int, group: str = "O(3)", lmax: int = 2) -> Ran
     raise AssertionError("a tree has at least two legs")
 
 
-def _settings(draw: st.DrawFn) -> str:
+def _settings(draw: st.DrawFn, group: str) -> str:
     normalize = draw(st.sampled_from(["component", "norm", "none"]))
     paths = draw(st.sampled_from(["element", "path", "none"]))
-    return f"normalize {normalize}\npaths {paths}\n"
+    basis = draw(st.sampled_from(GROUPS[group].bases))
+    return f"normalize {normalize}\npaths {paths}\nbasis {basis}\n"
 
 
 def _last_line(draw, g, left, is_wide, reached, channel, lines) -> tuple[str, str]:  # type: ignore[no-untyped-def]

@@ -32,7 +32,7 @@ def compiled(text: str):
     return diagram
 
 
-@pytest.mark.parametrize("group", ["O(3)", "SO(3)"])
+@pytest.mark.parametrize("group", ["O(3)", "SO(3)", "SU(2)"])
 @pytest.mark.parametrize("legs", [2, 3, 4])
 @PROPERTY
 @given(data=st.data())
@@ -76,7 +76,8 @@ def test_path_order_is_lexicographic(data):
 @given(data=st.data())
 def test_random_trees_verify(data):
     """Equivariance and gradients of random diagrams."""
-    verification = verify(compiled(data.draw(trees(3)).text).checked)
+    group = data.draw(st.sampled_from(["O(3)", "SO(3)", "SU(2)"]))
+    verification = verify(compiled(data.draw(trees(3, group)).text).checked)
     assert verification.ok, str(verification)
 
 

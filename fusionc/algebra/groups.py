@@ -50,8 +50,14 @@ class Group(ABC):
         """As in the language: ``O(3)``."""
 
     @property
+    def default_basis(self) -> Basis:
+        """The basis that is meant where none is named."""
+        return self.bases[0]
+
+    @property
     @abstractmethod
-    def default_basis(self) -> Basis: ...
+    def bases(self) -> tuple[Basis, ...]:
+        """The bases that all its irreps have, the default first."""
 
     @property
     @abstractmethod
@@ -176,8 +182,8 @@ class RotationGroup(Group):
         return self.title
 
     @property
-    def default_basis(self) -> Basis:
-        return "complex" if self.half_integers else "real"
+    def bases(self) -> tuple[Basis, ...]:
+        return ("complex",) if self.half_integers else ("real", "complex")
 
     @property
     def trivial(self) -> Irrep:

@@ -54,10 +54,23 @@ def build(diagram: ScopedDiagram, incomplete: bool = False) -> tuple[FusionGraph
     refused = unsupported_features(diagram)
     if refused or diagram.scope.group not in GROUPS:
         return None, refused
-    builder = _Builder(diagram, GROUPS[diagram.scope.group], incomplete)
+    group = GROUPS[diagram.scope.group]
+    if diagram.settings.basis not in (None, *group.bases):
+        return None, (_missing_basis(diagram, group),)
+    builder = _Builder(diagram, group, incomplete)
     graph = builder.graph()
     found, broken = check_structure(graph, incomplete)
     return replace(graph, poisoned=graph.poisoned | broken), (*builder.diagnostics, *found)
+
+
+def _missing_basis(diagram: ScopedDiagram, group: Group) -> Diagnostic:
+    return diagnose(
+        "F1034",
+        f"{group.name} has no {diagram.settings.basis} basis",
+        diagram.syntax.name.span,
+        notes=["a full turn multiplies half-integer spins by -1; no real basis does that with rotations of components"],
+        help=f"leave `basis {diagram.settings.basis}` out",
+    )
 
 
 def check_spaces(scope: Scope) -> tuple[Diagnostic, ...]:

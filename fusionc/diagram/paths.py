@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 
 from fusionc.algebra.groups import Group
@@ -83,14 +84,14 @@ class WeightLayout:
     shapes: tuple[tuple[int, ...], ...]
     learned: bool
 
-    @property
+    @cached_property
     def offsets(self) -> tuple[int, ...]:
         starts = [0]
         for shape in self.shapes[:-1]:
             starts.append(starts[-1] + prod(shape))
         return tuple(starts)
 
-    @property
+    @cached_property
     def numel(self) -> int:
         return sum(prod(shape) for shape in self.shapes)
 

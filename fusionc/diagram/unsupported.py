@@ -27,10 +27,6 @@ PARSED = "this version only parses and formats them"
 def _help(code: str, diagram: ScopedDiagram) -> str | None:
     """What to write instead, where something is near."""
     tree = diagram.syntax
-    if code == "F4001":
-        return "for integer spins, write `group SO(3)`"
-    if code == "F4002":
-        return "leave `basis complex` out"
     if code == "F4005" and tree.legs:
         return f"if it has an output, declare it: `diagram {tree.name.text}(…) -> 1o {{ … }}`"
     return None
@@ -38,10 +34,6 @@ def _help(code: str, diagram: ScopedDiagram) -> str | None:
 
 def _uses(diagram: ScopedDiagram) -> Iterator[tuple[str, str, Span]]:
     tree = diagram.syntax
-    if diagram.scope.group == "SU(2)":
-        yield "F4001", "diagrams over SU(2)", tree.name.span
-    if diagram.settings.basis == "complex":
-        yield "F4002", "diagrams in the complex basis", tree.name.span
     closed = not tree.outputs or not tree.legs
     if closed:
         yield "F4005", "closed diagrams", tree.name.span

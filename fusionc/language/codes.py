@@ -78,6 +78,7 @@ CODES = _registry(
     _error("F1031", "`path` in the wrong place"),
     _error("F1032", "an edge's lines cannot be added up"),
     _error("F1033", "an edge restricted in two places"),
+    _error("F1034", "a basis that the group does not have"),
     # F2xxx: angular momentum
     _error("F2001", "an irrep that fusion cannot reach"),
     _error("F2002", "an output that is always zero"),
@@ -99,8 +100,6 @@ CODES = _registry(
     _error("F3010", "too many operands in one line"),
     _error("F3011", "vertex tensors that are too large"),
     # F4xxx: targets and what is not compiled yet
-    _error("F4001", "SU(2) is not compiled yet"),
-    _error("F4002", "the complex basis is not compiled yet"),
     _error("F4003", "sites are not compiled yet"),
     _error("F4004", "splits, pairs and loops are not compiled yet"),
     _error("F4005", "closed diagrams are not compiled yet"),

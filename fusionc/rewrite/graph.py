@@ -21,7 +21,10 @@ def sides(ends: Ends, names: Sequence[int]) -> dict[int, bool] | None:
     graph = nx.MultiGraph(pair for name, pair in sorted(ends.items()) if name not in names)
     graph.add_nodes_from(vertex for name in names for vertex in ends[name])
     one, two = (nx.node_connected_component(graph, vertex) for vertex in ends[names[0]])
-    if any((ends[name][0] in one) == (ends[name][1] in one) or (ends[name][0] in two) == (ends[name][1] in two) for name in names):
+    if any(
+        (ends[name][0] in one) == (ends[name][1] in one) or (ends[name][0] in two) == (ends[name][1] in two)
+        for name in names
+    ):
         return None
     inside = [name for name, pair in sorted(ends.items()) if name not in names and (pair[0] in one or pair[0] in two)]
     first = bool(inside) and ends[inside[0]][0] in two

@@ -56,20 +56,28 @@ def choices(sk: Skeleton) -> list[Move]:
         return out
     while True:
         rings = list(sk.rings(length))
-        if rings or (squares): break
+        if rings or (squares):
+            break
         length += 1
-    seen=set()
+    seen = set()
     for ring in rings:
         for k in range(len(ring)):
-            a, x, b = ring[k-2], ring[k-1], ring[k]
-            if (x,min(a,b),max(a,b)) in seen: continue
-            seen.add((x,min(a,b),max(a,b)))
+            a, x, b = ring[k - 2], ring[k - 1], ring[k]
+            if (x, min(a, b), max(a, b)) in seen:
+                continue
+            seen.add((x, min(a, b), max(a, b)))
             out.append(Move("flip", (x, a, b)))
     return out
-WIDE=True
+
+
+WIDE = True
+
 
 def score(sk: Skeleton):
     n = len(sk.star)
-    if not n: return (-100.,)
-    return (n*A - B*sum(1 for _ in sk.rings(4)) - C*sum(1 for _ in sk.rings(5)),)
-A,B,C=1.0,0.5,0.1
+    if not n:
+        return (-100.0,)
+    return (n * A - B * sum(1 for _ in sk.rings(4)) - C * sum(1 for _ in sk.rings(5)),)
+
+
+A, B, C = 1.0, 0.5, 0.1

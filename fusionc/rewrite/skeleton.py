@@ -167,7 +167,9 @@ class Skeleton:
     def side(self, names: tuple[int, ...]) -> dict[int, None]:
         """The vertices of part A of a cut: the part with the smallest name of a line that is not cut."""
         one, two = (self._reach(vertex, names) for vertex in self.ends[names[0]])
-        least = [min((line for v in part for line in self.star[v] if line not in names), default=-1) for part in (one, two)]
+        least = [
+            min((line for v in part for line in self.star[v] if line not in names), default=-1) for part in (one, two)
+        ]
         return one if least[1] < 0 or 0 <= least[0] < least[1] else two
 
     def _reach(self, start: int, without: tuple[int, ...]) -> dict[int, None]:
@@ -278,7 +280,9 @@ class Skeleton:
             for name in self.star[start]:
                 yield from self._close(start, self.other(name, start), (name,), (start,), length)
 
-    def _close(self, start: int, at: int, path: tuple[int, ...], seen: tuple[int, ...], length: int) -> Iterator[tuple[int, ...]]:
+    def _close(
+        self, start: int, at: int, path: tuple[int, ...], seen: tuple[int, ...], length: int
+    ) -> Iterator[tuple[int, ...]]:
         if at < start or at in seen[1:]:
             return
         if len(path) == length:

@@ -32,7 +32,9 @@ def vertex_tensor(a: int, b: int, c: int) -> np.ndarray:
 @lru_cache(maxsize=None)
 def metric(j: int) -> np.ndarray:
     """E[m, m'] = (-1)^{j-m} for m' = -m."""
-    return np.array([[float((-1) ** (j - row)) if row + column == j else 0.0 for column in range(j + 1)] for row in range(j + 1)])
+    return np.array(
+        [[float((-1) ** (j - row)) if row + column == j else 0.0 for column in range(j + 1)] for row in range(j + 1)]
+    )
 
 
 def contract(edges: list[tuple[int, tuple[int, int], tuple[int, int]]]) -> float:
@@ -93,7 +95,9 @@ def random_spins(rng: random.Random, ends: list[tuple[int, int]], vertices: int,
         trial = list(spins)
         for number, step in zip(moved, steps, strict=True):
             trial[number] += step
-        if all(0 <= trial[number] <= largest for number in moved) and all(_meets(trial, at, v) for v in range(vertices)):
+        if all(0 <= trial[number] <= largest for number in moved) and all(
+            _meets(trial, at, v) for v in range(vertices)
+        ):
             spins = trial
     return spins
 
@@ -108,7 +112,9 @@ def _random_cycle(rng: random.Random, ends: list[tuple[int, int]], at: list[list
     vertex, path, last = rng.randrange(len(at)), [], -1
     seen = {vertex: 0}
     while True:
-        choices = [number for number in at[vertex] if number != last or at[vertex].count(number) == 2 and number not in path]
+        choices = [
+            number for number in at[vertex] if number != last or at[vertex].count(number) == 2 and number not in path
+        ]
         if not choices:
             return []
         last = rng.choice(choices)

@@ -1,0 +1,81 @@
+"""From a network to its formula: plan on the shape, then carry the plan out law by law.
+
+    network --> diagram (labels for spins) --> skeleton --> moves --> factors --> formula
+
+The moves depend on the shape only, so they are searched once for each shape and kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from fusionc.rewrite.bubble import bubble
+from fusionc.rewrite.cut import cut_one, cut_three, cut_two
+from fusionc.rewrite.diagram import Diagram
+from fusionc.rewrite.factors import Factors
+from fusionc.rewrite.flip import flip
+from fusionc.rewrite.formula import Formula
+from fusionc.rewrite.network import SpinNetwork
+from fusionc.rewrite.search import search
+from fusionc.rewrite.sketch import Step
+from fusionc.rewrite.skeleton import Skeleton
+from fusionc.rewrite.square import square
+from fusionc.rewrite.tadpole import tadpole
+from fusionc.rewrite.triangle import triangle
+
+RULES: dict[str, Callable[..., Step]] = {
+    "tadpole": tadpole,
+    "bubble": bubble,
+    "cut_one": cut_one,
+    "cut_two": cut_two,
+    "triangle": triangle,
+    "cut_three": cut_three,
+    "square": square,
+    "flip": flip,
+}
+"""Every rewrite that a plan can ask for: from a diagram and names of lines to a step."""
+
+
+def formula(network: SpinNetwork, names: tuple[str, ...] = ()) -> Formula:
+    """The value of a closed network as a sum of products of 6j symbols.
+
+    With `names`, one for each edge and then each circle, the formula is printed for arbitrary spins.
+    """
+    diagram = Diagram.of(network)
+    spins = tuple(line.twice_j for line in (*network.edges, *network.circles))
+    circles = Factors(
+        tuple((len(network.edges) + k, 2) for k, circle in enumerate(network.circles) if circle.twisted),
+        tuple((len(network.edges) + k, 2) for k in range(len(network.circles))),
+    )
+    vertices = Factors(triads=network.triads)
+    return Formula(spins, reduce(diagram) * circles * vertices, network.prefactor, names)
+
+
+@lru_cache(maxsize=256)
+def reduce(diagram: Diagram) -> Factors:
+    """The factors that a diagram equals, once nothing is left of it; depends on no spin."""
+    factors = Factors()
+    for move in search(Skeleton.of(diagram)):
+        step = RULES[move.rule](diagram, *move.names)
+        factors, diagram = factors * step.factors, step.diagram
+    if diagram.lines:
+        raise AssertionError("a plan ended before its diagram did")
+    return unified(factors)
+
+
+def unified(factors: Factors) -> Factors:
+    """Labels that must be equal to a summation variable replace it, and its sum is gone."""
+    sums = set(factors.sums)
+    names: dict[int, int] = {}
+
+    def root(label: int) -> int:
+        while label in names:
+            label = names[label]
+        return label
+
+    for pair in factors.equal:
+        one, two = sorted(map(root, pair))
+        if two in sums:
+            names[two] = one
+    return factors.relabelled({label: root(label) for label in sorted(names)})
