@@ -10,11 +10,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from fusionc.algebra.surds import Surd
 from fusionc.cache import import_text
 from fusionc.diagram.paths import Path as TreePath
 from fusionc.diagram.paths import public_paths
-from fusionc.driver import Checked, CheckedDiagram, check_source, emit
-from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
+from fusionc.driver import Checked, CheckedDiagram, CheckedNumber, as_number, check_source, emit, number_not_module
+from fusionc.language.diagnostics import CompileError, Diagnostic
 from fusionc.language.parser import read
 from fusionc.language.resolve import unknown_name
 from fusionc.language.source import Source
@@ -44,7 +45,9 @@ class Program:
     @cached_property
     def diagrams(self) -> Mapping[str, Diagram]:
         """The diagrams by name, in the order of the file."""
-        return MappingProxyType({diagram.name: Diagram(diagram) for diagram in self.checked.diagrams})
+        everything: list[CheckedDiagram | CheckedNumber] = [*self.checked.diagrams, *self.checked.numbers]
+        everything.sort(key=lambda diagram: diagram.scoped.syntax.span.start)
+        return MappingProxyType({diagram.name: Diagram(diagram) for diagram in everything})
 
     def __getitem__(self, name: str) -> Diagram:
         """The diagram of that name. Raises KeyError, with the nearest name that exists."""
@@ -60,18 +63,27 @@ class Program:
         `layout` is "mul_ir" (e3nn's) or "ir_mul", for operands and outputs alike. Raises `CompileError` with an F4xxx
         diagnostic where the target cannot, ValueError for an unknown layout.
         """
+        for number in self.checked.numbers:
+            raise CompileError([number_not_module(number)])
         return emit(self.checked.diagrams, target, _checked_layout(layout))
 
 
 @dataclass(frozen=True)
 class Diagram:
-    """One diagram of a program."""
+    """One diagram of a program. What needs a module raises `CompileError` with F4009 for a diagram that is a number."""
 
-    checked: CheckedDiagram
+    source: CheckedDiagram | CheckedNumber
 
     @property
     def name(self) -> str:
-        return self.checked.name
+        return self.source.name
+
+    @property
+    def checked(self) -> CheckedDiagram:
+        """The checked diagram, for everything but its value as a number."""
+        if isinstance(self.source, CheckedNumber):
+            raise CompileError([number_not_module(self.source)])
+        return self.source
 
     @cached_property
     def paths(self) -> tuple[TreePath, ...]:
@@ -105,12 +117,13 @@ class Diagram:
         camel = class_name(self.name)
         return getattr(module, self.name if self.name != camel else f"{camel}_function")
 
-    def evaluate(self) -> Any:
-        """The exact value of a closed diagram. Raises `CompileError`: closed diagrams are not compiled yet."""
-        span = self.checked.graph.span
-        raise CompileError(
-            [diagnose("F4005", f"`{self.name}` has legs, and closed diagrams are not compiled yet", span)]
-        )
+    def evaluate(self) -> Surd:
+        """The exact value of a closed diagram, or of one from an irrep to itself: prints as `√3/2`, `float()` works.
+
+        Raises `CompileError` where the diagram is no number.
+        """
+        number = self.source if isinstance(self.source, CheckedNumber) else as_number(self.source.scoped)
+        return number.value
 
     def verify(self, seed: int = 0) -> Verification:
         """Measured errors: equivariance, agreement with the dense einsum of the diagram, gradients."""

@@ -18,9 +18,9 @@ from typing import NoReturn
 
 from fusionc.cache import write_whole
 from fusionc.diagram.paths import public_paths
-from fusionc.driver import Checked, CheckedDiagram, check_source, emit
+from fusionc.driver import Checked, CheckedDiagram, CheckedNumber, as_number, check_source, emit, number_not_module
 from fusionc.language.codes import CODES
-from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
+from fusionc.language.diagnostics import CompileError, Diagnostic
 from fusionc.language.parser import decode, parse, read
 from fusionc.language.printer import print_file
 from fusionc.language.render import render_github, render_json, render_sarif, render_text, summary
@@ -86,6 +86,8 @@ def compile_command(options: argparse.Namespace) -> int:
         text = listing.list_program(checked, options.layout)
     else:
         _require_diagrams(checked)
+        if checked.numbers:
+            raise CompileError([number_not_module(number) for number in checked.numbers])
         text = emit(checked.diagrams, options.target, options.layout)
     if options.check:
         return _compare(options.output, text)
@@ -176,8 +178,30 @@ def verify_command(options: argparse.Namespace) -> int:
 
 def eval_command(options: argparse.Namespace) -> int:
     checked = _checked(options.file)
-    spans = [diagram.graph.span for diagram in checked.diagrams] or [checked.source.span(0, 0)]
-    raise CompileError([diagnose("F4005", "exact values of diagrams are not compiled yet", span) for span in spans])
+    numbers = list(checked.numbers)
+    if options.diagram is not None:
+        everything: list[CheckedNumber | CheckedDiagram] = [*numbers, *checked.diagrams]
+        named = [diagram.scoped for diagram in everything if diagram.name == options.diagram]
+        if not named:
+            raise UsageError(f"{options.file} holds no diagram `{options.diagram}`")
+        numbers = [as_number(scoped) for scoped in named]
+    if not numbers:
+        raise UsageError(f"{options.file} holds no closed diagram, and none from one irrep to itself through loops")
+    if options.json:
+        rows = [{"name": one.name, "value": str(one.value), "decimal": float(one.value)} for one in numbers]
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        return EXIT_OK
+    print("\n".join(line for number in numbers for line in _number_lines(number, options.formula, options.latex)))
+    return EXIT_OK
+
+
+def _number_lines(number: CheckedNumber, formula: bool, latex: bool) -> list[str]:
+    exact = number.value.latex() if latex else str(number.value)
+    lines = [f"{number.name} = {exact} = {float(number.value)!r}"]
+    if formula or latex:
+        terms = [one.latex() if latex else str(one) for one in number.formulas] or ["0"]
+        lines += [f"  {'+ ' if place else '= '}{term}" for place, term in enumerate(terms)]
+    return lines
 
 
 def run_command(options: argparse.Namespace) -> int:
@@ -287,6 +311,8 @@ def _checked(file: str) -> Checked:
 
 
 def _require_diagrams(checked: Checked) -> None:
+    if not checked.diagrams and checked.numbers:
+        raise CompileError([number_not_module(number) for number in checked.numbers])
     if not checked.diagrams:
         raise UsageError(f"{checked.source.name} holds no diagram")
 
@@ -363,15 +389,18 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--seed", type=int, default=0, help="of the random operands (default: 0)")
     one.add_argument("--layout", choices=LAYOUTS, default="mul_ir", help="default: mul_ir")
     one.add_argument("--json", action="store_true", help="as JSON")
-    _on_file(
+    one = _on_file(
         _add(
             commands,
             "eval",
             eval_command,
             "exact values of closed diagrams",
-            "Print the exact value of closed diagrams.",
+            "Print the exact value and the decimal of closed diagrams, and of diagrams from one irrep to itself.",
         )
     )
+    one.add_argument("--formula", action="store_true", help="also the sum over 6j symbols that was evaluated")
+    one.add_argument("--latex", action="store_true", help="the value and the formula for LaTeX")
+    one.add_argument("--json", action="store_true", help="as JSON")
     _add_run(commands)
     one = _add(
         commands,

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from fusionc.algebra.surds import Surd
 from fusionc.diagram import limits
 from fusionc.diagram.build import build, check_spaces
 from fusionc.diagram.check import check, count_paths
 from fusionc.diagram.fusion import Fusion, fuse
 from fusionc.diagram.ir import FusionGraph
 from fusionc.diagram.paths import PathTable, list_paths
+from fusionc.diagram.wires import WireDiagram, all_labelings, is_number, wire_diagram
 from fusionc.language import syntax
 from fusionc.language.collector import without_collector
 from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
@@ -31,6 +33,9 @@ from fusionc.plan.order import STRATEGIES
 from fusionc.program.cost import count
 from fusionc.program.ir import Layout, Program
 from fusionc.program.lower import lower, space_text
+from fusionc.rewrite.closed import network, value
+from fusionc.rewrite.formula import Formula
+from fusionc.rewrite.reduce import formula
 from fusionc.targets.names import class_name, name_diagnostic, unusable, unusable_argument, unusable_weight
 from fusionc.targets.registry import Emission, UnknownTarget, find
 
@@ -89,12 +94,51 @@ class CheckedDiagram:
 
 
 @dataclass(frozen=True)
+class CheckedNumber:
+    """A diagram that is a number: closed, or from one irrep to itself through loops."""
+
+    scoped: ScopedDiagram
+    wires: WireDiagram
+
+    @property
+    def name(self) -> str:
+        return self.wires.name
+
+    @cached_property
+    def value(self) -> Surd:
+        """The exact value. Raises `CompileError` where the irreps of a loop are unbounded or too many."""
+        return value(self.wires)
+
+    @cached_property
+    def formulas(self) -> tuple[Formula, ...]:
+        """The sums over 6j symbols that were evaluated: one for each labeling of the wires, to be added up."""
+        return tuple(formula(network(self.wires, labels)) for labels in all_labelings(self.wires))
+
+
+def as_number(scoped: ScopedDiagram) -> CheckedNumber:
+    """A diagram as a number. Raises `CompileError` where it is none, or where something is wrong with it."""
+    return CheckedNumber(scoped, wire_diagram(scoped))
+
+
+def number_not_module(number: CheckedNumber) -> Diagnostic:
+    """F4009."""
+    return diagnose(
+        "F4009",
+        f"`{number.name}` is a number, not a module",
+        number.wires.span,
+        help="`fusionc eval` prints its exact value; put it in a file of its own",
+    )
+
+
+@dataclass(frozen=True)
 class Checked:
-    """A file after all checks: the diagrams that passed, and everything there is to say, in the order of the text."""
+    """A file after all checks: the diagrams that passed, those that are numbers apart, and everything there is to
+    say, in the order of the text."""
 
     source: Source
     file: syntax.File
     diagrams: tuple[CheckedDiagram, ...]
+    numbers: tuple[CheckedNumber, ...]
     diagnostics: tuple[Diagnostic, ...]
 
     @property
@@ -111,14 +155,22 @@ def check_source(source: Source, folder: Path | None = None) -> Checked:
         parsed = parse(source)
         unit, resolved = resolve(source, parsed.file, folder)
         found = [*parsed.diagnostics, *resolved, *check_spaces(unit.scope)]
-        diagrams = []
+        diagrams, numbers = [], []
         for scoped in unit.diagrams:
+            if is_number(scoped.syntax):
+                try:
+                    numbers.append(as_number(scoped))
+                    all_labelings(numbers[-1].wires)  # unbounded loops are mistakes of the text
+                except CompileError as error:
+                    found += error.diagnostics
+                continue
             incomplete = _has_mistake_inside(scoped.syntax.span, parsed.diagnostics)
             diagram, diagnostics = check_diagram(scoped, incomplete)
             found += diagnostics
             if diagram is not None:
                 diagrams.append(diagram)
-    return Checked(source, parsed.file, tuple(diagrams), _in_order(unit, _first_of_each(found, parsed.diagnostics)))
+    ordered = _in_order(unit, _first_of_each(found, parsed.diagnostics))
+    return Checked(source, parsed.file, tuple(diagrams), tuple(numbers), ordered)
 
 
 def _first_of_each(found: Sequence[Diagnostic], syntactic: Sequence[Diagnostic]) -> list[Diagnostic]:

@@ -13,6 +13,7 @@ import pytest
 from fusionc.cli import main
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.fus"))
+NUMBERS = {"recoupling"}
 GOOD = "diagram d(x: 4x0e + 4x1o, y: 0e + 1o) -> 4x0e + 4x1o {\n    x[u] y -> out[u] * W[path, u]\n}\n"
 BAD = "diagram d(x: 0e, y: 0e) -> 1o {\n    x y -> out * W[path]\n}\n"
 
@@ -47,6 +48,9 @@ def fusionc(*arguments, **options):
 def test_examples_compile_and_are_in_canonical_form(example, tmp_path, capsys):
     assert main(["check", "--strict", str(example)]) == 0
     assert main(["fmt", "--check", str(example)]) == 0
+    if example.stem in NUMBERS:
+        assert main(["eval", str(example)]) == 0
+        return
     assert main(["compile", str(example), "-o", str(tmp_path / "out.py")]) == 0
     compile((tmp_path / "out.py").read_text(), "out.py", "exec")
     for stage in ("ast", "graph", "plan", "program"):
@@ -199,6 +203,29 @@ def test_fmt_rewrites_checks_and_shows(tmp_path, capsys):
 def test_draw(good, tmp_path, capsys):
     assert main(["draw", str(good), "-o", str(tmp_path / "d.svg")]) == 0
     assert (tmp_path / "d.svg").read_text().startswith(("<svg", "<?xml"))
+
+
+RECOUPLING = Path(__file__).parent.parent / "examples" / "recoupling.fus"
+
+
+def test_eval_prints_exact_values(capsys):
+    assert main(["eval", str(RECOUPLING)]) == 0
+    out = capsys.readouterr().out
+    assert "f_0_0 = -1/2 = -0.5\n" in out
+    assert "f_0_1 = √3/2 = 0.8660254037844386\n" in out
+    assert main(["eval", str(RECOUPLING), "--diagram", "ls_to_jj", "--formula"]) == 0
+    assert "Σ_x" in capsys.readouterr().out
+    assert main(["eval", str(RECOUPLING), "--diagram", "ls_to_jj", "--latex"]) == 0
+    assert r"\begin{Bmatrix}" in capsys.readouterr().out
+    assert main(["eval", str(RECOUPLING), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0] == {"name": "f_0_0", "value": "-1/2", "decimal": -0.5}
+
+
+def test_numbers_and_modules_are_told_apart(good, capsys):
+    assert main(["compile", str(RECOUPLING)]) == 1
+    assert "F4009" in capsys.readouterr().err
+    assert main(["eval", str(good)]) == 2
+    assert main(["eval", str(good), "--diagram", "d"]) == 1
 
 
 def test_explain(capsys):

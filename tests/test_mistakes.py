@@ -28,7 +28,7 @@ SEVERAL = {
     "five_in_one_diagram": ["F2002", "F1001", "F1027", "F1025", "F1021"],
 }
 # Codes that no text can show: the tests below provoke them.
-WITHOUT_A_TEXT = {"F0004", "F0005", "F0010", "F0012", "F0013", "F4006", "F4007"}
+WITHOUT_A_TEXT = {"F0004", "F0005", "F0010", "F0012", "F0013", "F4006", "F4007", "F4009"}
 
 
 def diagnostics_of(source: Source, folder: Path | None = None) -> tuple[Diagnostic, ...]:

@@ -7,43 +7,34 @@ from collections.abc import Iterator
 from fusionc.language import syntax
 from fusionc.language.diagnostics import Diagnostic, diagnose
 from fusionc.language.resolve import ScopedDiagram
-from fusionc.language.source import Span
 
 
 def unsupported_features(diagram: ScopedDiagram) -> tuple[Diagnostic, ...]:
     """One diagnostic for each feature that the diagram uses and the compiler lacks, at its first use."""
-    first: dict[str, tuple[str, Span]] = {}
-    for code, feature, span in _uses(diagram):
-        first.setdefault(code, (feature, span))
-    return tuple(
-        diagnose(code, f"{feature} are not compiled yet", span, notes=[PARSED], help=_help(code, diagram))
-        for code, (feature, span) in first.items()
-    )
+    first: dict[str, Diagnostic] = {}
+    for found in _uses(diagram.syntax):
+        first.setdefault(found.code, found)
+    return tuple(first.values())
 
 
-PARSED = "this version only parses and formats them"
-
-
-def _help(code: str, diagram: ScopedDiagram) -> str | None:
-    """What to write instead, where something is near."""
-    tree = diagram.syntax
-    if code == "F4005" and tree.legs:
-        return f"if it has an output, declare it: `diagram {tree.name.text}(…) -> 1o {{ … }}`"
-    return None
-
-
-def _uses(diagram: ScopedDiagram) -> Iterator[tuple[str, str, Span]]:
-    tree = diagram.syntax
-    closed = not tree.outputs or not tree.legs
-    if closed:
-        yield "F4005", "closed diagrams", tree.name.span
-    for leg in tree.legs:
-        if leg.sites is not None:
-            yield "F4003", "legs and outputs over sites", leg.sites.span
-    for output in tree.outputs:
-        if output.sites is not None:
-            yield "F4003", "legs and outputs over sites", output.sites.span
+def _uses(tree: syntax.Diagram) -> Iterator[Diagnostic]:
+    for sites in (*(leg.sites for leg in tree.legs), *(output.sites for output in tree.outputs)):
+        if sites is not None:
+            message = "legs and outputs over sites are not compiled yet"
+            yield diagnose("F4003", message, sites.span, notes=["this version only parses and formats them"])
+    if not tree.outputs:
+        yield diagnose(
+            "F4005",
+            f"`{tree.name.text}` has legs and no output",
+            tree.name.span,
+            help=f"declare what it gives: `diagram {tree.name.text}(…) -> 1o {{ … }}`",
+        )
+        return
     for statement in tree.body:
-        split = isinstance(statement, syntax.Vertex) and (len(statement.right) != 1 or not statement.left)
-        if split and not closed:
-            yield "F4004", "splits, pairs and loops", statement.span
+        if isinstance(statement, syntax.Vertex) and (len(statement.right) != 1 or not statement.left):
+            yield diagnose(
+                "F4004",
+                "splits, pairs and loops are compiled in diagrams that are numbers only, so far",
+                statement.span,
+                notes=["a number is closed, or leads from one irrep to itself, without channels and weights"],
+            )

@@ -79,6 +79,8 @@ CODES = _registry(
     _error("F1032", "an edge's lines cannot be added up"),
     _error("F1033", "an edge restricted in two places"),
     _error("F1034", "a basis that the group does not have"),
+    _error("F1035", "an edge of a loop without bounds"),
+    _error("F1036", "a line that does not fit a number"),
     # F2xxx: angular momentum
     _error("F2001", "an irrep that fusion cannot reach"),
     _error("F2002", "an output that is always zero"),
@@ -101,9 +103,10 @@ CODES = _registry(
     _error("F3011", "vertex tensors that are too large"),
     # F4xxx: targets and what is not compiled yet
     _error("F4003", "sites are not compiled yet"),
-    _error("F4004", "splits, pairs and loops are not compiled yet"),
-    _error("F4005", "closed diagrams are not compiled yet"),
+    _error("F4004", "splits, pairs and loops between several legs are not compiled yet"),
+    _error("F4005", "a diagram with legs and without an output"),
     _error("F4006", "unknown target"),
     _error("F4007", "a target that is not built yet"),
     _error("F4008", "a name that the target cannot use"),
+    _error("F4009", "a number where a module is wanted"),
 )

@@ -1,13 +1,12 @@
 """The F-move: a line between two vertices is re-coupled, at the price of a sum.
 
-      a       d                    a       d
-       \\     /                      \\     /
-        V-->V        =   Σ_y         \\   /          planar  (-1)^{a-b+c+d} d_y {a b x; c d y}   3j(d a y) -y-> 3j(y b c)
-       / x   \\                        V(d a y)
-      b       c                       v y           crossed (-1)^{b+c+x+y} d_y {a b x; d c y}   3j(a c y) -y-> 3j(y b d)
-                                      V(y b c)
-                                     / \\
-                                    b   c
+      a       d               a       d
+       \\     /                 \\     /
+        V-->V      =   Σ_y      V(d a y)     planar     (-1)^{a-b+c+d} d_y {a b x; c d y}    3j(d a y) -y-> 3j(y b c)
+       / x   \\                   v y
+      b       c                 V(y b c)     crossed    (-1)^{b+c+x+y} d_y {a b x; d c y}    3j(a c y) -y-> 3j(y b d)
+                               /     \\
+                              b       c
 
 The left side is 3j(a b x) -x-> 3j(x c d) (Racah 1942; Varshalovich 1988, 9.1.1; Yutsis 1962, § 15).
 """

@@ -46,3 +46,28 @@ class Formula:
         return len(self.factors.sixes)
 
     @cached_property
+    def ranges(self) -> tuple[range, ...]:
+        """For each summation variable the doubled spins that its triangle conditions leave, by interval arithmetic.
+
+        Every product outside these ranges is zero; some products inside may still be. An empty range: the sum is 0.
+        """
+        return ranges(self.spins, self.factors)
+
+    @cached_property
+    def vanishes(self) -> bool:
+        """Whether the spins at hand break a condition that stands outside the sum: the value is then exactly 0."""
+        spins, conditions = self.spins, self.factors
+        if any(spins[label] for label in conditions.zero) or not self.prefactor:
+            return True
+        if any(spins[one] != spins[two] for one, two in conditions.equal):
+            return True
+        known = [triad for triad in conditions.triads if max(triad) < len(spins)]
+        return not all(triangle(spins[a], spins[b], spins[c]) for a, b, c in known)
+
+    def __str__(self) -> str:
+        """Such as ``Σ_x (-1)^{2x} (2x+1) {1 2 1; 1/2 3/2 x} …``; spins as halves, 6j symbols row by row."""
+        return write(self, TEXT)
+
+    def latex(self) -> str:
+        """The same for LaTeX; 6j symbols as arrays in braces."""
+        return write(self, LATEX)

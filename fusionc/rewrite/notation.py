@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from fusionc.algebra.surds import ONE, Surd
-from fusionc.rewrite.factors import Six, triads_of
+from fusionc.rewrite.factors import triads_of
 
 if TYPE_CHECKING:
     from fusionc.rewrite.formula import Formula
@@ -35,7 +35,7 @@ def write(formula: Formula, notation: Notation) -> str:
     if formula.vanishes and not formula.names:
         return "0"
     texts = _label_texts(formula, notation)
-    parts = [*_front(formula, notation), *_conditions(formula, notation, texts)]
+    parts: list[str] = [*_front(formula, notation), *_conditions(formula, notation, texts)]
     if formula.factors.sums:
         parts.append(notation.sum(",".join(texts[label] for label in formula.factors.sums)))
     parts += _phase(formula, notation, texts)
@@ -43,7 +43,9 @@ def write(formula: Formula, notation: Notation) -> str:
         _dimension(notation, texts[label], power) for label, power in formula.factors.dims if _open(formula, label)
     ]
     parts += [notation.six([texts[label] for label in six]) for six in formula.factors.sixes]
-    return " ".join(parts) or "1"
+    if not parts or parts == ["-"]:
+        parts.append("1")
+    return " ".join(parts).replace("- ", "-", 1) if parts[0] == "-" else " ".join(parts)
 
 
 def _open(formula: Formula, label: int) -> bool:
@@ -64,7 +66,9 @@ def _front(formula: Formula, notation: Notation) -> list[str]:
     for label, power in formula.factors.dims:
         if not _open(formula, label):
             number = number * Surd.root(Fraction(formula.spins[label] + 1) ** power)
-    return [] if number == ONE else [notation.number(number)]
+    if _fixed_quarters(formula) == 2:
+        number = -number
+    return [] if number == ONE else ["-"] if number == -ONE else [notation.number(number)]
 
 
 def _conditions(formula: Formula, notation: Notation, texts: dict[int, str]) -> list[str]:
@@ -73,32 +77,37 @@ def _conditions(formula: Formula, notation: Notation, texts: dict[int, str]) -> 
         return []
     factors = formula.factors
     implied = {tuple(sorted(triad)) for six in factors.sixes for triad in triads_of(six)}
-    words = [notation.delta(texts[one], texts[two]) for one, two in dict.fromkeys(factors.equal)]
+    words: list[str] = [notation.delta(texts[one], texts[two]) for one, two in dict.fromkeys(factors.equal)]
     words += [notation.delta(texts[label], "0") for label in dict.fromkeys(factors.zero)]
     missing = dict.fromkeys(triad for triad in factors.triads if tuple(sorted(triad)) not in implied)
     return words + [notation.triad([texts[label] for label in triad]) for triad in missing]
 
 
+def _fixed_quarters(formula: Formula) -> int:
+    """The phase of the labels that are written as numbers, as a power of i."""
+    return sum(power * formula.spins[label] for label, power in formula.factors.phase if not _open(formula, label)) % 4
+
+
 def _phase(formula: Formula, notation: Notation, texts: dict[int, str]) -> list[str]:
-    """(-1)^{…}: coefficients 1, 2, -1 of letters, the numbers added up modulo 2."""
-    fixed = sum(power * formula.spins[label] for label, power in formula.factors.phase if not _open(formula, label))
-    words = []
+    """(-1)^{…}: coefficients 1, 2, -1 of letters, and what is left of the numbers; a mere sign stands in front."""
+    words: list[str] = []
     for label, power in formula.factors.phase:
         if _open(formula, label):
             sign = "-" if power == 3 else "+" if words else ""
             words.append(sign + ("2" if power == 2 else "") + texts[label])
-    if fixed % 4:
-        words.append(("+" if words else "") + notation.half(fixed % 4))
+    fixed = _fixed_quarters(formula)
+    if fixed % 2:
+        words.append(("+" if words else "") + notation.half(fixed))
     return ["(-1)^{" + "".join(words) + "}"] if words else []
 
 
 def _dimension(notation: Notation, text: str, power: int) -> str:
     base = f"(2{text}+1)"
+    size = abs(power)
     if power % 2:
-        base, power = notation.root(base), abs(power) * (1 if power > 0 else -1)
-        size = abs(power)
+        base = notation.root(base)
     else:
-        size = abs(power) // 2
+        size //= 2
     word = base if size == 1 else f"{base}^{size}"
     return word if power > 0 else notation.over(word)
 

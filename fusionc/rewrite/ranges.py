@@ -12,7 +12,7 @@ def ranges(spins: tuple[int, ...], factors: Factors) -> tuple[range, ...]:
 
     Bounds are narrowed triad by triad until nothing changes; an empty interval anywhere empties them all.
     """
-    bounds: _Bounds = {label: (0, None) for label in factors.sums}
+    bounds: _Bounds = dict.fromkeys(factors.sums, (0, None))
     bounds |= {label: (spin, spin) for label, spin in enumerate(spins)}
     triads = [triad for six in factors.sixes for triad in triads_of(six)]
     triads = [triad for triad in triads if max(triad) >= len(spins)]

@@ -13,13 +13,14 @@ from functools import lru_cache
 from fusionc.rewrite.bubble import bubble
 from fusionc.rewrite.cut import cut_one, cut_three, cut_two
 from fusionc.rewrite.diagram import Diagram
+from fusionc.rewrite.eliminate import best_order, order_cost
 from fusionc.rewrite.factors import Factors
 from fusionc.rewrite.flip import flip
 from fusionc.rewrite.formula import Formula
 from fusionc.rewrite.network import SpinNetwork
-from fusionc.rewrite.search import search
-from fusionc.rewrite.sketch import Step
+from fusionc.rewrite.search import Plan, plans
 from fusionc.rewrite.skeleton import Skeleton
+from fusionc.rewrite.sketch import Step
 from fusionc.rewrite.square import square
 from fusionc.rewrite.tadpole import tadpole
 from fusionc.rewrite.triangle import triangle
@@ -37,13 +38,17 @@ RULES: dict[str, Callable[..., Step]] = {
 """Every rewrite that a plan can ask for: from a diagram and names of lines to a step."""
 
 
+TYPICAL_RANGE = 5
+"""How many values a summation variable is taken to have when plans are compared."""
+
+
 def formula(network: SpinNetwork, names: tuple[str, ...] = ()) -> Formula:
     """The value of a closed network as a sum of products of 6j symbols.
 
     With `names`, one for each edge and then each circle, the formula is printed for arbitrary spins.
     """
     diagram = Diagram.of(network)
-    spins = tuple(line.twice_j for line in (*network.edges, *network.circles))
+    spins = tuple(edge.twice_j for edge in network.edges) + tuple(circle.twice_j for circle in network.circles)
     circles = Factors(
         tuple((len(network.edges) + k, 2) for k, circle in enumerate(network.circles) if circle.twisted),
         tuple((len(network.edges) + k, 2) for k in range(len(network.circles))),
@@ -55,13 +60,27 @@ def formula(network: SpinNetwork, names: tuple[str, ...] = ()) -> Formula:
 @lru_cache(maxsize=256)
 def reduce(diagram: Diagram) -> Factors:
     """The factors that a diagram equals, once nothing is left of it; depends on no spin."""
+    finalists = [carried_out(plan, diagram) for plan in plans(Skeleton.of(diagram))]
+    return min(finalists, key=lambda factors: (len(factors.sums), _price(factors)))
+
+
+def carried_out(plan: Plan, diagram: Diagram) -> Factors:
+    """Rewrite a diagram move by move until nothing is left."""
     factors = Factors()
-    for move in search(Skeleton.of(diagram)):
+    for move in plan:
         step = RULES[move.rule](diagram, *move.names)
         factors, diagram = factors * step.factors, step.diagram
     if diagram.lines:
         raise AssertionError("a plan ended before its diagram did")
     return unified(factors)
+
+
+def _price(factors: Factors) -> int:
+    """What the nested sum costs when every variable takes a typical number of values."""
+    inside = set(factors.sums)
+    scopes = [tuple(label for label in six if label in inside) for six in factors.sixes]
+    sizes = dict.fromkeys(factors.sums, TYPICAL_RANGE)
+    return order_cost(scopes, sizes, best_order(scopes, sizes))
 
 
 def unified(factors: Factors) -> Factors:

@@ -187,7 +187,7 @@ class Skeleton:
     # -- moves that cost no sum ------------------------------------------------------------------------------
 
     def free_move(self) -> Move | None:
-        """A move without a summation, if there is one: tadpoles, bubbles, cuts of one and two, triangles, cuts of three."""
+        """A move without a summation, if there is one: tadpole, bubble, cut of one or two, triangle, cut of three."""
         return self._loop_or_bubble() or self._triangle_or_cut()
 
     def _loop_or_bubble(self) -> Move | None:

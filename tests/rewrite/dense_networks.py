@@ -6,7 +6,7 @@ It shares nothing with `fusionc.rewrite` but the value types.
 from __future__ import annotations
 
 import random
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import opt_einsum
@@ -14,10 +14,10 @@ import opt_einsum
 from fusionc.algebra.wigner import three_j
 from fusionc.rewrite.diagram import Diagram
 from fusionc.rewrite.factors import Factors
-from fusionc.rewrite.network import Circle, Edge, SpinNetwork
+from fusionc.rewrite.network import Edge, SpinNetwork
 
 
-@lru_cache(maxsize=None)
+@cache
 def vertex_tensor(a: int, b: int, c: int) -> np.ndarray:
     """The 3j symbols of doubled spins, projections ascending."""
     tensor = np.zeros((a + 1, b + 1, c + 1))
@@ -29,7 +29,7 @@ def vertex_tensor(a: int, b: int, c: int) -> np.ndarray:
     return tensor
 
 
-@lru_cache(maxsize=None)
+@cache
 def metric(j: int) -> np.ndarray:
     """E[m, m'] = (-1)^{j-m} for m' = -m."""
     return np.array(
@@ -113,7 +113,7 @@ def _random_cycle(rng: random.Random, ends: list[tuple[int, int]], at: list[list
     seen = {vertex: 0}
     while True:
         choices = [
-            number for number in at[vertex] if number != last or at[vertex].count(number) == 2 and number not in path
+            number for number in at[vertex] if number != last or (at[vertex].count(number) == 2 and number not in path)
         ]
         if not choices:
             return []

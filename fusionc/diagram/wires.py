@@ -1,0 +1,368 @@
+"""Diagrams that are numbers: closed ones, and those from one irrep to itself (DESIGN 1.5).
+
+Every edge is a wire with one end where it is made and one where it is used; there are no channels and no weights. Wires
+may form loops. A diagram from one irrep to itself is closed by joining its output to its leg, and divided by the
+dimension (Schur's lemma).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from fusionc.algebra.basis import Basis
+from fusionc.algebra.groups import GROUPS, Group
+from fusionc.algebra.irreps import Irrep
+from fusionc.diagram import limits
+from fusionc.diagram.build import term_irreps
+from fusionc.language import syntax
+from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
+from fusionc.language.resolve import FlatTerm, ScopedDiagram, declared_twice, unknown_name
+from fusionc.language.source import Span
+
+
+@dataclass(frozen=True)
+class Coupling:
+    """`a b -> c`: the isometric vertex tensor, from two wires to one."""
+
+    first: str
+    second: str
+    result: str
+
+
+@dataclass(frozen=True)
+class Splitting:
+    """`c -> a b`: the adjoint of a coupling."""
+
+    source: str
+    first: str
+    second: str
+
+
+@dataclass(frozen=True)
+class Pair:
+    """`-> a b` makes the invariant pair of an irrep and its dual, of norm one."""
+
+    first: str
+    second: str
+
+
+@dataclass(frozen=True)
+class Closing:
+    """`a b ->` projects two wires on the invariant pair."""
+
+    first: str
+    second: str
+
+
+@dataclass(frozen=True)
+class Same:
+    """Two wires are one: `a -> b`, or the output joined to the leg."""
+
+    first: str
+    second: str
+
+
+Part = Coupling | Splitting | Pair | Closing | Same
+
+
+@dataclass(frozen=True)
+class WireDiagram:
+    """A number: parts, the irreps that labels allow on wires, bounds of their spins, a fixed factor, and the wire whose
+    dimension divides the result (None for a closed diagram). A wire without a label carries whatever fits."""
+
+    name: str
+    group: Group
+    basis: Basis
+    parts: tuple[Part, ...]
+    domains: tuple[tuple[str, tuple[Irrep, ...]], ...]
+    tops: tuple[tuple[str, Fraction], ...]
+    factor: Fraction
+    traced: str | None
+    span: Span = field(compare=False, repr=False)
+
+
+Labels = dict[str, Irrep]
+
+
+def is_number(diagram: syntax.Diagram) -> bool:
+    """Whether a diagram can only be a number: without legs and outputs, or with loops between one leg and one output
+    and without channels and weights."""
+    if not diagram.legs or not diagram.outputs:
+        return not diagram.legs and not diagram.outputs
+    vertices = [statement for statement in diagram.body if isinstance(statement, syntax.Vertex)]
+    loops = any(len(vertex.right) != 1 or not vertex.left for vertex in vertices)
+    return loops and len(diagram.legs) == len(diagram.outputs) == 1 and not any(map(_has_channels, vertices))
+
+
+def _has_channels(vertex: syntax.Vertex) -> bool:
+    edges = [*vertex.left, *(target.edge for target in vertex.right)]
+    return any(edge.indices for edge in edges) or any(isinstance(f, syntax.WeightRef) for f in vertex.factors)
+
+
+def wire_diagram(scoped: ScopedDiagram) -> WireDiagram:
+    """The wires of a diagram that is a number. Raises `CompileError` with everything that is wrong."""
+    builder = _Builder(scoped)
+    builder.read()
+    if builder.diagnostics:
+        raise CompileError(builder.diagnostics)
+    group = builder.group
+    return WireDiagram(
+        name=scoped.syntax.name.text,
+        group=group,
+        basis=scoped.settings.basis or group.default_basis,
+        parts=tuple(builder.parts),
+        domains=tuple(builder.domains.items()),
+        tops=tuple(builder.tops.items()),
+        factor=builder.factor,
+        traced=builder.traced,
+        span=scoped.syntax.name.span,
+    )
+
+
+@dataclass
+class _Builder:
+    scoped: ScopedDiagram
+    group: Group = field(init=False)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
+    domains: dict[str, tuple[Irrep, ...]] = field(default_factory=dict)
+    tops: dict[str, Fraction] = field(default_factory=dict)
+    factor: Fraction = Fraction(1)
+    traced: str | None = None
+    _made: dict[str, Span] = field(default_factory=dict)
+    _used: dict[str, Span] = field(default_factory=dict)
+    _hidden_wires: int = 0
+
+    def __post_init__(self) -> None:
+        self.group = GROUPS[self.scoped.scope.group]
+
+    def read(self) -> None:
+        tree = self.scoped.syntax
+        self._read_ends(tree)
+        for statement in tree.body:
+            if isinstance(statement, syntax.Edges):
+                for label in statement.labels:
+                    self._allow(label.name.text, label.space)
+            elif isinstance(statement, syntax.Vertex):
+                self._read_vertex(statement)
+        self._check_wires()
+
+    def _read_ends(self, tree: syntax.Diagram) -> None:
+        """The leg and the output of a diagram from one irrep to itself."""
+        for leg in tree.legs:
+            if not isinstance(leg.type, syntax.Space) or leg.sites is not None:
+                self._refuse("a number has operands without weights, rows and sites", leg.span)
+                continue
+            self._allow(leg.name.text, leg.type)
+            self._made[leg.name.text] = leg.name.span
+            self.traced = leg.name.text
+        for output in tree.outputs:
+            name = "out" if output.name is None else output.name.text
+            if isinstance(output.type, syntax.Space):
+                self._allow(name, output.type)
+            self._used[name] = output.span
+            if self.traced is not None:
+                self.parts.append(Same(name, self.traced))
+        domains = [self.domains.get(name) for name in (*self._made, *self._used)]
+        if tree.legs and (len(set(domains)) > 1 or any(len(domain or ()) != 1 for domain in domains)):
+            self.diagnostics.append(_not_one_irrep(tree.name.span))
+
+    def _allow(self, wire: str, space: syntax.Restriction) -> None:
+        if isinstance(space, syntax.LMax):
+            self.tops[wire] = Fraction(space.value)
+            return
+        irreps: dict[Irrep, None] = {}
+        try:
+            terms = self.scoped.scope.flatten(space)
+        except CompileError as error:
+            self.diagnostics += error.diagnostics
+            return
+        for flat in terms:
+            found = term_irreps(self.group, flat.term)
+            if isinstance(found, Diagnostic):
+                self.diagnostics.append(found)
+            else:
+                irreps |= dict.fromkeys(found)
+                self._one_channel(flat)
+        self.domains[wire] = tuple(irreps)
+
+    def _one_channel(self, flat: FlatTerm) -> None:
+        if isinstance(flat.term, syntax.IrrepTerm) and (flat.term.mul or 1) != 1:
+            self._refuse("wires of a number have multiplicity one", flat.span)
+
+    def _read_vertex(self, vertex: syntax.Vertex) -> None:
+        left = [ref.name.text for ref in vertex.left]
+        right = [target.edge.name.text for target in vertex.right]
+        edges = [*vertex.left, *(target.edge for target in vertex.right)]
+        if any(ref.indices for ref in edges):
+            self._refuse("wires of a number have no channels", vertex.span)
+        for target in vertex.right:
+            if target.restriction is not None:
+                self._allow(target.edge.name.text, target.restriction)
+        for factor in vertex.factors:
+            if isinstance(factor, syntax.Number):
+                self.factor *= factor.value
+            else:
+                self._refuse("a number has no weights", factor.span)
+        for ref in vertex.left:
+            self._use(ref.name)
+        for target in vertex.right:
+            self._make(target.edge.name)
+        self._add(left, right, vertex.span)
+
+    def _use(self, name: syntax.Name) -> None:
+        if name.text in self._used:
+            self.diagnostics.append(
+                diagnose("F1014", f"the edge `{name.text}` is used twice", name.span, notes=["a wire has two ends"])
+            )
+        self._used[name.text] = name.span
+
+    def _make(self, name: syntax.Name) -> None:
+        if name.text in self._made:
+            self.diagnostics.append(declared_twice(name.text, name.span, self._made[name.text]))
+        self._made[name.text] = name.span
+
+    def _add(self, left: list[str], right: list[str], span: Span) -> None:
+        """A line as parts; more than two wires on one side couple from the left, through hidden wires."""
+        if len(left) > 1 and len(right) > 1:
+            self._refuse("a line couples several edges to one, or splits one", span)
+        elif not left and len(right) == 2:
+            self.parts.append(Pair(right[0], right[1]))
+        elif not right and len(left) == 2:
+            self.parts.append(Closing(left[0], left[1]))
+        elif not left or not right:
+            self._refuse("a pair has two edges", span)
+        elif len(left) == len(right) == 1:
+            self.parts.append(Same(left[0], right[0]))
+        elif len(right) == 1:
+            *hidden, last = self._chain(len(left), right[0])
+            chain = zip((left[0], *hidden), left[1:], (*hidden, last), strict=True)
+            self.parts += [Coupling(a, b, c) for a, b, c in chain]
+        else:
+            *hidden, last = self._chain(len(right), left[0])
+            chain = zip((right[0], *hidden), right[1:], (*hidden, last), strict=True)
+            self.parts += [Splitting(c, a, b) for a, b, c in reversed(list(chain))]
+
+    def _chain(self, count: int, last: str) -> list[str]:
+        """Names of hidden wires for coupling `count` wires from the left, and the last wire."""
+        names = [f"#{self._hidden_wires + k}" for k in range(count - 2)]
+        self._hidden_wires += count - 2
+        return [*names, last]
+
+    def _refuse(self, reason: str, span: Span) -> None:
+        message = f"`{self.scoped.syntax.name.text}` is a number, and this line does not fit one"
+        self.diagnostics.append(diagnose("F1036", message, span, notes=[reason]))
+
+    def _check_wires(self) -> None:
+        if self.diagnostics:
+            return
+        for name, span in self._used.items():
+            if name not in self._made:
+                self.diagnostics.append(unknown_name("edge", name, span, self._made))
+        for name, span in self._made.items():
+            if name not in self._used:
+                self.diagnostics.append(diagnose("F1011", f"nothing uses the edge `{name}`", span))
+
+
+def _not_one_irrep(span: Span) -> Diagnostic:
+    return diagnose(
+        "F4004",
+        "splits, pairs and loops are not compiled yet in diagrams of this form",
+        span,
+        notes=["a diagram with loops is a number so far: closed, or from one irrep of multiplicity 1 to itself"],
+    )
+
+
+# --- labels ------------------------------------------------------------------------------------------------------
+
+
+def labelings(diagram: WireDiagram) -> Iterator[Labels]:
+    """All assignments of irreps to wires that every vertex allows, in a fixed order.
+
+    A wire without a label takes what its vertex allows once the other wires of that vertex are known. Raises
+    `CompileError` with F1035 where that never happens.
+    """
+    domains, tops = dict(diagram.domains), dict(diagram.tops)
+    stack: list[Labels] = [{}]
+    while stack:
+        labels = stack.pop()
+        step = _next(diagram, domains, labels)
+        if step is None:
+            yield labels
+            continue
+        wire, options = step
+        top = tops.get(wire)
+        admitted = [irrep for irrep in options if top is None or diagram.group.l_at_most(irrep, top)]
+        stack += [{**labels, wire: irrep} for irrep in reversed(admitted)]
+
+
+def _next(
+    diagram: WireDiagram, domains: dict[str, tuple[Irrep, ...]], labels: Labels
+) -> tuple[str, list[Irrep]] | None:
+    """The next wire to label and the irreps it may have; None when all are labelled and allowed.
+
+    A vertex whose wires are all labelled and do not fit leaves no option.
+    """
+    open_wires: dict[str, None] = {}
+    for part in diagram.parts:
+        wires = _wires(part)
+        missing = [wire for wire in dict.fromkeys(wires) if wire not in labels]
+        if not missing and not _fits(diagram.group, part, labels):
+            return wires[0], []
+        if len(missing) == 1 and wires.count(missing[0]) == 1:
+            found = _completions(diagram.group, part, labels, missing[0])
+            allowed = domains.get(missing[0])
+            return missing[0], [irrep for irrep in found if allowed is None or irrep in allowed]
+        open_wires |= dict.fromkeys(missing)
+    for wire in open_wires:
+        if wire in domains:
+            return wire, list(domains[wire])
+    if open_wires:
+        raise CompileError([_unbounded(diagram, next(iter(open_wires)))])
+    return None
+
+
+def _wires(part: Part) -> tuple[str, ...]:
+    if isinstance(part, Coupling):
+        return (part.first, part.second, part.result)
+    if isinstance(part, Splitting):
+        return (part.first, part.second, part.source)
+    return (part.first, part.second)
+
+
+def _fits(group: Group, part: Part, labels: Labels) -> bool:
+    irreps = [labels[wire] for wire in _wires(part)]
+    if len(irreps) == 3:
+        return group.contains(*irreps) > 0
+    return irreps[1] == (irreps[0] if isinstance(part, Same) else group.dual(irreps[0]))
+
+
+def _completions(group: Group, part: Part, labels: Labels, wire: str) -> list[Irrep]:
+    known = [labels[other] for other in _wires(part) if other != wire]
+    if len(known) == 1:
+        return [known[0] if isinstance(part, Same) else group.dual(known[0])]
+    if wire == _wires(part)[2]:
+        return [irrep for irrep, _ in group.product(known[0], known[1])]
+    return [irrep for irrep, _ in group.product(group.dual(known[0]), known[1])]
+
+
+def _unbounded(diagram: WireDiagram, wire: str) -> Diagnostic:
+    return diagnose(
+        "F1035",
+        f"nothing bounds the irreps of the edge `{wire}` of `{diagram.name}`",
+        diagram.span,
+        notes=["in a loop, fusion alone leaves infinitely many irreps; a label says which are meant"],
+        help=f"add `edge {wire}: …`, or write `in …` where it is made",
+    )
+
+
+def all_labelings(diagram: WireDiagram) -> list[Labels]:
+    """All labelings as a list. Raises `CompileError` with F1035, or with F3005 where there are too many."""
+    found: list[Labels] = []
+    for labels in labelings(diagram):
+        found.append(labels)
+        if len(found) > limits.MAX_EMITTED_PATHS:
+            raise CompileError([limits.too_many_paths(diagram.span, len(found), "this diagram")])
+    return found

@@ -1,0 +1,104 @@
+"""The exact value of a network or of a formula.
+
+The contract, decided once: a network with a vertex whose three spins cannot meet, or with a cut that its spins cannot
+cross, has the exact value 0. A spin that is negative is refused by the network's constructor.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from fractions import Fraction
+
+from fusionc.algebra.surds import ONE, ZERO, Surd
+from fusionc.algebra.wigner import triangle
+from fusionc.rewrite.diagram import Diagram
+from fusionc.rewrite.eliminate import total
+from fusionc.rewrite.factors import Factors, Triad, triads_of
+from fusionc.rewrite.formula import Formula
+from fusionc.rewrite.network import SpinNetwork
+from fusionc.rewrite.reduce import reduce
+from fusionc.rewrite.tables import tables
+from fusionc.rewrite.tetrahedron import tetrahedron, triad_number
+from fusionc.rewrite.zero_edge import zero_edge
+
+
+def evaluate(network: SpinNetwork) -> Surd:
+    """The exact value of a closed network: its prefactor times a signed root of a rational number.
+
+    Lines of spin 0 are folded before the shape is looked at; the rest is `reduce` and a sum over integers.
+    """
+    spins = tuple(edge.twice_j for edge in network.edges)
+    if not all(triangle(spins[a], spins[b], spins[c]) for a, b, c in network.triads):
+        return ZERO
+    diagram, folded = without_zeros(Diagram.of(network), spins)
+    value = network.prefactor * value_of(Formula(_padded(spins, diagram), folded * reduce(diagram)))
+    for circle in network.circles:
+        value = value * circle.value
+    return value
+
+
+def _padded(spins: tuple[int, ...], diagram: Diagram) -> tuple[int, ...]:
+    """One spin for each label that is not a summation variable; those of circles are not looked at here."""
+    return spins + (0,) * (diagram.next_label - len(spins))
+
+
+def without_zeros(diagram: Diagram, spins: tuple[int, ...]) -> tuple[Diagram, Factors]:
+    """Fold every line of spin 0 that joins two vertices; one that does not hangs on a stem and goes with it."""
+    factors = Factors()
+    while True:
+        empty = (line for line in diagram.lines if not spins[line.label] and line.tail[0] != line.head[0])
+        line = next(empty, None)
+        if line is None:
+            return diagram, factors
+        step = zero_edge(diagram, line.name)
+        diagram, factors = step.diagram, factors * step.factors
+
+
+def value_of(formula: Formula) -> Surd:
+    """The exact value of a formula at its spins."""
+    if formula.vanishes:
+        return ZERO
+    factors, spins = formula.factors, dict(enumerate(formula.spins))
+    ranges = dict(zip(factors.sums, formula.ranges, strict=True))
+    if not all(ranges.values()):
+        return ZERO
+    under, scale = tables(factors, spins, ranges)
+    rational = scale * total(under, {label: len(values) for label, values in ranges.items()})
+    first = spins | {label: values[0] for label, values in ranges.items()}
+    for six in factors.sixes:
+        if not any(label in ranges for label in six):
+            rational *= tetrahedron(*(spins[label] for label in six))
+    if not rational:
+        return ZERO
+    return formula.prefactor * _roots(factors, spins) * (rational * _sign(factors, first))
+
+
+def _sign(factors: Factors, spins: dict[int, int]) -> int:
+    """The phase at given spins: a sign, since phases of half-integers come in pairs."""
+    quarters = sum(power * spins[label] for label, power in factors.phase) % 4
+    if quarters % 2:
+        raise AssertionError("a phase that is not real")
+    return 1 - quarters
+
+
+def _roots(factors: Factors, spins: dict[int, int]) -> Surd:
+    """The square roots that stand outside the sum: N^{-1/2} of fixed triads and (2j+1)^{p/2} of fixed labels."""
+    count: Counter[Triad] = Counter()
+    for six in factors.sixes:
+        for triad in triads_of(six):
+            if all(label in spins for label in triad):
+                a, b, c = sorted(spins[label] for label in triad)
+                count[a, b, c] += 1
+    value = ONE
+    for (a, b, c), number in count.items():
+        value = value * _power(Fraction(1, triad_number(a, b, c)), number)
+    for label, power in factors.dims:
+        if label in spins:
+            value = value * _power(Fraction(spins[label] + 1), power)
+    return value
+
+
+def _power(base: Fraction, halves: int) -> Surd:
+    """base^{halves/2}."""
+    whole = Surd.of(base ** (halves // 2))
+    return whole * Surd.root(base) if halves % 2 else whole
