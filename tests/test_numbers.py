@@ -9,7 +9,8 @@ import opt_einsum
 import pytest
 
 from fusionc.algebra.groups import GROUPS
-from fusionc.diagram.wires import Closing, Coupling, Pair, Same, Splitting, all_labelings, wire_diagram
+from fusionc.diagram.loops import Closing, Coupling, Pair, Same, Splitting
+from fusionc.diagram.wires import all_labelings, wire_diagram
 from fusionc.language.parser import parse
 from fusionc.language.resolve import resolve
 from fusionc.language.source import Source
@@ -38,7 +39,7 @@ def dense(diagram) -> float:
 
         for wire in labels:
             operands += [np.eye(group.dim(labels[wire])), ends[wire]]
-        for part in diagram.parts:
+        for part in diagram.wiring.parts:
             if isinstance(part, Coupling):
                 axes = [ends[part.first][1], ends[part.second][1], ends[part.result][0]]
                 operands += [tensor(part.first, part.second, part.result), axes]

@@ -7,7 +7,6 @@ dimension (Schur's lemma).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -16,6 +15,7 @@ from fusionc.algebra.groups import GROUPS, Group
 from fusionc.algebra.irreps import Irrep
 from fusionc.diagram import limits
 from fusionc.diagram.build import term_irreps
+from fusionc.diagram.loops import Closing, Coupling, Labels, Pair, Part, Same, Splitting, Wiring, labelings
 from fusionc.language import syntax
 from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
 from fusionc.language.resolve import FlatTerm, ScopedDiagram, declared_twice, unknown_name
@@ -23,67 +23,17 @@ from fusionc.language.source import Span
 
 
 @dataclass(frozen=True)
-class Coupling:
-    """`a b -> c`: the isometric vertex tensor, from two wires to one."""
-
-    first: str
-    second: str
-    result: str
-
-
-@dataclass(frozen=True)
-class Splitting:
-    """`c -> a b`: the adjoint of a coupling."""
-
-    source: str
-    first: str
-    second: str
-
-
-@dataclass(frozen=True)
-class Pair:
-    """`-> a b` makes the invariant pair of an irrep and its dual, of norm one."""
-
-    first: str
-    second: str
-
-
-@dataclass(frozen=True)
-class Closing:
-    """`a b ->` projects two wires on the invariant pair."""
-
-    first: str
-    second: str
-
-
-@dataclass(frozen=True)
-class Same:
-    """Two wires are one: `a -> b`, or the output joined to the leg."""
-
-    first: str
-    second: str
-
-
-Part = Coupling | Splitting | Pair | Closing | Same
-
-
-@dataclass(frozen=True)
 class WireDiagram:
-    """A number: parts, the irreps that labels allow on wires, bounds of their spins, a fixed factor, and the wire whose
-    dimension divides the result (None for a closed diagram). A wire without a label carries whatever fits."""
+    """A number: its wires, a fixed factor, and the wire whose dimension divides the result (None for a closed
+    diagram)."""
 
     name: str
     group: Group
     basis: Basis
-    parts: tuple[Part, ...]
-    domains: tuple[tuple[str, tuple[Irrep, ...]], ...]
-    tops: tuple[tuple[str, Fraction], ...]
+    wiring: Wiring
     factor: Fraction
     traced: str | None
     span: Span = field(compare=False, repr=False)
-
-
-Labels = dict[str, Irrep]
 
 
 def is_number(diagram: syntax.Diagram) -> bool:
@@ -112,9 +62,9 @@ def wire_diagram(scoped: ScopedDiagram) -> WireDiagram:
         name=scoped.syntax.name.text,
         group=group,
         basis=scoped.settings.basis or group.default_basis,
-        parts=tuple(builder.parts),
-        domains=tuple(builder.domains.items()),
-        tops=tuple(builder.tops.items()),
+        wiring=Wiring(
+            tuple(builder.parts), tuple(builder.domains.items()), tuple(builder.tops.items()), scoped.syntax.name.span
+        ),
         factor=builder.factor,
         traced=builder.traced,
         span=scoped.syntax.name.span,
@@ -275,93 +225,10 @@ def _not_one_irrep(span: Span) -> Diagnostic:
     )
 
 
-# --- labels ------------------------------------------------------------------------------------------------------
-
-
-def labelings(diagram: WireDiagram) -> Iterator[Labels]:
-    """All assignments of irreps to wires that every vertex allows, in a fixed order.
-
-    A wire without a label takes what its vertex allows once the other wires of that vertex are known. Raises
-    `CompileError` with F1035 where that never happens.
-    """
-    domains, tops = dict(diagram.domains), dict(diagram.tops)
-    stack: list[Labels] = [{}]
-    while stack:
-        labels = stack.pop()
-        step = _next(diagram, domains, labels)
-        if step is None:
-            yield labels
-            continue
-        wire, options = step
-        top = tops.get(wire)
-        admitted = [irrep for irrep in options if top is None or diagram.group.l_at_most(irrep, top)]
-        stack += [{**labels, wire: irrep} for irrep in reversed(admitted)]
-
-
-def _next(
-    diagram: WireDiagram, domains: dict[str, tuple[Irrep, ...]], labels: Labels
-) -> tuple[str, list[Irrep]] | None:
-    """The next wire to label and the irreps it may have; None when all are labelled and allowed.
-
-    A vertex whose wires are all labelled and do not fit leaves no option.
-    """
-    open_wires: dict[str, None] = {}
-    for part in diagram.parts:
-        wires = _wires(part)
-        missing = [wire for wire in dict.fromkeys(wires) if wire not in labels]
-        if not missing and not _fits(diagram.group, part, labels):
-            return wires[0], []
-        if len(missing) == 1 and wires.count(missing[0]) == 1:
-            found = _completions(diagram.group, part, labels, missing[0])
-            allowed = domains.get(missing[0])
-            return missing[0], [irrep for irrep in found if allowed is None or irrep in allowed]
-        open_wires |= dict.fromkeys(missing)
-    for wire in open_wires:
-        if wire in domains:
-            return wire, list(domains[wire])
-    if open_wires:
-        raise CompileError([_unbounded(diagram, next(iter(open_wires)))])
-    return None
-
-
-def _wires(part: Part) -> tuple[str, ...]:
-    if isinstance(part, Coupling):
-        return (part.first, part.second, part.result)
-    if isinstance(part, Splitting):
-        return (part.first, part.second, part.source)
-    return (part.first, part.second)
-
-
-def _fits(group: Group, part: Part, labels: Labels) -> bool:
-    irreps = [labels[wire] for wire in _wires(part)]
-    if len(irreps) == 3:
-        return group.contains(*irreps) > 0
-    return irreps[1] == (irreps[0] if isinstance(part, Same) else group.dual(irreps[0]))
-
-
-def _completions(group: Group, part: Part, labels: Labels, wire: str) -> list[Irrep]:
-    known = [labels[other] for other in _wires(part) if other != wire]
-    if len(known) == 1:
-        return [known[0] if isinstance(part, Same) else group.dual(known[0])]
-    if wire == _wires(part)[2]:
-        return [irrep for irrep, _ in group.product(known[0], known[1])]
-    return [irrep for irrep, _ in group.product(group.dual(known[0]), known[1])]
-
-
-def _unbounded(diagram: WireDiagram, wire: str) -> Diagnostic:
-    return diagnose(
-        "F1035",
-        f"nothing bounds the irreps of the edge `{wire}` of `{diagram.name}`",
-        diagram.span,
-        notes=["in a loop, fusion alone leaves infinitely many irreps; a label says which are meant"],
-        help=f"add `edge {wire}: …`, or write `in …` where it is made",
-    )
-
-
 def all_labelings(diagram: WireDiagram) -> list[Labels]:
     """All labelings as a list. Raises `CompileError` with F1035, or with F3005 where there are too many."""
     found: list[Labels] = []
-    for labels in labelings(diagram):
+    for labels in labelings(diagram.group, diagram.wiring, {}):
         found.append(labels)
         if len(found) > limits.MAX_EMITTED_PATHS:
             raise CompileError([limits.too_many_paths(diagram.span, len(found), "this diagram")])

@@ -15,16 +15,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from fusionc.algebra.surds import ZERO, Surd
-from fusionc.diagram.wires import (
-    Closing,
-    Coupling,
-    Labels,
-    Pair,
-    Same,
-    Splitting,
-    WireDiagram,
-    all_labelings,
-)
+from fusionc.diagram.loops import Closing, Coupling, Labels, Pair, Same, Splitting
+from fusionc.diagram.wires import WireDiagram, all_labelings
 from fusionc.rewrite.evaluate import evaluate
 from fusionc.rewrite.network import Circle, Edge, SpinNetwork, Spot
 
@@ -71,7 +63,7 @@ class _Builder:
     def network(self) -> SpinNetwork:
         self.prefactor = Surd.of(self.diagram.factor)
         vertices = 0
-        for number, part in enumerate(self.diagram.parts):
+        for number, part in enumerate(self.diagram.wiring.parts):
             if isinstance(part, Coupling | Splitting):
                 self._add_vertex(part, vertices)
                 vertices += 1

@@ -8,13 +8,18 @@ from __future__ import annotations
 import random
 from functools import cache
 
+import networkx as nx
 import numpy as np
 import opt_einsum
 
-from fusionc.algebra.wigner import three_j
+from fusionc.algebra.surds import ONE, ZERO, Surd
+from fusionc.algebra.wigner import six_j, three_j, triangle
 from fusionc.rewrite.diagram import Diagram
 from fusionc.rewrite.factors import Factors
-from fusionc.rewrite.network import Edge, SpinNetwork
+from fusionc.rewrite.network import Edge, SpinNetwork, Spot
+
+Edges = list[tuple[int, Spot, Spot]]
+"""Doubled spin, tail, head."""
 
 
 @cache
@@ -23,7 +28,7 @@ def vertex_tensor(a: int, b: int, c: int) -> np.ndarray:
     tensor = np.zeros((a + 1, b + 1, c + 1))
     for i in range(a + 1):
         for k in range(b + 1):
-            third = -(2 * i - a) - (2 * k - b)
+            third = a + b - 2 * i - 2 * k
             if abs(third) <= c and (a + b + c) % 2 == 0:
                 tensor[i, k, (third + c) // 2] = float(three_j(a, b, c, 2 * i - a, 2 * k - b, third))
     return tensor
@@ -32,89 +37,132 @@ def vertex_tensor(a: int, b: int, c: int) -> np.ndarray:
 @cache
 def metric(j: int) -> np.ndarray:
     """E[m, m'] = (-1)^{j-m} for m' = -m."""
-    return np.array(
-        [[float((-1) ** (j - row)) if row + column == j else 0.0 for column in range(j + 1)] for row in range(j + 1)]
-    )
+    return np.fliplr(np.diag([(-1.0) ** (j - row) for row in range(j + 1)]))
 
 
-def contract(edges: list[tuple[int, tuple[int, int], tuple[int, int]]]) -> float:
-    """The value of the network of edges (doubled spin, tail, head)."""
+def contract(edges: Edges) -> float:
+    """The value of a network in float64; opt_einsum chooses the order."""
     if not edges:
         return 1.0
-    at = {}
+    ends = {}
     for number, (_, tail, head) in enumerate(edges):
-        at[tail], at[head] = (number, 0), (number, 1)
+        ends[tail], ends[head] = (number, False), (number, True)
     operands: list[object] = []
-    for vertex in sorted({spot[0] for spot in at}):
-        ends = [at[vertex, slot] for slot in range(3)]
-        labels = [edges[number][0] for number, _ in ends]
-        tensor = vertex_tensor(*labels)
-        for axis, (number, side) in enumerate(ends):
-            if side:  # the head's end carries the metric
+    for vertex in sorted({spot[0] for spot in ends}):
+        here = [ends[vertex, slot] for slot in range(3)]
+        tensor = vertex_tensor(*(edges[number][0] for number, _ in here))
+        for axis, (number, is_head) in enumerate(here):
+            if is_head:
                 tensor = np.moveaxis(np.tensordot(metric(edges[number][0]), tensor, axes=(1, axis)), 0, axis)
-        operands += [tensor, [number for number, _ in ends]]
+        operands += [tensor, [number for number, _ in here]]
     return float(opt_einsum.contract(*operands, [], optimize="auto"))
 
 
-def value(network: SpinNetwork) -> float:
-    """The dense value of a network."""
+def contract_exactly(edges: Edges) -> Surd:
+    """The same, projection by projection in exact numbers; for a handful of small edges."""
+    vertices = sorted({spot[0] for _, tail, head in edges for spot in (tail, head)})
+
+    def total(number: int, projection: dict[Spot, int], sign: int) -> Surd:
+        if number == len(edges):
+            product = ONE * sign
+            for vertex in vertices:
+                al, be, ga = (projection[vertex, slot] for slot in range(3))
+                product = product * three_j(*(spin[vertex, slot] for slot in range(3)), al, be, ga)
+            return product
+        j, tail, head = edges[number]
+        found = ZERO
+        for m in range(-j, j + 1, 2):
+            chosen = projection | {tail: m, head: -m}
+            if all(conserved(chosen, vertex) for vertex in (tail[0], head[0])):
+                found = found + total(number + 1, chosen, -sign if (j - m) // 2 % 2 else sign)
+        return found
+
+    spin = {spot: j for j, tail, head in edges for spot in (tail, head)}
+    return total(0, {}, 1)
+
+
+def conserved(projection: dict[Spot, int], vertex: int) -> bool:
+    here = [projection.get((vertex, slot)) for slot in range(3)]
+    return None in here or sum(m for m in here if m is not None) == 0
+
+
+def edges_of(network: SpinNetwork) -> Edges:
+    return [(edge.twice_j, edge.tail, edge.head) for edge in network.edges]
+
+
+def edges_of_diagram(diagram: Diagram, spins: dict[int, int]) -> Edges:
+    return [(spins[line.label], line.tail, line.head) for line in diagram.lines]
+
+
+def dense_value(network: SpinNetwork) -> float:
     circles = float(np.prod([circle.value for circle in network.circles]))
-    return float(network.prefactor) * circles * contract([(e.twice_j, e.tail, e.head) for e in network.edges])
+    return float(network.prefactor) * circles * contract(edges_of(network))
 
 
-def value_of_diagram(diagram: Diagram, spins: dict[int, int]) -> float:
-    return contract([(spins[line.label], line.tail, line.head) for line in diagram.lines])
+def factor_value(factors: Factors, spins: dict[int, int]) -> Surd:
+    """The product (not the sum) at given doubled spins, from the symbols themselves."""
+    met = all(triangle(*(spins[label] for label in triad)) for triad in factors.triads)
+    same = all(spins[a] == spins[b] for a, b in factors.equal) and all(spins[label] == 0 for label in factors.zero)
+    result = ONE if met and same else ZERO
+    for six in factors.sixes:
+        result = result * six_j(*(spins[label] for label in six))
+    for label, power in factors.dims:
+        result = result * Surd.root(spins[label] + 1) ** power
+    quarters = sum(power * spins[label] for label, power in factors.phase) % 4
+    assert not result or quarters % 2 == 0
+    return -result if quarters == 2 else result
+
+
+# -- random networks -------------------------------------------------------------------------------------------
 
 
 def random_network(rng: random.Random, vertices: int, largest: int, simple: bool = False) -> SpinNetwork:
-    """A random cubic multigraph (a simple, connected one if so asked) with random arrows and admissible spins."""
+    """A random cubic multigraph (a simple, connected graph if so asked), random slots and arrows, admissible spins."""
     while True:
         spots = [(vertex, slot) for vertex in range(vertices) for slot in range(3)]
         rng.shuffle(spots)
         pairs = list(zip(spots[::2], spots[1::2], strict=True))
-        if simple and not _is_simple(pairs):
+        if simple and not is_simple(pairs):
             continue
         spins = random_spins(rng, [(tail[0], head[0]) for tail, head in pairs], vertices, largest)
-        if spins is not None:
-            return SpinNetwork(tuple(Edge(j, tail, head) for j, (tail, head) in zip(spins, pairs, strict=True)))
+        return SpinNetwork(tuple(Edge(j, tail, head) for j, (tail, head) in zip(spins, pairs, strict=True)))
 
 
-def random_spins(rng: random.Random, ends: list[tuple[int, int]], vertices: int, largest: int) -> list[int] | None:
-    """Admissible doubled spins: a random element of the cycle space for the parities, then single-edge moves."""
+def is_simple(pairs: list[tuple[Spot, Spot]]) -> bool:
+    ends = [tuple(sorted((one[0], two[0]))) for one, two in pairs]
+    return len(set(ends)) == len(ends) and all(a != b for a, b in ends) and nx.is_connected(nx.Graph(ends))
+
+
+def random_spins(rng: random.Random, ends: list[tuple[int, int]], vertices: int, largest: int) -> list[int]:
+    """A random walk from all zero: single edges by a whole spin, cycles by halves, never through a broken triangle."""
     at: list[list[int]] = [[] for _ in range(vertices)]
     for number, pair in enumerate(ends):
         for vertex in pair:
             at[vertex].append(number)
     spins = [0] * len(ends)
     for _ in range(60 * len(ends)):
+        moves = [(rng.randrange(len(ends)), rng.choice((-2, 2)))]
         if rng.random() < 0.3:
-            moved = _random_cycle(rng, ends, at)
-            steps = [rng.choice((-1, 1)) for _ in moved]
-        else:
-            moved, steps = [rng.randrange(len(ends))], [rng.choice((-2, 2))]
+            moves = [(number, rng.choice((-1, 1))) for number in random_cycle(rng, ends, at)]
         trial = list(spins)
-        for number, step in zip(moved, steps, strict=True):
+        for number, step in moves:
             trial[number] += step
-        if all(0 <= trial[number] <= largest for number in moved) and all(
-            _meets(trial, at, v) for v in range(vertices)
-        ):
+        if all(0 <= trial[number] <= largest for number, _ in moves) and all(meets(trial, names) for names in at):
             spins = trial
     return spins
 
 
-def _meets(spins: list[int], at: list[list[int]], vertex: int) -> bool:
-    a, b, c = (spins[number] for number in at[vertex])
+def meets(spins: list[int], names: list[int]) -> bool:
+    a, b, c = (spins[number] for number in names)
     return (a + b + c) % 2 == 0 and abs(a - b) <= c <= a + b
 
 
-def _random_cycle(rng: random.Random, ends: list[tuple[int, int]], at: list[list[int]]) -> list[int]:
-    """The edges of a cycle, by a walk that does not turn back until it meets itself."""
+def random_cycle(rng: random.Random, ends: list[tuple[int, int]], at: list[list[int]]) -> list[int]:
+    """A walk that does not turn back, until it meets itself; the part since then."""
     vertex, path, last = rng.randrange(len(at)), [], -1
     seen = {vertex: 0}
     while True:
-        choices = [
-            number for number in at[vertex] if number != last or (at[vertex].count(number) == 2 and number not in path)
-        ]
+        choices = [number for number in at[vertex] if number != last]
         if not choices:
             return []
         last = rng.choice(choices)
@@ -126,27 +174,14 @@ def _random_cycle(rng: random.Random, ends: list[tuple[int, int]], at: list[list
         seen[vertex] = len(path)
 
 
-def _is_simple(pairs: list[tuple[tuple[int, int], tuple[int, int]]]) -> bool:
-    import networkx as nx
-
-    ends = [tuple(sorted((one[0], two[0]))) for one, two in pairs]
-    return len(set(ends)) == len(ends) and all(a != b for a, b in ends) and nx.is_connected(nx.Graph(ends))
-
-
-def factor_value(factors: Factors, spins: dict[int, int]) -> float:
-    """The product (not the sum) at given doubled spins, in floating point."""
-    from fusionc.algebra.wigner import six_j, triangle
-
-    result = 1.0 + 0j
-    for label, power in factors.phase:
-        result *= 1j ** (power * spins[label] % 4)
-    for label, power in factors.dims:
-        result *= (spins[label] + 1) ** (power / 2)
-    for six in factors.sixes:
-        result *= float(six_j(*(spins[label] for label in six)))
-    met = all(triangle(*(spins[label] for label in triad)) for triad in factors.triads)
-    same = all(spins[a] == spins[b] for a, b in factors.equal) and all(spins[label] == 0 for label in factors.zero)
-    if not (met and same):
-        return 0.0
-    assert abs(result.imag) < 1e-12
-    return result.real
+def network_of(graph: nx.Graph, twice_j: int) -> SpinNetwork:
+    """A cubic graph with the same spin everywhere."""
+    graph = nx.convert_node_labels_to_integers(graph, ordering="sorted")
+    used = dict.fromkeys(graph, 0)
+    edges = []
+    for pair in sorted(tuple(sorted(edge)) for edge in graph.edges()):
+        tail, head = ((vertex, used[vertex]) for vertex in pair)
+        for vertex in pair:
+            used[vertex] += 1
+        edges.append(Edge(twice_j, tail, head))
+    return SpinNetwork(tuple(edges))

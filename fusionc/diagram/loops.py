@@ -1,0 +1,152 @@
+"""Networks of wires, which may hold loops: their parts, and the assignments of irreps that every vertex allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from fusionc.algebra.groups import Group
+from fusionc.algebra.irreps import Irrep
+from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
+from fusionc.language.source import Span
+
+
+@dataclass(frozen=True)
+class Coupling:
+    """`a b -> c`: the isometric vertex tensor, from two wires to one."""
+
+    first: str
+    second: str
+    result: str
+
+
+@dataclass(frozen=True)
+class Splitting:
+    """`c -> a b`: the adjoint of a coupling."""
+
+    source: str
+    first: str
+    second: str
+
+
+@dataclass(frozen=True)
+class Pair:
+    """`-> a b` makes the invariant pair of an irrep and its dual, of norm one."""
+
+    first: str
+    second: str
+
+
+@dataclass(frozen=True)
+class Closing:
+    """`a b ->` projects two wires on the invariant pair."""
+
+    first: str
+    second: str
+
+
+@dataclass(frozen=True)
+class Same:
+    """Two wires are one: `a -> b`, or the output joined to the leg."""
+
+    first: str
+    second: str
+
+
+Part = Coupling | Splitting | Pair | Closing | Same
+
+
+Labels = dict[str, Irrep]
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """Parts joined by wires, the irreps that labels allow on wires, and bounds of their spins. A wire without a label
+    carries whatever fits. `span` is where to point when nothing bounds a wire."""
+
+    parts: tuple[Part, ...]
+    domains: tuple[tuple[str, tuple[Irrep, ...]], ...]
+    tops: tuple[tuple[str, Fraction], ...]
+    span: Span = field(compare=False, repr=False)
+
+
+def labelings(group: Group, wiring: Wiring, known: Mapping[str, Irrep]) -> Iterator[Labels]:
+    """All assignments of irreps to wires that every vertex allows, in a fixed order; some wires are labelled already.
+
+    A wire without a label takes what its vertex allows once the other wires of that vertex are known. Raises
+    `CompileError` with F1035 where that never happens.
+    """
+    domains, tops = dict(wiring.domains), dict(wiring.tops)
+    stack: list[Labels] = [dict(known)]
+    while stack:
+        labels = stack.pop()
+        step = _next(group, wiring, domains, labels)
+        if step is None:
+            yield labels
+            continue
+        wire, options = step
+        top = tops.get(wire)
+        admitted = [irrep for irrep in options if top is None or group.l_at_most(irrep, top)]
+        stack += [{**labels, wire: irrep} for irrep in reversed(admitted)]
+
+
+def _next(
+    group: Group, wiring: Wiring, domains: Mapping[str, tuple[Irrep, ...]], labels: Labels
+) -> tuple[str, list[Irrep]] | None:
+    """The next wire to label and the irreps it may have; None when all are labelled and allowed.
+
+    A vertex whose wires are all labelled and do not fit leaves no option.
+    """
+    open_wires: dict[str, None] = {}
+    for part in wiring.parts:
+        wires = wires_of(part)
+        missing = [wire for wire in dict.fromkeys(wires) if wire not in labels]
+        if not missing and not _fits(group, part, labels):
+            return wires[0], []
+        if len(missing) == 1 and wires.count(missing[0]) == 1:
+            found = _completions(group, part, labels, missing[0])
+            allowed = domains.get(missing[0])
+            return missing[0], [irrep for irrep in found if allowed is None or irrep in allowed]
+        open_wires |= dict.fromkeys(missing)
+    for wire in open_wires:
+        if wire in domains:
+            return wire, list(domains[wire])
+    if open_wires:
+        raise CompileError([_unbounded(wiring, next(iter(open_wires)))])
+    return None
+
+
+def wires_of(part: Part) -> tuple[str, ...]:
+    """The wires of a part, the result of a coupling and the source of a splitting last."""
+    if isinstance(part, Coupling):
+        return (part.first, part.second, part.result)
+    if isinstance(part, Splitting):
+        return (part.first, part.second, part.source)
+    return (part.first, part.second)
+
+
+def _fits(group: Group, part: Part, labels: Labels) -> bool:
+    irreps = [labels[wire] for wire in wires_of(part)]
+    if len(irreps) == 3:
+        return group.contains(*irreps) > 0
+    return irreps[1] == (irreps[0] if isinstance(part, Same) else group.dual(irreps[0]))
+
+
+def _completions(group: Group, part: Part, labels: Labels, wire: str) -> list[Irrep]:
+    known = [labels[other] for other in wires_of(part) if other != wire]
+    if len(known) == 1:
+        return [known[0] if isinstance(part, Same) else group.dual(known[0])]
+    if wire == wires_of(part)[2]:
+        return [irrep for irrep, _ in group.product(known[0], known[1])]
+    return [irrep for irrep, _ in group.product(group.dual(known[0]), known[1])]
+
+
+def _unbounded(wiring: Wiring, wire: str) -> Diagnostic:
+    return diagnose(
+        "F1035",
+        f"nothing bounds the irreps of the edge `{wire}` ",
+        wiring.span,
+        notes=["in a loop, fusion alone leaves infinitely many irreps; a label says which are meant"],
+        help=f"add `edge {wire}: …`, or write `in …` where it is made",
+    )
