@@ -6,9 +6,9 @@ Two layers, each with the spin s of a conduction electron and a localised spin S
 
 Coupled as ((s1 S1)_a (s2 S2)_b)_J, the Kondo terms are diagonal; coupled as ((S1 S2)_c (s1 s2)_d)_J, the exchange
 between the layers is: 2 p·q = (p + q)^2 - p^2 - q^2. The matrix between the two bases is a diagram: split J as the one
-says, couple again as the other says. It runs from one irrep to itself, so by Schur's lemma it is a number, and `evaluate`
-gives it exactly. The wires cross on the way. No phase has to be put in by hand: each vertex names its spins in order, and
-the compiler knows that CG(q, p; k) = (-1)^(p+q-k) CG(p, q; k).
+says, couple again as the other says. It runs from one irrep to itself, so by Schur's lemma it is a number, and
+`evaluate` gives it exactly. The wires cross on the way, and no phase has to be put in by hand: each vertex names its
+spins in order, and the compiler knows that CG(q, p; k) = (-1)^(p+q-k) CG(p, q; k).
 
 An energy of total spin J belongs to 2J+1 states, one for each M. The check knows nothing of recoupling: it diagonalises
 H as a 16 x 16 matrix of spin operators, M by M, and the block of M must hold exactly the energies with J >= |M|.

@@ -45,7 +45,9 @@ class Program:
     @cached_property
     def diagrams(self) -> Mapping[str, Diagram]:
         """The diagrams by name, in the order of the file."""
-        everything: list[CheckedDiagram | CheckedNumber] = [*self.checked.diagrams, *self.checked.numbers]
+        modules = {diagram.name for diagram in self.checked.diagrams}
+        closed = [number for number in self.checked.numbers if number.name not in modules]
+        everything: list[CheckedDiagram | CheckedNumber] = [*self.checked.diagrams, *closed]
         everything.sort(key=lambda diagram: diagram.scoped.syntax.span.start)
         return MappingProxyType({diagram.name: Diagram(diagram) for diagram in everything})
 
@@ -63,8 +65,8 @@ class Program:
         `layout` is "mul_ir" (e3nn's) or "ir_mul", for operands and outputs alike. Raises `CompileError` with an F4xxx
         diagnostic where the target cannot, ValueError for an unknown layout.
         """
-        for number in self.checked.numbers:
-            raise CompileError([number_not_module(number)])
+        if self.checked.closed:
+            raise CompileError([number_not_module(number) for number in self.checked.closed])
         return emit(self.checked.diagrams, target, _checked_layout(layout))
 
 

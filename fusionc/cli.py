@@ -86,8 +86,8 @@ def compile_command(options: argparse.Namespace) -> int:
         text = listing.list_program(checked, options.layout)
     else:
         _require_diagrams(checked)
-        if checked.numbers:
-            raise CompileError([number_not_module(number) for number in checked.numbers])
+        if checked.closed:
+            raise CompileError([number_not_module(number) for number in checked.closed])
         text = emit(checked.diagrams, options.target, options.layout)
     if options.check:
         return _compare(options.output, text)
@@ -180,7 +180,7 @@ def eval_command(options: argparse.Namespace) -> int:
     checked = _checked(options.file)
     numbers = list(checked.numbers)
     if options.diagram is not None:
-        everything: list[CheckedNumber | CheckedDiagram] = [*numbers, *checked.diagrams]
+        everything: list[CheckedNumber | CheckedDiagram] = [*checked.closed, *checked.diagrams]
         named = [diagram.scoped for diagram in everything if diagram.name == options.diagram]
         if not named:
             raise UsageError(f"{options.file} holds no diagram `{options.diagram}`")
@@ -311,8 +311,8 @@ def _checked(file: str) -> Checked:
 
 
 def _require_diagrams(checked: Checked) -> None:
-    if not checked.diagrams and checked.numbers:
-        raise CompileError([number_not_module(number) for number in checked.numbers])
+    if not checked.diagrams and checked.closed:
+        raise CompileError([number_not_module(number) for number in checked.closed])
     if not checked.diagrams:
         raise UsageError(f"{checked.source.name} holds no diagram")
 

@@ -142,6 +142,11 @@ class Checked:
     diagnostics: tuple[Diagnostic, ...]
 
     @property
+    def closed(self) -> tuple[CheckedNumber, ...]:
+        """The numbers that are no modules as well: those without legs."""
+        return tuple(number for number in self.numbers if number.wires.traced is None)
+
+    @property
     def has_errors(self) -> bool:
         return any(diagnostic.is_error for diagnostic in self.diagnostics)
 
@@ -163,7 +168,9 @@ def check_source(source: Source, folder: Path | None = None) -> Checked:
                     all_labelings(numbers[-1].wires)  # unbounded loops are mistakes of the text
                 except CompileError as error:
                     found += error.diagnostics
-                continue
+                    continue
+                if not scoped.syntax.legs:
+                    continue
             incomplete = _has_mistake_inside(scoped.syntax.span, parsed.diagnostics)
             diagram, diagnostics = check_diagram(scoped, incomplete)
             found += diagnostics
@@ -191,7 +198,10 @@ def check_diagram(
     graph, found = build(scoped, incomplete)
     if graph is None or any(diagnostic.code == "F1015" for diagnostic in found):
         return None, found
-    fusion = fuse(graph)
+    try:
+        fusion = fuse(graph)
+    except CompileError as error:  # a loop that nothing bounds
+        return None, (*found, *error.diagnostics)
     found = (*found, *check(graph, fusion))
     if incomplete or any(diagnostic.is_error for diagnostic in found):
         return None, found

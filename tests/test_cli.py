@@ -13,7 +13,7 @@ import pytest
 from fusionc.cli import main
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.fus"))
-NUMBERS = {"recoupling"}
+NUMBERS = {"recoupling", "kondo"}
 GOOD = "diagram d(x: 4x0e + 4x1o, y: 0e + 1o) -> 4x0e + 4x1o {\n    x[u] y -> out[u] * W[path, u]\n}\n"
 BAD = "diagram d(x: 0e, y: 0e) -> 1o {\n    x y -> out * W[path]\n}\n"
 
@@ -50,7 +50,6 @@ def test_examples_compile_and_are_in_canonical_form(example, tmp_path, capsys):
     assert main(["fmt", "--check", str(example)]) == 0
     if example.stem in NUMBERS:
         assert main(["eval", str(example)]) == 0
-        return
     assert main(["compile", str(example), "-o", str(tmp_path / "out.py")]) == 0
     compile((tmp_path / "out.py").read_text(), "out.py", "exec")
     for stage in ("ast", "graph", "plan", "program"):
@@ -221,9 +220,14 @@ def test_eval_prints_exact_values(capsys):
     assert json.loads(capsys.readouterr().out)[0] == {"name": "f_0_0", "value": "-1/2", "decimal": -0.5}
 
 
-def test_numbers_and_modules_are_told_apart(good, capsys):
-    assert main(["compile", str(RECOUPLING)]) == 1
-    assert "F4009" in capsys.readouterr().err
+def test_numbers_and_modules_are_told_apart(good, tmp_path, capsys):
+    path = tmp_path / "theta.fus"
+    path.write_text("group SU(2)\ndiagram theta() { -> p q in 1/2; p q -> }\n")
+    assert main(["eval", str(path)]) == 0
+    assert capsys.readouterr().out == "theta = 1 = 1.0\n"
+    for command in ("compile", "run", "cost", "verify", "paths", "draw"):
+        assert main([command, str(path)]) == 1
+        assert "F4009" in capsys.readouterr().err
     assert main(["eval", str(good)]) == 2
     assert main(["eval", str(good), "--diagram", "d"]) == 1
 

@@ -12,6 +12,7 @@ from fractions import Fraction
 from fusionc.algebra.groups import GROUPS, Group
 from fusionc.algebra.irreps import Irrep
 from fusionc.diagram import limits
+from fusionc.diagram.fragments import FragmentBuilder, fragments, has_loops, plain_edges
 from fusionc.diagram.ir import (
     Block,
     FusionGraph,
@@ -26,7 +27,7 @@ from fusionc.diagram.ir import (
     Weight,
     WeightsLeg,
 )
-from fusionc.diagram.structure import check_line, check_structure
+from fusionc.diagram.structure import check_indices, check_line, check_structure
 from fusionc.diagram.unsupported import unsupported_features
 from fusionc.language import syntax
 from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
@@ -104,10 +105,10 @@ class _Builder:
         self._read_legs()
         self._read_outputs()
         vertices = [statement for statement in tree.body if isinstance(statement, syntax.Vertex)]
-        written = {vertex.right[0].edge.name.text for vertex in vertices}
+        written = {target.edge.name.text for vertex in vertices for target in vertex.right}
         self._read_labels(written)
         self._edges = written - {*self.legs}
-        lines = [line for number, vertex in enumerate(vertices) if (line := self._line(number, vertex))]
+        lines = self._loop_lines(vertices) if has_loops(vertices) else self._lines(vertices)
         if self.incomplete:
             self.excused.update(written, self.legs)
         return FusionGraph(
@@ -122,6 +123,47 @@ class _Builder:
             excused=frozenset(self.excused),
             span=tree.name.span,
         )
+
+    def _lines(self, vertices: list[syntax.Vertex]) -> list[Line]:
+        return [line for number, vertex in enumerate(vertices) if (line := self._line(number, vertex))]
+
+    def _loop_lines(self, vertices: list[syntax.Vertex]) -> list[Line]:
+        """Lines that wires join to loops become one line; the others are as they are elsewhere."""
+        lines: list[Line] = []
+        for numbers in fragments(vertices, frozenset({*self.legs, *self.outputs})):
+            members = [vertices[number] for number in numbers]
+            if not has_loops(members):
+                lines += [line for number in numbers if (line := self._line(number, vertices[number]))]
+            elif (line := self._fragment(numbers[-1], members, plain_edges(vertices))) is not None:
+                lines.append(line)
+        return sorted(lines, key=lambda line: line.number)
+
+    def _fragment(self, number: int, members: list[syntax.Vertex], plain: frozenset[str]) -> Line | None:
+        known = len(self.diagnostics)
+        weights: list[Weight] = []
+        factor = Fraction(1)
+        for vertex in members:
+            for target in vertex.right:
+                if target.restriction is not None:
+                    self._target_restriction(target)
+            found, own = self._factors(vertex)
+            weights += found
+            factor *= own
+        builder = FragmentBuilder(
+            members, plain, self.legs, frozenset(self.outputs), self.restrictions, tuple(weights), factor
+        )
+        try:
+            line = builder.line(number)
+            if len(self.diagnostics) == known:
+                self.diagnostics += check_indices(line, self.legs)
+        except CompileError as error:
+            self.diagnostics += error.diagnostics
+        if len(self.diagnostics) == known:
+            return line
+        for vertex in members:
+            self.poisoned.update(target.edge.name.text for target in vertex.right)
+            self.excused.update(_names(vertex))
+        return None
 
     # --- legs, outputs, labels ---------------------------------------------------------------------------------
 

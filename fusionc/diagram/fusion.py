@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import product as all_choices
 from math import prod
 
 from fusionc.algebra.characters import symmetric_power
 from fusionc.algebra.groups import Group
 from fusionc.algebra.irreps import Irrep
 from fusionc.diagram import limits
-from fusionc.diagram.ir import FusionGraph, Line, Operand
+from fusionc.diagram.coupled_fragments import alive_operands, root_counts
+from fusionc.diagram.ir import Fragment, FusionGraph, Line, Operand
 
 MAX_COUNT = 10**200  # beyond it a number of paths is as good as infinite, and its digits only cost time
 
@@ -211,6 +213,8 @@ def couple(group: Group, line: Line, slots: Mapping[str, Iterable[Slot]]) -> Cou
 
     Operands with the same edge and indices are one factor, a symmetric power. Raises `TooManyStates`, `TooManyPaths`.
     """
+    if line.fragment is not None:
+        return _couple_fragment(group, line, line.fragment, slots)
     factors = tuple(
         (line.operands[places[0]], len(places), tuple(slots[line.operands[places[0]].edge]))
         for places in line.identical_operands()
@@ -232,6 +236,28 @@ def _couple_factors(
         work = _refuse_long_work(work + _coupling_work(group, states, factor))
         states, conflicts = _couple_factor(group, indices, operand, states, conflicts, factor, mixed, witness)
     return Coupling(indices, states, conflicts)
+
+
+def _couple_fragment(group: Group, line: Line, fragment: Fragment, slots: Mapping[str, Iterable[Slot]]) -> Coupling:
+    """A fragment's paths are its labelings, counted one by one: its wires may form loops."""
+    indices = line_indices(line)
+    counts: dict[tuple[Irrep, Binding], int] = {}
+    conflicts: dict[Irrep, SizeConflict] = {}
+    work = 0
+    for choice in all_choices(*(tuple(slots[operand.edge]) for operand in line.operands)):
+        bound: Binding | SizeConflict = (None,) * len(indices)
+        witness: dict[tuple[str, int], list[tuple[Irrep, str]]] = {}
+        for operand, slot in zip(line.operands, choice, strict=True):
+            if not isinstance(bound, SizeConflict):
+                bound = _bind(indices, group.trivial, bound, operand, slot, witness)
+        for irrep, count in root_counts(group, fragment, [slot.irrep for slot in choice]).items():
+            work = _refuse_long_work(work + 10 * count)
+            if isinstance(bound, SizeConflict):
+                conflicts.setdefault(irrep, bound)
+            else:
+                paths = count * prod(slot.count for slot in choice)
+                counts[irrep, bound] = counts.get((irrep, bound), 0) + paths
+    return Coupling(indices, counts, conflicts)
 
 
 def _refuse_long_work(work: int) -> int:
@@ -383,6 +409,12 @@ class _Backward:
                 self.wanted.setdefault(operand.edge, set()).update(everything)
             return
         group, slots = self.graph.group, self.forward.slots
+        if line.fragment is not None:
+            blocks_of = [list(_distinct(slots[operand.edge])) for operand in line.operands]
+            alive = alive_operands(group, line.fragment, blocks_of, self.wanted.get(line.target, set()))
+            for operand, needed in zip(line.operands, alive, strict=True):
+                self.wanted.setdefault(operand.edge, set()).update(needed)
+            return
         factors = [(line.operands[places[0]], len(places)) for places in line.identical_operands()]
         spans = [_power(group, operand, tuple(slots[operand.edge]), power) for operand, power in factors]
         irreps = [{slot.irrep for slot in found} | set(mixed) for found, mixed in spans]

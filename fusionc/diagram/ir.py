@@ -17,6 +17,7 @@ import networkx as nx
 from fusionc.algebra.basis import Basis
 from fusionc.algebra.groups import Group
 from fusionc.algebra.irreps import Irrep
+from fusionc.diagram.loops import Wiring
 from fusionc.language.resolve import Settings
 from fusionc.language.source import Span
 
@@ -136,6 +137,16 @@ class Weight:
 
 
 @dataclass(frozen=True)
+class Fragment:
+    """What stands between the operands of a line and its right edge when lines with splits and loops became one: wires.
+    `leaves` are the wires of the operands, `root` that of the right edge."""
+
+    wiring: Wiring
+    leaves: tuple[str, ...]
+    root: str
+
+
+@dataclass(frozen=True)
 class Line:
     """One vertex statement `operands -> target * weights * factor`. `keeps` when `path` stands in the right bracket."""
 
@@ -148,6 +159,7 @@ class Line:
     factor: Fraction
     span: Span = field(compare=False, repr=False)
     target_span: Span = field(compare=False, repr=False)
+    fragment: Fragment | None = None
 
     @property
     def sums_paths(self) -> bool:
@@ -162,6 +174,8 @@ class Line:
 
     def identical_operands(self) -> tuple[tuple[int, ...], ...]:
         """Positions of the operands, grouped: one group for each edge with its indices, in order of appearance."""
+        if self.fragment is not None:  # wires tell the operands apart
+            return tuple((position,) for position in range(len(self.operands)))
         groups: dict[tuple[str, tuple[str, ...]], list[int]] = {}
         for position, operand in enumerate(self.operands):
             groups.setdefault((operand.edge, operand.channels), []).append(position)

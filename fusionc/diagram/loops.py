@@ -60,6 +60,36 @@ Part = Coupling | Splitting | Pair | Closing | Same
 Labels = dict[str, Irrep]
 
 
+def parts_of_line(left: list[str], right: list[str], span: Span, hidden: str) -> list[Part]:
+    """The parts of one line. More than two wires on one side couple from the left, through hidden wires whose names
+    begin with `hidden`. Raises `CompileError` with F1036 for a line that is no coupling, no splitting and no pair."""
+    if not left and len(right) == 2:
+        return [Pair(right[0], right[1])]
+    if not right and len(left) == 2:
+        return [Closing(left[0], left[1])]
+    if len(left) == len(right) == 1:
+        return [Same(left[0], right[0])]
+    if len(right) == 1 and left:
+        return [Coupling(a, b, c) for a, b, c in _chain(left, right[0], hidden)]
+    if len(left) == 1 and right:
+        return [Splitting(c, a, b) for a, b, c in reversed(_chain(right, left[0], hidden))]
+    raise CompileError(
+        [
+            diagnose(
+                "F1036",
+                "a line that is no coupling, no split and no pair",
+                span,
+                notes=["a line couples several edges to one, splits one, makes an invariant pair or closes one"],
+            )
+        ]
+    )
+
+
+def _chain(wires: list[str], last: str, hidden: str) -> list[tuple[str, str, str]]:
+    names = [f"{hidden}{k}" for k in range(len(wires) - 2)]
+    return list(zip((wires[0], *names), wires[1:], (*names, last), strict=True))
+
+
 @dataclass(frozen=True)
 class Wiring:
     """Parts joined by wires, the irreps that labels allow on wires, and bounds of their spins. A wire without a label
@@ -145,7 +175,7 @@ def _completions(group: Group, part: Part, labels: Labels, wire: str) -> list[Ir
 def _unbounded(wiring: Wiring, wire: str) -> Diagnostic:
     return diagnose(
         "F1035",
-        f"nothing bounds the irreps of the edge `{wire}` ",
+        f"nothing bounds the irreps of the edge `{wire}`",
         wiring.span,
         notes=["in a loop, fusion alone leaves infinitely many irreps; a label says which are meant"],
         help=f"add `edge {wire}: …`, or write `in …` where it is made",

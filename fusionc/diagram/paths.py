@@ -15,9 +15,10 @@ from fusionc.algebra.groups import Group
 from fusionc.algebra.irreps import Irrep
 from fusionc.diagram import limits
 from fusionc.diagram.check import lists_paths
+from fusionc.diagram.coupled_fragments import choices, fragment_labels, inner_wires
 from fusionc.diagram.fusion import Fusion, line_indices, target_sizes
 from fusionc.diagram.independent import independent_trees
-from fusionc.diagram.ir import Block, FusionGraph, Line, Space, Weight
+from fusionc.diagram.ir import Block, Fragment, FusionGraph, Line, Space, Weight
 from fusionc.language.diagnostics import CompileError, Diagnostic, Label, diagnose
 
 Step = tuple[Irrep, int]  # an irrep on the way, and which copy of it where fusion has several
@@ -35,7 +36,8 @@ class EdgeBlock:
 class Tree:
     """One path of one line: the operands' blocks, the irrep after each coupling, the right edge's block.
 
-    `sizes` are those of the line's channel indices (`LinePaths.indices`). `leaves` and `inner` spell the whole tree,
+    `sizes` are those of the line's channel indices (`LinePaths.indices`). In a fragment `labels` are the irreps of
+    its wires, and there are no steps. `leaves` and `inner` spell the whole tree,
     down to legs and plain edges, in the order that the contract compares: (place, irrep) of each leaf, steps of each
     internal edge.
     """
@@ -47,6 +49,7 @@ class Tree:
     sizes: tuple[int, ...]
     leaves: tuple[tuple[int, Irrep], ...] = field(repr=False)
     inner: tuple[Step, ...] = field(repr=False)
+    labels: tuple[tuple[str, Irrep], ...] = field(default=(), repr=False)
 
     @property
     def last(self) -> Step:
@@ -135,6 +138,8 @@ def _refuse_large_vertices(graph: FusionGraph, fusion: Fusion) -> None:
     """Vertex tensors are made exactly, entry by entry; raise F3011 before that takes minutes."""
     vertices: set[tuple[Irrep, Irrep, Irrep]] = set()
     for line in graph.lines:
+        if line.fragment is not None:
+            continue
         factors = [list(fusion.reachable[operand.edge]) for operand in line.operands]
         reaching = _reaching(graph.group, factors, frozenset(fusion.alive.get(line.target, ())))
         for left, factor, right in zip(reaching[1:], factors[1:], reaching[2:], strict=False):
@@ -183,13 +188,15 @@ class _Lister:
     # --- the trees of one line ---------------------------------------------------------------------------------
 
     def _trees(self, line: Line) -> tuple[Tree, ...]:
+        if line.fragment is not None:
+            return self._fragment_trees(line, line.fragment)
         group, places = self.graph.group, self._target_places(line)
         irreps = [[block.irrep for block in self.blocks[operand.edge]] for operand in line.operands]
         equal = any(len(positions) > 1 for positions in line.identical_operands())
         if equal and _count_trees(group, irreps, set(places)) > limits.MAX_TREES:
             raise CompileError([_too_many_trees(line)])
         found = []
-        for blocks, steps in _walk(group, irreps, frozenset(places)):
+        for blocks, steps in left_coupled(group, irreps, frozenset(places)):
             irrep = steps[-1][0] if steps else irreps[0][blocks[0]]
             found += [
                 tree for place, mul in places[irrep] if (tree := self._tree(line, blocks, steps, irrep, place, mul))
@@ -198,6 +205,19 @@ class _Lister:
         if equal:
             found = independent_trees(group, self.graph.basis, line, found, irreps)
         return tuple(found)
+
+    def _fragment_trees(self, line: Line, fragment: Fragment) -> tuple[Tree, ...]:
+        group, places = self.graph.group, self._target_places(line)
+        inner = inner_wires(fragment)
+        found = []
+        for choice in choices([block.irrep for block in self.blocks[operand.edge]] for operand in line.operands):
+            blocks = tuple(block for block, _ in choice)
+            for labels in fragment_labels(group, fragment, [irrep for _, irrep in choice]):
+                root = labels[fragment.root]
+                for place, mul in places.get(root, ()):
+                    sizes, wires = self._sizes(line, blocks, mul), tuple((labels[wire], 0) for wire in inner)
+                    found.append(Tree(blocks, (), root, place, sizes, choice, wires, tuple(labels.items())))
+        return tuple(sorted(found, key=self._key))
 
     def _target_places(self, line: Line) -> dict[Irrep, list[tuple[int, int | None]]]:
         """For each irrep that the line may end in: its places on the right edge, with declared multiplicities."""
@@ -282,7 +302,7 @@ def _target_block(paths: LinePaths, tree: Tree) -> EdgeBlock:
     return EdgeBlock(tree.irrep, tuple(sizes[index] for index in paths.line.channels))
 
 
-def _walk(
+def left_coupled(
     group: Group, irreps: list[list[Irrep]], wanted: frozenset[Irrep]
 ) -> Iterator[tuple[tuple[int, ...], tuple[Step, ...]]]:
     """All left-coupled trees over the operands' blocks that end in a wanted irrep: blocks and steps."""

@@ -29,6 +29,17 @@ def check_line(line: Line, vertex: syntax.Vertex, legs: Mapping[str, Leg]) -> tu
     return ()
 
 
+def check_indices(line: Line, legs: Mapping[str, Leg]) -> tuple[Diagnostic, ...]:
+    """The rules of indices for a line that was made of several: the first that is broken."""
+    rules = (
+        _leg_brackets(line, legs),
+        _unweighted_sums(line),
+        _sourceless_indices(line),
+        _sizeless_weight_indices(line),
+    )
+    return next((found for found in map(tuple, rules) if found), ())
+
+
 def _brackets(vertex: syntax.Vertex) -> Iterator[tuple[str, tuple[syntax.Name, ...]]]:
     for ref in vertex.left:
         yield ref.name.text, ref.indices or ()

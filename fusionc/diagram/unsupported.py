@@ -29,12 +29,3 @@ def _uses(tree: syntax.Diagram) -> Iterator[Diagnostic]:
             tree.name.span,
             help=f"declare what it gives: `diagram {tree.name.text}(…) -> 1o {{ … }}`",
         )
-        return
-    for statement in tree.body:
-        if isinstance(statement, syntax.Vertex) and (len(statement.right) != 1 or not statement.left):
-            yield diagnose(
-                "F4004",
-                "splits, pairs and loops are compiled in diagrams that are numbers only, so far",
-                statement.span,
-                notes=["a number is closed, or leads from one irrep to itself, without channels and weights"],
-            )

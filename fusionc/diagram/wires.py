@@ -15,7 +15,7 @@ from fusionc.algebra.groups import GROUPS, Group
 from fusionc.algebra.irreps import Irrep
 from fusionc.diagram import limits
 from fusionc.diagram.build import term_irreps
-from fusionc.diagram.loops import Closing, Coupling, Labels, Pair, Part, Same, Splitting, Wiring, labelings
+from fusionc.diagram.loops import Labels, Part, Same, Wiring, labelings, parts_of_line
 from fusionc.language import syntax
 from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
 from fusionc.language.resolve import FlatTerm, ScopedDiagram, declared_twice, unknown_name
@@ -83,7 +83,6 @@ class _Builder:
     traced: str | None = None
     _made: dict[str, Span] = field(default_factory=dict)
     _used: dict[str, Span] = field(default_factory=dict)
-    _hidden_wires: int = 0
 
     def __post_init__(self) -> None:
         self.group = GROUPS[self.scoped.scope.group]
@@ -160,7 +159,10 @@ class _Builder:
             self._use(ref.name)
         for target in vertex.right:
             self._make(target.edge.name)
-        self._add(left, right, vertex.span)
+        try:
+            self.parts += parts_of_line(left, right, vertex.span, f"#{len(self.parts)}.")
+        except CompileError as error:
+            self.diagnostics += error.diagnostics
 
     def _use(self, name: syntax.Name) -> None:
         if name.text in self._used:
@@ -173,33 +175,6 @@ class _Builder:
         if name.text in self._made:
             self.diagnostics.append(declared_twice(name.text, name.span, self._made[name.text]))
         self._made[name.text] = name.span
-
-    def _add(self, left: list[str], right: list[str], span: Span) -> None:
-        """A line as parts; more than two wires on one side couple from the left, through hidden wires."""
-        if len(left) > 1 and len(right) > 1:
-            self._refuse("a line couples several edges to one, or splits one", span)
-        elif not left and len(right) == 2:
-            self.parts.append(Pair(right[0], right[1]))
-        elif not right and len(left) == 2:
-            self.parts.append(Closing(left[0], left[1]))
-        elif not left or not right:
-            self._refuse("a pair has two edges", span)
-        elif len(left) == len(right) == 1:
-            self.parts.append(Same(left[0], right[0]))
-        elif len(right) == 1:
-            *hidden, last = self._chain(len(left), right[0])
-            chain = zip((left[0], *hidden), left[1:], (*hidden, last), strict=True)
-            self.parts += [Coupling(a, b, c) for a, b, c in chain]
-        else:
-            *hidden, last = self._chain(len(right), left[0])
-            chain = zip((right[0], *hidden), right[1:], (*hidden, last), strict=True)
-            self.parts += [Splitting(c, a, b) for a, b, c in reversed(list(chain))]
-
-    def _chain(self, count: int, last: str) -> list[str]:
-        """Names of hidden wires for coupling `count` wires from the left, and the last wire."""
-        names = [f"#{self._hidden_wires + k}" for k in range(count - 2)]
-        self._hidden_wires += count - 2
-        return [*names, last]
 
     def _refuse(self, reason: str, span: Span) -> None:
         message = f"`{self.scoped.syntax.name.text}` is a number, and this line does not fit one"

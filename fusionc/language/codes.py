@@ -103,7 +103,7 @@ CODES = _registry(
     _error("F3011", "vertex tensors that are too large"),
     # F4xxx: targets and what is not compiled yet
     _error("F4003", "sites are not compiled yet"),
-    _error("F4004", "splits, pairs and loops between several legs are not compiled yet"),
+    _error("F4004", "loops of a form that is not compiled"),
     _error("F4005", "a diagram with legs and without an output"),
     _error("F4006", "unknown target"),
     _error("F4007", "a target that is not built yet"),

@@ -9,7 +9,8 @@ A tree that runs through internal edges that keep their paths is one network, so
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 from fusionc.algebra.irreps import Irrep
 from fusionc.algebra.surds import Surd
@@ -17,6 +18,7 @@ from fusionc.algebra.tensors import ExactTensor
 from fusionc.diagram.ir import Line
 from fusionc.diagram.normalize import PathScales, vertex_scale
 from fusionc.diagram.paths import LinePaths, PathTable, Tree
+from fusionc.rewrite.fragments import expand
 
 COMPONENT = "."
 """What the names of component axes start with; the names of channel axes start with the index's name."""
@@ -105,9 +107,10 @@ def networks(table: PathTable) -> tuple[EdgeTerms, ...]:
         if is_tree or line.number != _last(writers, table):
             continue
         terms = [
-            expander.term(table.lines[writer.number], number)
+            term
             for writer in writers
             for number in range(len(table.lines[writer.number].trees))
+            for term in expander.terms(table.lines[writer.number], number)
         ]
         if line.keeps:
             terms.sort(key=lambda term: term.place)  # stable: path-major inside each block
@@ -142,19 +145,31 @@ class _Draft:
 
 
 @dataclass(frozen=True)
-class _Frame:
-    """One line's path inside a tree: its axes, the axis of each operand's component, and the frames of its subtrees."""
+class _Place:
+    """A path of a line: its number, and its tree (in a fragment, one of those that it is a sum of)."""
 
     paths: LinePaths
     number: int
+    tree: Tree
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """One line's path inside a tree: its axes, the axis of each operand's component, and the frames of its subtrees."""
+
+    place: _Place
     channels: dict[str, str]
     component: str
     components: tuple[str, ...]
     children: tuple[int | None, ...]
 
     @property
+    def paths(self) -> LinePaths:
+        return self.place.paths
+
+    @property
     def tree(self) -> Tree:
-        return self.paths.trees[self.number]
+        return self.place.tree
 
 
 @dataclass(frozen=True)
@@ -162,12 +177,21 @@ class _Expander:
     table: PathTable
     scales: PathScales
 
-    def term(self, paths: LinePaths, number: int) -> Term:
-        draft, tree = _Draft(), paths.trees[number]
+    def terms(self, paths: LinePaths, number: int) -> Iterator[Term]:
+        """One term for a path, or in a fragment one for each coupling tree that its loops leave."""
+        tree, fragment = paths.trees[number], paths.line.fragment
+        if fragment is None:
+            yield self._term(paths, number, tree, Surd.of(1))
+            return
+        for steps, coefficient in expand(self.table.graph, fragment, tree):
+            yield self._term(paths, number, replace(tree, steps=steps), coefficient)
+
+    def _term(self, paths: LinePaths, number: int, tree: Tree, coefficient: Surd) -> Term:
+        draft = _Draft(scale=coefficient)
         sizes, line = paths.sizes(tree), paths.line
         channels = {index: draft.axis(index, sizes[index]) for index in line.channels}
         component = draft.axis(COMPONENT, self._dim(tree.irrep))
-        frames = self._frames(draft, paths, number, channels, component)
+        frames = self._frames(draft, _Place(paths, number, tree), channels, component)
         pieces: dict[int, int] = {}
         groups: list[tuple[list[int], list[int]]] = []
         for place in range(len(frames) - 1, -1, -1):
@@ -193,15 +217,13 @@ class _Expander:
     def _dim(self, irrep: Irrep) -> int:
         return self.table.graph.group.dim(irrep)
 
-    def _frames(
-        self, draft: _Draft, paths: LinePaths, number: int, channels: dict[str, str], component: str
-    ) -> list[_Frame]:
+    def _frames(self, draft: _Draft, root: _Place, channels: dict[str, str], component: str) -> list[_Frame]:
         """The lines of a tree from the root to the leaves, with all axes named (no recursion: trees may be deep)."""
         frames: list[_Frame | None] = [None]
-        todo = [(0, paths, number, channels, component)]
+        todo = [(0, root, channels, component)]
         while todo:
-            place, paths, number, channels, component = todo.pop()
-            tree, operands = paths.trees[number], paths.line.operands
+            place, path, channels, component = todo.pop()
+            paths, tree, operands = path.paths, path.tree, path.paths.line.operands
             sizes = paths.sizes(tree)
             channels = channels | {i: draft.axis(i, sizes[i]) for i in paths.indices if i not in channels}
             components, children = [], []
@@ -214,9 +236,9 @@ class _Expander:
                 if child is not None:
                     own = (channels[index] for index in operand.channels)
                     inner = dict(zip(child.line.channels, own, strict=True))
-                    todo.append((len(frames), child, block, inner, axis))
+                    todo.append((len(frames), _Place(child, block, child.trees[block]), inner, axis))
                     frames.append(None)
-            frames[place] = _Frame(paths, number, channels, component, tuple(components), tuple(children))
+            frames[place] = _Frame(path, channels, component, tuple(components), tuple(children))
         return [frame for frame in frames if frame is not None]
 
     def _subtree(self, edge: str) -> LinePaths | None:
@@ -251,7 +273,8 @@ class _Expander:
             irrep, (step, copy) = self.table.blocks[operand.edge][block].irrep, tree.steps[position - 1]
             is_last = position == len(line.operands) - 1
             out = frame.component if is_last else draft.axis(COMPONENT, self._dim(step))
-            draft.scale = draft.scale * vertex_scale(graph.group, normalize, left, irrep, step)
+            if line.fragment is None:  # the coefficients of a fragment hold its normalisation
+                draft.scale = draft.scale * vertex_scale(graph.group, normalize, left, irrep, step)
             vertex = draft.add(self._vertex(left, irrep, step, copy), (left_axis, axis, out))
             draft.vertices.append(vertex)
             group[0].append(vertex)
@@ -260,7 +283,7 @@ class _Expander:
                 groups.append(group)
                 group = ([], [len(groups) - 1])
         for weight in line.weights:
-            source = WeightSource(weight.name, weight.rows, frame.number if weight.has_path else 0)
+            source = WeightSource(weight.name, weight.rows, frame.place.number if weight.has_path else 0)
             group[0].append(draft.add(source, tuple(frame.channels[index] for index in weight.channels)))
         groups.append(group)
         pieces[place] = len(groups) - 1

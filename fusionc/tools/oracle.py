@@ -11,9 +11,12 @@ from math import prod
 from typing import Any
 
 import numpy as np
+import opt_einsum
 from numpy.typing import NDArray
 
+from fusionc.algebra.irreps import Irrep
 from fusionc.diagram.ir import IndexLeg, Space
+from fusionc.diagram.loops import Coupling, Labels, Pair, Part, Same, Splitting, wires_of
 from fusionc.diagram.normalize import PathScales, vertex_scale
 from fusionc.diagram.paths import LinePaths, PathTable, Tree
 from fusionc.program.ir import Layout
@@ -78,19 +81,10 @@ class _Oracle:
 
     def _tree(self, paths: LinePaths, tree: Tree, number: int) -> Array:
         """One path: couple operand after operand with dense vertex tensors, then weigh, then sum channels."""
-        line, graph = paths.line, self.table.graph
+        line = paths.line
         letters = {index: chr(ord("A") + place) for place, index in enumerate(paths.indices)}
-        words, value = self._operand(line.operands[0].edge, line.operands[0].channels, tree.blocks[0], letters)
-        current = self.table.blocks[line.operands[0].edge][tree.blocks[0]].irrep
-        for position, (step, copy) in enumerate(tree.steps, start=1):
-            operand, block = line.operands[position], tree.blocks[position]
-            irrep = self.table.blocks[operand.edge][block].irrep
-            own, other = self._operand(operand.edge, operand.channels, block, letters)
-            vertex = graph.group.vertex(current, irrep, step, copy, graph.basis).to_numpy()
-            vertex = vertex * float(vertex_scale(graph.group, graph.settings.normalize, current, irrep, step))
-            union = "".join(dict.fromkeys(words + own))
-            value = np.einsum(f"z{words}i,z{own}j,ijk->z{union}k", value, other, vertex)
-            words, current = union, step
+        couple = self._coupled if line.fragment is None else self._contracted
+        words, value = couple(paths, tree, letters)
         for weight in line.weights:
             part, bracket = self._weight(weight.name, weight.rows, number if weight.has_path else 0)
             own = "".join(letters[index] for index in weight.channels)
@@ -101,6 +95,65 @@ class _Oracle:
         factor = float(line.factor) * float(self.scales.scale(paths, tree))
         result: Array = np.einsum(f"z{words}i->z{right}i", value) * factor
         return result
+
+    def _coupled(self, paths: LinePaths, tree: Tree, letters: dict[str, str]) -> tuple[str, Array]:
+        """The operands coupled from the left, with the letters of the channels that the value has."""
+        line = paths.line
+        words, value = self._operand(line.operands[0].edge, line.operands[0].channels, tree.blocks[0], letters)
+        current = self.table.blocks[line.operands[0].edge][tree.blocks[0]].irrep
+        for position, (step, copy) in enumerate(tree.steps, start=1):
+            operand, block = line.operands[position], tree.blocks[position]
+            irrep = self.table.blocks[operand.edge][block].irrep
+            own, other = self._operand(operand.edge, operand.channels, block, letters)
+            union = "".join(dict.fromkeys(words + own))
+            value = np.einsum(
+                f"z{words}i,z{own}j,ijk->z{union}k", value, other, self._vertex(current, irrep, step, copy)
+            )
+            words, current = union, step
+        return words, value
+
+    def _vertex(self, a: Irrep, b: Irrep, c: Irrep, copy: int = 0) -> Array:
+        graph = self.table.graph
+        scale = float(vertex_scale(graph.group, graph.settings.normalize, a, b, c))
+        return graph.group.vertex(a, b, c, copy, graph.basis).to_numpy() * scale
+
+    def _contracted(self, paths: LinePaths, tree: Tree, letters: dict[str, str]) -> tuple[str, Array]:
+        """A fragment: its wires contracted as they stand, loops and all."""
+        line, fragment, labels = paths.line, paths.line.fragment, dict(tree.labels)
+        assert fragment is not None
+        made = {wire: 2 * number for number, wire in enumerate(labels)}
+        batch = 2 * len(labels)
+        channel = {letter: batch + 1 + number for number, letter in enumerate(letters.values())}
+        arguments: list[Any] = []
+        words = ""
+        for operand, block, wire in zip(line.operands, tree.blocks, fragment.leaves, strict=True):
+            own, value = self._operand(operand.edge, operand.channels, block, letters)
+            words = "".join(dict.fromkeys(words + own))
+            arguments += [value, [batch, *(channel[letter] for letter in own), made[wire]]]
+        for wire in labels:
+            dim = self.table.graph.group.dim(labels[wire])
+            if wire != fragment.root:
+                arguments += [np.eye(dim), [made[wire], made[wire] + 1]]
+        for part in fragment.wiring.parts:
+            arguments += self._part(part, labels, made)
+        output = [batch, *(channel[letter] for letter in words), made[fragment.root]]
+        return words, np.asarray(opt_einsum.contract(*arguments, output, optimize="greedy"))
+
+    def _part(self, part: Part, labels: Labels, made: dict[str, int]) -> list[Any]:
+        """A part of a fragment as a dense tensor with its axes: wires where they are made, and (+1) where used."""
+        wires = wires_of(part)
+        irreps = [labels[wire] for wire in wires]
+        if isinstance(part, Coupling):
+            axes = [made[wires[0]] + 1, made[wires[1]] + 1, made[wires[2]]]
+        elif isinstance(part, Splitting):
+            axes = [made[wires[0]], made[wires[1]], made[wires[2]] + 1]
+        elif isinstance(part, Same):
+            return [np.eye(self.table.graph.group.dim(irreps[0])), [made[wires[0]] + 1, made[wires[1]]]]
+        else:
+            used = 0 if isinstance(part, Pair) else 1
+            pair = self._vertex(irreps[0], irreps[1], self.table.graph.group.trivial)[:, :, 0]
+            return [pair, [made[wires[0]] + used, made[wires[1]] + used]]
+        return [self._vertex(irreps[0], irreps[1], irreps[2]), axes]
 
     def _operand(self, edge: str, channels: tuple[str, ...], block: int, letters: dict[str, str]) -> tuple[str, Array]:
         value = self.values[edge, block]

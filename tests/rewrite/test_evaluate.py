@@ -152,6 +152,15 @@ def test_large_random_networks(vertices: int, seconds: float) -> None:
     assert nonzero
 
 
+@pytest.mark.parametrize(("vertices", "seed", "seconds"), [(20, 40, 10), (20, 22, 10), (30, 20, 60), (30, 43, 60)])
+def test_spin_three_on_every_line(vertices: int, seed: int, seconds: float) -> None:
+    network = network_of(nx.random_regular_graph(3, vertices, seed=seed), 6)
+    start = time.perf_counter()
+    value = evaluate(network)
+    assert time.perf_counter() - start < seconds
+    assert float(value) == pytest.approx(dense_value(network), rel=1e-12)
+
+
 @pytest.mark.parametrize("twice_j", [2, 4, 6])
 def test_named_graphs_against_dense_contraction(twice_j: int) -> None:
     graphs = [
