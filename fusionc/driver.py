@@ -17,6 +17,7 @@ from fusionc.algebra.surds import Surd
 from fusionc.diagram import limits
 from fusionc.diagram.build import build, check_spaces
 from fusionc.diagram.check import check, count_paths
+from fusionc.diagram.dependent import dependent_trees, rivals
 from fusionc.diagram.fusion import Fusion, fuse
 from fusionc.diagram.ir import FusionGraph
 from fusionc.diagram.paths import PathTable, list_paths
@@ -206,9 +207,9 @@ def check_diagram(
     if incomplete or any(diagnostic.is_error for diagnostic in found):
         return None, found
     diagram = CheckedDiagram(scoped, graph, fusion)
-    if _shares_weights(graph):
+    if _shares_weights(graph) or rivals(graph):  # what is to say of these is known once the paths are listed
         try:
-            diagram.table  # noqa: B018  the shapes of a shared weight are known once its paths are listed
+            found = (*found, *dependent_trees(diagram.table))
         except CompileError as error:
             return None, (*found, *error.diagnostics)
     return diagram, found

@@ -114,12 +114,12 @@ def _greedy(
     for number, (pattern, tree) in enumerate(zip(patterns, steps, strict=True)):
         if len(chosen) == bound:
             break
-        if _extends(echelon, points.evaluate(pattern, tree).ravel(), points.field.p):
+        if extends(echelon, points.evaluate(pattern, tree).ravel(), points.field.p):
             chosen.append(number)
     return tuple(chosen)
 
 
-def _extends(echelon: list[tuple[int, Vector]], vector: Vector, p: int) -> bool:
+def extends(echelon: list[tuple[int, Vector]], vector: Vector, p: int) -> bool:
     """Reduce a vector modulo p by the rows in echelon form; keep what is left of it, if anything is."""
     for pivot, row in echelon:
         if vector[pivot]:
@@ -144,18 +144,18 @@ def _field(
     for pattern, tree in zip(patterns, steps, strict=True):
         current = symbols[pattern[0]]
         for place, (irrep, copy) in enumerate(tree):
-            primes |= _vertex_primes(group, basis, current, symbols[pattern[place + 1]], irrep, copy)
+            primes |= vertex_primes(group, basis, current, symbols[pattern[place + 1]], irrep, copy)
             current = irrep
     return field_for(sorted(primes))
 
 
 @lru_cache(maxsize=4096)
-def _vertex_primes(group: Group, basis: Basis | None, a: Irrep, b: Irrep, c: Irrep, copy: int) -> frozenset[int]:
+def vertex_primes(group: Group, basis: Basis | None, a: Irrep, b: Irrep, c: Irrep, copy: int) -> frozenset[int]:
     return frozenset(radicand_primes(group.vertex(a, b, c, copy, basis)))
 
 
 @lru_cache(maxsize=4096)
-def _vertex_matrix(
+def vertex_matrix(
     group: Group, basis: Basis | None, a: Irrep, b: Irrep, c: Irrep, copy: int, field: PrimeField
 ) -> Vector:
     """A vertex tensor modulo p, of shape (dim a * dim b, dim c)."""
@@ -192,13 +192,13 @@ class _Points:
             right = self.evaluate(pattern[-1:], ())
             before = steps[-2][0] if len(steps) > 1 else self.symbols[pattern[0]]
             irrep, copy = steps[-1]
-            matrix = _vertex_matrix(self.group, self.basis, before, self.symbols[pattern[-1]], irrep, copy, self.field)
+            matrix = vertex_matrix(self.group, self.basis, before, self.symbols[pattern[-1]], irrep, copy, self.field)
             outer = (left[:, :, None] * right[:, None, :] % self.field.p).reshape(self.count, -1)
-            self._values[key] = _matmul(outer, matrix, self.field.p)
+            self._values[key] = matmul(outer, matrix, self.field.p)
         return self._values[key]
 
 
-def _matmul(one: Vector, two: Vector, p: int) -> Vector:
+def matmul(one: Vector, two: Vector, p: int) -> Vector:
     """one @ two modulo p < 2^31 without overflow of 64 bits: the second factor is cut into two halves of bits."""
     high, low = two >> 15, two & 0x7FFF
     product: Vector = (((one @ high) % p << 15) + one @ low) % p

@@ -89,6 +89,7 @@ CODES = _registry(
     _warning("F2005", "a leg's irrep that reaches no output"),
     _error("F2006", "a line that adds nothing"),
     _warning("F2007", "a coupling of equal operands that vanishes"),
+    _warning("F2008", "lines whose trees are linearly dependent"),
     # F3xxx: plan and size limits
     _error("F3001", "a spin that is too large"),
     _error("F3002", "a space of too many terms"),
