@@ -19,8 +19,9 @@ from fusionc.language.diagnostics import CompileError, Diagnostic
 from fusionc.language.parser import read
 from fusionc.language.resolve import unknown_name
 from fusionc.language.source import Source
-from fusionc.program.ir import LAYOUTS, Layout
+from fusionc.program.ir import Layout
 from fusionc.targets.names import class_name
+from fusionc.targets.registry import Options
 from fusionc.tools.report import CostReport, cost_report
 
 if TYPE_CHECKING:
@@ -59,15 +60,17 @@ class Program:
             raise KeyError(f"{found.message}; {found.help or '; '.join(found.notes)}")
         return self.diagrams[name]
 
-    def emit(self, target: str = "torch", *, layout: Layout = "mul_ir") -> str:
+    def emit(self, target: str = "torch", *, layout: Layout = "mul_ir", dtype: str | None = None) -> str:
         """The generated file for all diagrams.
 
-        `layout` is "mul_ir" (e3nn's) or "ir_mul", for operands and outputs alike. Raises `CompileError` with an F4xxx
-        diagnostic where the target cannot, ValueError for an unknown layout.
+        `layout` is "mul_ir" (e3nn's) or "ir_mul", for operands and outputs alike; `dtype` ("float64", …) is that of
+        learned
+        weights where the module is not told another. Raises `CompileError` with an F4xxx diagnostic where the target
+        cannot, ValueError for an unknown option.
         """
         if self.checked.closed:
             raise CompileError([number_not_module(number) for number in self.checked.closed])
-        return emit(self.checked.diagrams, target, _checked_layout(layout))
+        return emit(self.checked.diagrams, target, Options(layout, dtype))
 
 
 @dataclass(frozen=True)
@@ -103,19 +106,19 @@ class Diagram:
         """
         return cost_report(self.checked, batch, dtype)
 
-    def emit(self, target: str = "torch", *, layout: Layout = "mul_ir") -> str:
+    def emit(self, target: str = "torch", *, layout: Layout = "mul_ir", dtype: str | None = None) -> str:
         """The generated file for this diagram alone; see `Program.emit`."""
-        return emit([self.checked], target, _checked_layout(layout))
+        return emit([self.checked], target, Options(layout, dtype))
 
-    def module(self, target: str = "torch", *, layout: Layout = "mul_ir") -> type[Any]:
+    def module(self, target: str = "torch", *, layout: Layout = "mul_ir", dtype: str | None = None) -> type[Any]:
         """The nn.Module class of the generated file, imported from the cache. Options as for `emit`."""
-        module = import_text(self.emit(target, layout=layout))
+        module = import_text(self.emit(target, layout=layout, dtype=dtype))
         found: type[Any] = getattr(module, class_name(self.name))
         return found
 
-    def function(self, target: str = "torch", *, layout: Layout = "mul_ir") -> Any:
+    def function(self, target: str = "torch", *, layout: Layout = "mul_ir", dtype: str | None = None) -> Any:
         """The pure function of the generated file: legs in order, then the learned weights."""
-        module = import_text(self.emit(target, layout=layout))
+        module = import_text(self.emit(target, layout=layout, dtype=dtype))
         camel = class_name(self.name)
         return getattr(module, self.name if self.name != camel else f"{camel}_function")
 
@@ -159,10 +162,3 @@ def _program(source: Source, folder: Path | None) -> Program:
     if checked.has_errors:
         raise CompileError(checked.diagnostics)
     return Program(checked)
-
-
-def _checked_layout(layout: str) -> Layout:
-    for known in LAYOUTS:
-        if layout == known:
-            return known
-    raise ValueError(f"layout should be one of {', '.join(LAYOUTS)}, and is {layout!r}")

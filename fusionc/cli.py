@@ -26,7 +26,7 @@ from fusionc.language.printer import print_file
 from fusionc.language.render import render_github, render_json, render_sarif, render_text, summary
 from fusionc.language.source import Source
 from fusionc.program.ir import LAYOUTS
-from fusionc.targets.registry import targets
+from fusionc.targets.registry import DTYPES, Options, targets
 from fusionc.tools import listing
 from fusionc.tools.progress import Progress
 from fusionc.tools.report import ITEMSIZES, cost_report, cost_table
@@ -88,7 +88,7 @@ def compile_command(options: argparse.Namespace) -> int:
         _require_diagrams(checked)
         if checked.closed:
             raise CompileError([number_not_module(number) for number in checked.closed])
-        text = emit(checked.diagrams, options.target, options.layout)
+        text = emit(checked.diagrams, options.target, Options(options.layout, options.dtype))
     if options.check:
         return _compare(options.output, text)
     if options.output is None:
@@ -443,6 +443,7 @@ def _add_compile(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     one.add_argument(
         "--layout", choices=LAYOUTS, default="mul_ir", help="of operands and outputs (default: mul_ir, e3nn's)"
     )
+    one.add_argument("--dtype", choices=DTYPES, help="of learned weights (default: torch's, when a module is made)")
     one.add_argument(
         "--emit",
         choices=("ast", "graph", "plan", "program", "code"),

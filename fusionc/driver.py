@@ -38,9 +38,10 @@ from fusionc.rewrite.closed import network, value
 from fusionc.rewrite.formula import Formula
 from fusionc.rewrite.reduce import formula
 from fusionc.targets.names import class_name, name_diagnostic, unusable, unusable_argument, unusable_weight
-from fusionc.targets.registry import Emission, UnknownTarget, find
+from fusionc.targets.registry import Emission, Options, UnknownTarget, find
 
 PLANNING_BATCH = 1000
+DEFAULTS = Options()
 
 
 @dataclass(frozen=True)
@@ -230,7 +231,7 @@ def _in_order(unit: Unit, diagnostics: list[Diagnostic]) -> tuple[Diagnostic, ..
     return tuple(sorted(diagnostics, key=key))
 
 
-def emit(diagrams: Sequence[CheckedDiagram], target: str = "torch", layout: Layout = "mul_ir") -> str:
+def emit(diagrams: Sequence[CheckedDiagram], target: str = "torch", options: Options = DEFAULTS) -> str:
     """The text of the generated file. Raises `CompileError` with an F4xxx diagnostic where the target cannot."""
     span = diagrams[0].graph.span if diagrams else Source("<empty>", "").span(0, 0)
     try:
@@ -240,7 +241,7 @@ def emit(diagrams: Sequence[CheckedDiagram], target: str = "torch", layout: Layo
     mistakes = name_mistakes(diagrams)
     if mistakes:
         raise CompileError(mistakes)
-    return print_file([emission(diagram, layout) for diagram in diagrams], layout)
+    return print_file([emission(diagram, options.layout) for diagram in diagrams], options)
 
 
 def emission(diagram: CheckedDiagram, layout: Layout) -> Emission:

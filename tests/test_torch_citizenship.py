@@ -206,6 +206,33 @@ def test_functional_transforms(program):
     assert hessian.abs().max() == 0  # linear in a
 
 
+def test_options_of_a_module(program):
+    assert program["three_body"].module(dtype="float64")().W.dtype == torch.float64
+    assert program["three_body"].module(dtype="float64")(dtype=torch.float32).W.dtype == torch.float32
+    with pytest.raises(ValueError, match="layout should be one of"):
+        program.emit(layout="mulir")
+    with pytest.raises(ValueError, match="dtype should be one of"):
+        program.emit(dtype="float8")
+
+
+def test_complex_modules():
+    """SU(2): complex64 and complex128, real weights welcome, and a word on real operands."""
+    text = "group SU(2)\ndiagram d(x: 2x1/2 + 2x1, y: 1/2) -> 2x0 + 2x1/2 + 2x1 { x[u] y -> out[u] * W[path, u] }"
+    kind = fusionc.parse(text)["d"].module()
+    module = kind()
+    assert module.W.dtype == torch.complex64
+    x, y = torch.randn(5, 10, dtype=torch.complex64), torch.randn(5, 2, dtype=torch.complex64)
+    double = kind(dtype=torch.complex128)
+    with torch.no_grad():
+        double.W.copy_(module.W)
+    wanted = double(x.to(torch.complex128), y.to(torch.complex128))
+    assert (module(x, y) - wanted).abs().max() < 1e-5
+    assert kind(dtype=torch.float32)(x, y).dtype == torch.complex64
+    assert (torch.compile(module, fullgraph=True, backend="aot_eager")(x, y) - wanted).abs().max() < 1e-5
+    with pytest.raises(TypeError, match="`x` should be a complex tensor"):
+        module(x.real, y)
+
+
 def test_pure_function_and_module_agree(program):
     for name in NAMES:
         module = make(program, name)

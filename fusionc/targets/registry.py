@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 
-from fusionc.program.ir import Layout, Program
+from fusionc.program.ir import LAYOUTS, Layout, Program
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,26 @@ class Emission:
     output_texts: tuple[str, ...]
 
 
-Emit = Callable[[Sequence[Emission], Layout], str]
+DTYPES = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a generated file: the layout of operands and outputs ("mul_ir" is e3nn's), and the dtype of
+    learned
+    weights where the module is not told another (None: torch's default). Raises ValueError for an unknown value."""
+
+    layout: Layout = "mul_ir"
+    dtype: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.layout not in LAYOUTS:
+            raise ValueError(f"layout should be one of {', '.join(LAYOUTS)}, and is {self.layout!r}")
+        if self.dtype is not None and self.dtype not in DTYPES:
+            raise ValueError(f"dtype should be one of {', '.join(DTYPES)}, and is {self.dtype!r}")
+
+
+Emit = Callable[[Sequence[Emission], Options], str]
 
 
 @dataclass(frozen=True)
@@ -66,9 +85,9 @@ def find(name: str) -> Emit:
     return emit
 
 
-def _torch(emissions: Sequence[Emission], layout: Layout) -> str:
+def _torch(emissions: Sequence[Emission], options: Options) -> str:
     module = import_module("fusionc.targets.torch")  # jinja2 is not needed until something is printed
-    text: str = module.emit(emissions, layout)
+    text: str = module.emit(emissions, options)
     return text
 
 

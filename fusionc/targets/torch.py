@@ -18,7 +18,6 @@ from fusionc.program.ir import (
     Constant,
     Contract,
     Instruction,
-    Layout,
     LegBlock,
     OutputBlock,
     Program,
@@ -31,19 +30,19 @@ from fusionc.program.ir import (
 )
 from fusionc.resources import resource
 from fusionc.targets.names import Namer, class_name
-from fusionc.targets.registry import Emission
+from fusionc.targets.registry import Emission, Options
 from fusionc.version import __version__
 
 WIDTH = 112
 
 
-def emit(emissions: Sequence[Emission], layout: Layout) -> str:
+def emit(emissions: Sequence[Emission], options: Options) -> str:
     """The text of a file with one module and one function for each diagram."""
     diagrams = [_Printer(emission).diagram() for emission in emissions]
     names = ", ".join(str(diagram["class_name"]) for diagram in diagrams)
     summary = f"Fusion diagram{'s' if len(diagrams) > 1 else ''}: {names}."
     summary = "\n".join(textwrap.wrap(summary, WIDTH))
-    text = _template().render(version=__version__, layout=layout, summary=summary, diagrams=diagrams)
+    text = _template().render(version=__version__, options=options, summary=summary, diagrams=diagrams)
     return "\n".join(line.rstrip() for line in text.split("\n")).rstrip("\n") + "\n"
 
 
