@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -116,11 +116,13 @@ class Diagram:
         found: type[Any] = getattr(module, class_name(self.name))
         return found
 
-    def function(self, target: str = "torch", *, layout: Layout = "mul_ir", dtype: str | None = None) -> Any:
+    def function(
+        self, target: str = "torch", *, layout: Layout = "mul_ir", dtype: str | None = None
+    ) -> Callable[..., Any]:
         """The pure function of the generated file: legs in order, then the learned weights."""
         module = import_text(self.emit(target, layout=layout, dtype=dtype))
-        camel = class_name(self.name)
-        return getattr(module, self.name if self.name != camel else f"{camel}_function")
+        found: Callable[..., Any] = getattr(module, module.__all__[1])
+        return found
 
     def evaluate(self) -> Surd:
         """The exact value of a closed diagram, or of one from an irrep to itself: prints as `√3/2`, `float()` works.

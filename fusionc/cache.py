@@ -23,8 +23,13 @@ def cache_folder() -> Path:
 def write_whole(path: Path, text: str) -> None:
     """Write a file so that it appears whole or not at all: a temporary file beside it, then a rename.
 
-    Raises OSError where the folder cannot be written; the old file is untouched then.
+    A link is followed; a device or a pipe is written to as it is. Raises OSError where the folder cannot be written;
+    the old file is untouched then.
     """
+    path = path.resolve()
+    if path.exists() and not path.is_file() and not path.is_dir():
+        path.write_text(text, encoding="utf-8")
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:

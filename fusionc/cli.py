@@ -46,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = parser.parse_args(arguments)
         command: Callable[[argparse.Namespace], int] = options.command
+        for name in ("seed", "batch"):
+            if getattr(options, name, 0) < 0:
+                raise UsageError(f"--{name} should not be negative")
         code = command(options)
         sys.stdout.flush()
         return code
@@ -91,14 +94,19 @@ def compile_command(options: argparse.Namespace) -> int:
         text = emit(checked.diagrams, options.target, Options(options.layout, options.dtype))
     if options.check:
         return _compare(options.output, text)
-    if options.output is None:
-        sys.stdout.write(text)
-        return EXIT_OK
-    try:
-        write_whole(Path(options.output), text)
-    except OSError as error:
-        raise UsageError(f"cannot write {options.output}: {error.strerror or error}") from None
+    _write(options.output, text)
     return EXIT_OK
+
+
+def _write(output: str | None, text: str) -> None:
+    """Write to a file, whole or not at all; to standard output where none or `-` is named."""
+    if output is None or output == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        write_whole(Path(output), text)
+    except OSError as error:
+        raise UsageError(f"cannot write {output}: {error.strerror or error}") from None
 
 
 def _compare(output: str | None, text: str) -> int:
@@ -147,8 +155,6 @@ def paths_command(options: argparse.Namespace) -> int:
 
 
 def cost_command(options: argparse.Namespace) -> int:
-    if options.batch < 0:
-        raise UsageError("--batch should not be negative")
     with Progress("planning") as step:
         reports = []
         for diagram in _chosen(options):
@@ -263,14 +269,17 @@ def draw_command(options: argparse.Namespace) -> int:
     from fusionc.tools.draw import draw
 
     chosen = _chosen(options)
-    if len(chosen) > 1:
+    if len(chosen) == 1:
+        _write(options.output, draw(chosen[0]))
+        return EXIT_OK
+    if options.output is None or options.output == "-":
         names = ", ".join(diagram.name for diagram in chosen)
-        raise UsageError(f"{options.file} holds several diagrams; choose one with --diagram: {names}")
-    text = draw(chosen[0])
-    if options.output is None:
-        sys.stdout.write(text)
-    else:
-        write_whole(Path(options.output), text)
+        raise UsageError(
+            f"{options.file} holds several diagrams; name a file with -o, or choose with --diagram: {names}"
+        )
+    output = Path(options.output)
+    for diagram in chosen:
+        _write(str(output.with_name(f"{output.stem}_{diagram.name}{output.suffix or '.svg'}")), draw(diagram))
     return EXIT_OK
 
 
@@ -415,7 +424,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--diff", action="store_true", help="change nothing; print what would change")
     one = _on_file(_add(commands, "draw", draw_command, "a picture", "Draw a diagram as SVG."))
-    one.add_argument("-o", "--output", metavar="OUT.svg", help="default: standard output")
+    one.add_argument(
+        "-o", "--output", metavar="OUT.svg", help="default: standard output; several diagrams go to OUT_NAME.svg each"
+    )
     one = _add(
         commands,
         "explain",

@@ -17,7 +17,7 @@ from fusionc.algebra.surds import Surd
 from fusionc.diagram import limits
 from fusionc.diagram.build import build, check_spaces
 from fusionc.diagram.check import check, count_paths
-from fusionc.diagram.dependent import dependent_trees, rivals
+from fusionc.diagram.dependent import comparable, dependent_trees
 from fusionc.diagram.fusion import Fusion, fuse
 from fusionc.diagram.ir import FusionGraph
 from fusionc.diagram.paths import PathTable, list_paths
@@ -25,7 +25,7 @@ from fusionc.diagram.wires import WireDiagram, all_labelings, is_number, wire_di
 from fusionc.language import syntax
 from fusionc.language.collector import without_collector
 from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
-from fusionc.language.parser import parse
+from fusionc.language.parser import limited, parse
 from fusionc.language.printer import print_file
 from fusionc.language.resolve import ScopedDiagram, Unit, resolve
 from fusionc.language.source import Source, Span
@@ -37,7 +37,14 @@ from fusionc.program.lower import lower, space_text
 from fusionc.rewrite.closed import network, value
 from fusionc.rewrite.formula import Formula
 from fusionc.rewrite.reduce import formula
-from fusionc.targets.names import class_name, name_diagnostic, unusable, unusable_argument, unusable_weight
+from fusionc.targets.names import (
+    class_name,
+    name_diagnostic,
+    unusable,
+    unusable_argument,
+    unusable_output,
+    unusable_weight,
+)
 from fusionc.targets.registry import Emission, Options, UnknownTarget, find
 
 PLANNING_BATCH = 1000
@@ -178,8 +185,10 @@ def check_source(source: Source, folder: Path | None = None) -> Checked:
             found += diagnostics
             if diagram is not None:
                 diagrams.append(diagram)
-    ordered = _in_order(unit, _first_of_each(found, parsed.diagnostics))
-    return Checked(source, parsed.file, tuple(diagrams), tuple(numbers), ordered)
+    ordered = list(_in_order(unit, _first_of_each(found, parsed.diagnostics)))
+    if not any(diagnostic.code == "F0013" for diagnostic in ordered):
+        ordered = list(limited(ordered, 0, source.span(0, len(source.text))))
+    return Checked(source, parsed.file, tuple(diagrams), tuple(numbers), tuple(ordered))
 
 
 def _first_of_each(found: Sequence[Diagnostic], syntactic: Sequence[Diagnostic]) -> list[Diagnostic]:
@@ -208,7 +217,7 @@ def check_diagram(
     if incomplete or any(diagnostic.is_error for diagnostic in found):
         return None, found
     diagram = CheckedDiagram(scoped, graph, fusion)
-    if _shares_weights(graph) or rivals(graph):  # what is to say of these is known once the paths are listed
+    if _shares_weights(graph) or comparable(graph, fusion):  # what is to say of these is known once paths are listed
         try:
             found = (*found, *dependent_trees(diagram.table))
         except CompileError as error:
@@ -217,8 +226,14 @@ def check_diagram(
 
 
 def _shares_weights(graph: FusionGraph) -> bool:
-    names = [weight.name for line in graph.lines for weight in line.weights]
-    return len(names) > len(set(names))
+    """Whether one weight stands on lines that are not of one make: then its shapes have to be compared."""
+    makes: dict[str, set[object]] = {}
+    for line in graph.lines:
+        operands = tuple((operand.edge, operand.channels) for operand in line.operands)
+        for weight in line.weights:
+            make = (operands, line.target, line.channels, line.keeps, weight, line.fragment)
+            makes.setdefault(weight.name, set()).add(make)
+    return any(len(found) > 1 for found in makes.values())
 
 
 def _has_mistake_inside(span: Span, diagnostics: Sequence[Diagnostic]) -> bool:
@@ -267,7 +282,7 @@ def name_mistakes(diagrams: Sequence[CheckedDiagram]) -> list[Diagnostic]:
             if reason := unusable_argument(leg.name):
                 mistakes.append(name_diagnostic("a leg", leg.name, reason, leg.span))
         for output in graph.outputs:
-            if len(graph.outputs) > 1 and (reason := unusable_argument(output.name)):
+            if len(graph.outputs) > 1 and (reason := unusable_output(output.name)):
                 mistakes.append(name_diagnostic("an output", output.name, reason, output.span))
         weights = [weight for line in reversed(graph.lines) for weight in line.weights]
         spans = {weight.name: weight.name_span for weight in weights}

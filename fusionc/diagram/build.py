@@ -297,7 +297,7 @@ class _Builder:
                         f"{self.group.format(irrep)} stands twice in this restriction",
                         flat.span,
                         notes=["an internal edge has one block for each irrep"],
-                        help=f"write `{mul + (allowed[irrep] or 0)}x{self.group.format(irrep)}`",
+                        help=f"write `{sum(m or 0 for i, m, _ in terms if i == irrep)}x{self.group.format(irrep)}`",
                     )
                 )
                 return None
@@ -438,6 +438,8 @@ class _Builder:
                 factor *= part.value
             elif (weight := self._weight(part)) is not None:
                 weights.append(weight)
+        if factor and not Fraction(1, 10**300) <= abs(factor) <= 10**300:
+            self.diagnostics.append(limits.factor_out_of_range(vertex.factors[0].span.to(vertex.factors[-1].span)))
         return tuple(weights), factor
 
     def _weight(self, ref: syntax.WeightRef) -> Weight | None:

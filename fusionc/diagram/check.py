@@ -28,7 +28,8 @@ def check(graph: FusionGraph, fusion: Fusion) -> tuple[Diagnostic, ...]:
         found += [*_dead_edge_irreps(graph, fusion), *_dead_leg_irreps(graph, fusion)]
     if not any(diagnostic.is_error for diagnostic in found):
         found += _too_many_paths(graph, fusion)
-    return tuple(found)
+        return tuple(found)
+    return tuple(diagnostic for diagnostic in found if diagnostic.code != "F2007")  # the error says more
 
 
 def _sound_lines(graph: FusionGraph, fusion: Fusion) -> tuple[set[int], list[Diagnostic]]:
@@ -42,7 +43,7 @@ def _sound_lines(graph: FusionGraph, fusion: Fusion) -> tuple[set[int], list[Dia
     for line in graph.ordered():
         if fusion.known(line) and all(operand.edge not in broken for operand in line.operands):
             known.add(line.number)
-            problems = check_line(graph, fusion, line)
+            problems = () if line.target in graph.poisoned else check_line(graph, fusion, line)
         else:
             problems = ()
             broken.add(line.target)
@@ -458,13 +459,11 @@ def _target_sizes(graph: FusionGraph, fusion: Fusion, line: Line) -> Iterator[Di
     if output is not None and output.space is not None:
         yield from _declared_sizes(graph, fusion, line, output)
         return
-    coupling, restriction = fusion.couplings[line.number], graph.restriction_table.get(line.target)
-    if output is not None:
-        restriction = output.restriction
+    coupling, restriction = fusion.couplings[line.number], graph.restriction(line.target)
     for (irrep, binding), _ in coupling.counts.items():
         if irrep not in fusion.alive[line.target]:
             continue
-        mul = restriction.multiplicities.get(irrep) if restriction is not None else None
+        mul = graph.multiplicity(line, irrep)
         if target_sizes(line, coupling.indices, binding, mul) is None:
             known = {index for index, size in zip(coupling.indices, binding, strict=True) if size is not None}
             new = [index for index in line.channels if index not in known]
@@ -585,11 +584,10 @@ def weight_shapes(
 ) -> Iterator[tuple[tuple[int, ...], int]]:
     """The shapes that a weight's bracket has on the line's paths, each with the number of such paths."""
     coupling, output = fusion.couplings[line.number], graph.output_table.get(line.target)
-    restriction = graph.restriction_table.get(line.target)
     for (irrep, binding), count in coupling.counts.items():
         if irrep not in fusion.alive[line.target]:
             continue
-        muls: list[int | None] = [restriction.multiplicities.get(irrep) if restriction is not None else None]
+        muls: list[int | None] = [graph.multiplicity(line, irrep)]
         if output is not None and output.space is not None:
             muls = [None if line.keeps else block.mul for block in output.space.blocks if block.irrep == irrep]
         for mul in muls:
@@ -619,10 +617,9 @@ def _uneven_sums(graph: FusionGraph, fusion: Fusion, known: Container[int]) -> I
 def _uneven_line(
     graph: FusionGraph, fusion: Fusion, line: Line, first: dict[Irrep, tuple[tuple[int, ...], Line]]
 ) -> Diagnostic | None:
-    coupling, restriction = fusion.couplings[line.number], graph.restriction_table.get(line.target)
+    coupling = fusion.couplings[line.number]
     for irrep, binding in coupling.counts:
-        mul = restriction.multiplicities.get(irrep) if restriction is not None else None
-        sizes = target_sizes(line, coupling.indices, binding, mul)
+        sizes = target_sizes(line, coupling.indices, binding, graph.multiplicity(line, irrep))
         if sizes is None or irrep not in fusion.alive[line.target]:
             continue
         before, other = first.setdefault(irrep, (sizes, line))
@@ -646,7 +643,7 @@ def _channels(sizes: tuple[int, ...]) -> str:
 def _overflows(fusion: Fusion) -> Iterator[Diagnostic]:
     for line, problem in fusion.overflow:
         if isinstance(problem, TooManyPaths):
-            yield limits.too_many_paths(line.span, 10**200, "this line")
+            yield limits.too_many_paths(line.span, 10**40, "this line")
         else:
             yield limits.too_many_states(line.span)
 

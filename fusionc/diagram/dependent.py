@@ -16,6 +16,8 @@ import numpy as np
 
 from fusionc.algebra.irreps import Irrep
 from fusionc.algebra.modular import PrimeField, field_for
+from fusionc.diagram.check import count_line_paths
+from fusionc.diagram.fusion import Fusion
 from fusionc.diagram.independent import Vector, extends, matmul, vertex_matrix, vertex_primes
 from fusionc.diagram.ir import FusionGraph, Line
 from fusionc.diagram.paths import PathTable, Tree
@@ -38,6 +40,15 @@ def rivals(graph: FusionGraph) -> tuple[tuple[Line, ...], ...]:
                 if leaves is not None and any(weight.has_path for weight in line.weights):
                     groups.setdefault((edge, leaves), []).append(line)
     return tuple(tuple(lines) for lines in groups.values() if len(lines) > 1)
+
+
+def comparable(graph: FusionGraph, fusion: Fusion) -> bool:
+    """Whether there are lines to compare, and few enough trees."""
+    return any(_few(graph, fusion, lines) for lines in rivals(graph))
+
+
+def _few(graph: FusionGraph, fusion: Fusion, lines: tuple[Line, ...]) -> bool:
+    return sum(count_line_paths(graph, fusion, line) for line in lines) <= MAX_COMPARED
 
 
 def _leaves(graph: FusionGraph, line: Line) -> Leaves | None:

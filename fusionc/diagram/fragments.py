@@ -90,6 +90,7 @@ class FragmentBuilder:
         """The fragment as one line with the given number."""
         parts, root, last = [], None, None
         for place, vertex in enumerate(self.vertices):
+            _refuse_forgotten_star(vertex)
             left = [self._operand(place, ref) for ref in vertex.left]
             right = []
             for target in vertex.right:
@@ -219,6 +220,24 @@ class FragmentBuilder:
             elif restriction is not None:
                 domains.append((name, tuple(restriction.multiplicities)))
         return Wiring(parts, tuple(domains), tuple(tops), self.vertices[0].span)  # type: ignore[arg-type]
+
+
+def _refuse_forgotten_star(vertex: syntax.Vertex) -> None:
+    """`-> out[u] W[path, u]` is a split as written, and a weight without its `*` as meant."""
+    for target in vertex.right[1:]:
+        if any(index.text == "path" for index in target.edge.indices or ()):
+            text = target.edge.span.text
+            raise CompileError(
+                [
+                    diagnose(
+                        "F1036",
+                        f"`{text}` stands on the right as a second edge",
+                        target.edge.span,
+                        notes=["two edges on the right are a split; a weight is a factor"],
+                        help=f"write `* {text}`",
+                    )
+                ]
+            )
 
 
 def _two_ends(first: Span, second: Span) -> Diagnostic:

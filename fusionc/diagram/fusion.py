@@ -20,7 +20,7 @@ from fusionc.diagram import limits
 from fusionc.diagram.coupled_fragments import alive_operands, root_counts
 from fusionc.diagram.ir import Fragment, FusionGraph, Line, Operand
 
-MAX_COUNT = 10**200  # beyond it a number of paths is as good as infinite, and its digits only cost time
+MAX_COUNT = 10**40  # beyond it a number of paths is as good as infinite, and its digits only cost time
 
 
 @dataclass(frozen=True)
@@ -175,8 +175,7 @@ class _Forward:
         for (irrep, binding), count in coupling.counts.items():
             if restriction is not None and not restriction.admits(self.graph.group, irrep):
                 continue
-            mul = restriction.multiplicities.get(irrep) if restriction is not None else None
-            sizes = target_sizes(line, coupling.indices, binding, mul)
+            sizes = target_sizes(line, coupling.indices, binding, self.graph.multiplicity(line, irrep))
             if sizes is None:
                 sizes = (0,) * len(line.channels)  # reported by the checks, which see the coupling
             slots.append(Slot(irrep, sizes, count))

@@ -247,6 +247,17 @@ class FusionGraph:
                 table.setdefault(operand.edge, []).append((line, position))
         return {edge: tuple(uses) for edge, uses in table.items()}
 
+    def restriction(self, edge: str) -> Restriction | None:
+        """What restricts an internal edge, or an inferred output."""
+        output = self.output_table.get(edge)
+        return output.restriction if output is not None else self.restriction_table.get(edge)
+
+    def multiplicity(self, line: Line, irrep: Irrep) -> int | None:
+        """The multiplicity that a restriction names for an irrep of a line's right edge. Kept paths share it: it says
+        nothing of a single one."""
+        restriction = self.restriction(line.target)
+        return None if restriction is None or line.keeps else restriction.multiplicities.get(irrep)
+
     def keeps_paths(self, edge: str) -> bool:
         """An internal edge keeps its paths apart unless a weight sums them, or several lines add up in it."""
         if edge in self.tensor_legs or edge in self.output_table:

@@ -95,6 +95,16 @@ def too_many_states(span: Span) -> Diagnostic:
     )
 
 
+def factor_out_of_range(span: Span) -> Diagnostic:
+    """F3012."""
+    return diagnose(
+        "F3012",
+        "a fixed factor beyond the range of numbers",
+        span,
+        notes=["the factors of a line multiply to a number between 1e-300 and 1e300, or to zero"],
+    )
+
+
 def too_many_operands(span: Span, count: int) -> Diagnostic:
     """F3010."""
     return diagnose(

@@ -151,7 +151,7 @@ def _refuse_large_vertices(graph: FusionGraph, fusion: Fusion) -> None:
 
 
 def public_paths(table: PathTable) -> Iterator[Path]:
-    """The paths line by line, each line's in path order, once for each weight that tells paths apart."""
+    """The paths line by line, each line's in path order, with the first of the weights that tell paths apart."""
     group = table.graph.group
     for line in table.graph.lines:
         if not lists_paths(table.graph, line):
@@ -159,7 +159,7 @@ def public_paths(table: PathTable) -> Iterator[Path]:
         weights = [weight for weight in line.weights if weight.has_path]
         for number, tree in enumerate(table.lines[line.number].trees):
             irreps = tuple(group.format(irrep) for irrep in tree.irreps)
-            for weight in weights:
+            for weight in weights[:1]:
                 layout = table.weights[weight.name]
                 yield Path(irreps, weight.name, layout.shapes[number], layout.offsets[number], line.target)
             if not weights:
@@ -229,10 +229,8 @@ class _Lister:
                 places.setdefault(block.irrep, []).append((place, None if line.keeps else block.mul))
             return places
         key = group.edge_key if output is None else group.sorted_key
-        restriction = self.graph.restriction_table.get(line.target)
         for place, irrep in enumerate(sorted(alive, key=key)):
-            mul = restriction.multiplicities.get(irrep) if restriction is not None else None
-            places[irrep] = [(place, mul)]
+            places[irrep] = [(place, self.graph.multiplicity(line, irrep))]
         return places
 
     def _tree(

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from fusionc.diagram.ir import FusionGraph, IndexLeg, Leg, Line, Output, TensorLeg, Weight
 from fusionc.language import syntax
 from fusionc.language.diagnostics import Diagnostic, Label, diagnose
 from fusionc.language.resolve import nearest_name
 from fusionc.language.source import Span
+
+
+def _meant_index(index: str, names: Iterable[str]) -> str | None:
+    """What a weight's index that stands on no edge may have been meant to be."""
+    near = nearest_name(index, ["path", *names])
+    return f"did you mean `{near}`?" if near is not None else None
 
 
 def check_line(line: Line, vertex: syntax.Vertex, legs: Mapping[str, Leg]) -> tuple[Diagnostic, ...]:
@@ -20,7 +26,7 @@ def check_line(line: Line, vertex: syntax.Vertex, legs: Mapping[str, Leg]) -> tu
         _leg_brackets(line, legs),
         _unweighted_sums(line),
         _sourceless_indices(line),
-        _sizeless_weight_indices(line),
+        _sizeless_weight_indices(line, legs),
     )
     for rule in rules:
         found = tuple(rule)
@@ -35,7 +41,7 @@ def check_indices(line: Line, legs: Mapping[str, Leg]) -> tuple[Diagnostic, ...]
         _leg_brackets(line, legs),
         _unweighted_sums(line),
         _sourceless_indices(line),
-        _sizeless_weight_indices(line),
+        _sizeless_weight_indices(line, legs),
     )
     return next((found for found in map(tuple, rules) if found), ())
 
@@ -150,7 +156,7 @@ def _sourceless_indices(line: Line) -> Iterator[Diagnostic]:
             )
 
 
-def _sizeless_weight_indices(line: Line) -> Iterator[Diagnostic]:
+def _sizeless_weight_indices(line: Line, legs: Mapping[str, Leg]) -> Iterator[Diagnostic]:
     sized = {*line.channels, *(index for operand in line.operands for index in operand.channels)}
     for weight in line.weights:
         for index in weight.channels:
@@ -160,7 +166,8 @@ def _sizeless_weight_indices(line: Line) -> Iterator[Diagnostic]:
                     f"the index `{index}` of `{weight.name}` stands on no edge of this line",
                     weight.span,
                     notes=["an index takes its size from an edge that carries it"],
-                    help=f"leave `{index}` out: `* {_without(weight, index)}`, or put it on the right edge",
+                    help=_meant_index(index, [leg.name for leg in legs.values() if isinstance(leg, IndexLeg)])
+                    or f"leave `{index}` out: `* {_without(weight, index)}`, or put it on the right edge",
                 )
 
 
@@ -213,7 +220,7 @@ def _unused_legs(graph: FusionGraph) -> Iterator[Diagnostic]:
     factors = {weight.name for line in graph.lines for weight in line.weights}
     rows = {row for line in graph.lines for weight in line.weights for row in weight.rows}
     used = {*graph.readers, *factors, *rows, *graph.poisoned, *graph.excused}
-    for leg in graph.legs:
+    for leg in graph.legs if graph.lines else ():  # of an empty diagram its outputs are what is missing
         if leg.name not in used:
             help = "leave it out of the header"
             yield diagnose("F1012", f"nothing uses the leg `{leg.name}`", leg.span, help=help)

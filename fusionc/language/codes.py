@@ -102,6 +102,7 @@ CODES = _registry(
     _error("F3009", "too many trees of equal operands"),
     _error("F3010", "too many operands in one line"),
     _error("F3011", "vertex tensors that are too large"),
+    _error("F3012", "a factor out of range"),
     # F4xxx: targets and what is not compiled yet
     _error("F4003", "sites are not compiled yet"),
     _error("F4004", "loops of a form that is not compiled"),

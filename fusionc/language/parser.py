@@ -79,7 +79,7 @@ def parse(source: Source) -> ParseResult:
     diagnostics = sorted([*diagnostics, *aside.findings.values()], key=lambda found: found.span.start)
     comments = tuple(comment for _, comment in sorted(aside.comments.items()))
     file = syntax.File(whole, items, comments)
-    return ParseResult(file, _limited(diagnostics, more, whole))
+    return ParseResult(file, limited(diagnostics, more, whole))
 
 
 def _parse_whole(source: Source, aside: Aside) -> tuple[syntax.Item, ...]:
@@ -108,7 +108,8 @@ def _long_line(source: Source) -> Diagnostic | None:
     return None
 
 
-def _limited(diagnostics: list[Diagnostic], more: int, whole: Span) -> tuple[Diagnostic, ...]:
+def limited(diagnostics: list[Diagnostic], more: int, whole: Span) -> tuple[Diagnostic, ...]:
+    """The first hundred of many diagnostics, and one that says how many more there are."""
     more += max(0, len(diagnostics) - MAX_DIAGNOSTICS)
     kept = diagnostics[:MAX_DIAGNOSTICS]
     if more:

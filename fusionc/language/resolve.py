@@ -57,6 +57,7 @@ class Scope:
     spaces: dict[str, syntax.Irreps] = field(default_factory=dict)
     sites: dict[str, syntax.Sites] = field(default_factory=dict)
     pairs: dict[str, syntax.Pairs] = field(default_factory=dict)
+    incomplete: bool = False
     _expanded: dict[str, tuple[Leaf, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     def flatten(self, space: syntax.Space) -> tuple[FlatTerm, ...]:
@@ -84,14 +85,16 @@ class Scope:
             leaves: tuple[Leaf, ...] = (replace(term, repeat=None),)
         else:
             self._space(term.name, term.span)
-            self._expand(term.name.text)
+            self.expand(term.name.text)
             leaves = self._expanded[term.name.text]
         if copies * len(leaves) > MAX_TERMS:
             raise CompileError([_too_many_terms(term.span)])
         return leaves * copies
 
-    def _expand(self, name: str) -> None:
-        """Depth first with an explicit stack and a memo: chains of names may be long, and may be cyclic."""
+    def expand(self, name: str) -> None:
+        """Flatten a named space, once. Raises as `flatten` does.
+
+        Depth first with an explicit stack and a memo: chains of names may be long, and may be cyclic."""
         stack, open_names = [name], set()
         while stack:
             top = stack[-1]
@@ -143,6 +146,8 @@ class Scope:
             if name.text in table:
                 help = f"a leg over it is written with a space: `x: 8x1o[{name.text}]`"
                 raise CompileError([diagnose("F1008", f"`{name.text}` is {kind}, not a space", span, help=help)])
+        if self.incomplete:  # what an import failed to bring may hold it
+            raise CompileError([])
         raise CompileError([unknown_name("space", name.text, span, self.spaces)])
 
 
@@ -173,7 +178,7 @@ def resolve(source: Source, file: syntax.File, folder: Path | None) -> tuple[Uni
     resolver = _Resolver(folder)
     own = frozenset() if folder is None else frozenset({(folder / Path(source.name).name).resolve()})
     resolver.load(file, own, is_root=True)
-    scope = Scope(resolver.group or DEFAULT_GROUP, resolver.spaces, resolver.sites, resolver.pairs)
+    scope = Scope(resolver.group or DEFAULT_GROUP, resolver.spaces, resolver.sites, resolver.pairs, resolver.incomplete)
     resolver.check_spaces(scope)
     resolver.check_pairs(scope)
     return Unit(source, file, scope, resolver.scoped(file, scope)), tuple(resolver.diagnostics)
@@ -232,6 +237,7 @@ class _Resolver:
         self.sites: dict[str, syntax.Sites] = {}
         self.pairs: dict[str, syntax.Pairs] = {}
         self.group: str | None = None
+        self.incomplete = False  # an import failed
         self._declared: dict[str, Span] = {}
         self._group_span: Span | None = None
         self._loaded: set[Path] = set()
@@ -281,35 +287,40 @@ class _Resolver:
         if path is None:
             return
         if path in chain:
-            self.diagnostics.append(_import_failure(item, "the import is circular: this file is read already"))
+            self._fail(_import_failure(item, "the import is circular: this file is read already"))
             return
         if path in self._loaded:
             return
         try:
             source = read(path, shown=str(Path(self.folder or "") / item.path))
         except CompileError as error:
-            self.diagnostics.append(_import_failure(item, error.diagnostics[0].message))
+            self._fail(_import_failure(item, error.diagnostics[0].message))
             return
         self._loaded.add(path)
         result = parse(source)
         self.diagnostics.extend(result.diagnostics)
         self.load(result.file, chain | {path})
 
+    def _fail(self, failure: Diagnostic) -> None:
+        """An import failed: what it would have brought is not missed again."""
+        self.diagnostics.append(failure)
+        self.incomplete = True
+
     def _importable(self, item: syntax.Import) -> Path | None:
         if self.folder is None:
             failure = _import_failure(item, "a text that was not read from a file has no folder to import from")
-            self.diagnostics.append(failure)
+            self._fail(failure)
             return None
         root = self.folder.resolve()
         try:
             path = (root / item.path).resolve()
             inside = path.is_relative_to(root)
         except (OSError, ValueError) as error:  # a NUL byte, a loop of links
-            self.diagnostics.append(_import_failure(item, str(error)))
+            self._fail(_import_failure(item, str(error)))
             return None
         if not inside:
             reason = "an import may not leave the folder of the file that is compiled"
-            self.diagnostics.append(_import_failure(item, reason))
+            self._fail(_import_failure(item, reason))
             return None
         return path
 
@@ -337,7 +348,7 @@ class _Resolver:
             if all(isinstance(term, syntax.IrrepTerm) for term in declaration.space.terms):
                 continue
             try:
-                scope.flatten(declaration.space)
+                scope.expand(declaration.name.text)
             except CompileError as error:
                 for diagnostic in error.diagnostics:
                     key = (diagnostic.code, diagnostic.span.start)

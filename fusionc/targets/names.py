@@ -52,6 +52,13 @@ def unusable_argument(name: str) -> str | None:
     return _keyword(name)
 
 
+def unusable_output(name: str) -> str | None:
+    """Why one of several outputs cannot have a name, or None."""
+    if name.startswith("_"):
+        return "the outputs are a named tuple, whose names begin with a letter"
+    return unusable_argument(name)
+
+
 def unusable_weight(name: str) -> str | None:
     """Why a learned weight cannot have a name, or None."""
     if name in MODULE_NAMES or name.startswith("_"):

@@ -38,12 +38,41 @@ WIDTH = 112
 
 def emit(emissions: Sequence[Emission], options: Options) -> str:
     """The text of a file with one module and one function for each diagram."""
-    diagrams = [_Printer(emission).diagram() for emission in emissions]
+    diagrams = [
+        _Printer(emission, names).diagram() for emission, names in zip(emissions, _file_names(emissions), strict=True)
+    ]
     names = ", ".join(str(diagram["class_name"]) for diagram in diagrams)
     summary = f"Fusion diagram{'s' if len(diagrams) > 1 else ''}: {names}."
     summary = "\n".join(textwrap.wrap(summary, WIDTH))
     text = _template().render(version=__version__, options=options, summary=summary, diagrams=diagrams)
     return "\n".join(line.rstrip() for line in text.split("\n")).rstrip("\n") + "\n"
+
+
+@dataclass(frozen=True)
+class FileNames:
+    """What one diagram is called at the top level of the file; `result` is the class of several outputs."""
+
+    module: str
+    function: str
+    table: str
+    result: str
+
+
+def _file_names(emissions: Sequence[Emission]) -> list[FileNames]:
+    """Top-level names, none twice: classes and functions as the contract has them, the others around all of these, and
+    around every leg and weight, which would hide them."""
+    programs = [emission.program for emission in emissions]
+    arguments = {leg.name for program in programs for leg in program.legs}
+    arguments |= {weight.name for program in programs for weight in program.weights}
+    modules = [class_name(program.name) for program in programs]
+    kept = {program.name for program in programs}
+    namer = Namer({*modules, *kept, *arguments})
+    names = []
+    for program, module in zip(programs, modules, strict=True):
+        function = program.name if program.name not in modules else namer.fresh(f"{program.name}_function")
+        table, result = namer.fresh(f"_{program.name.upper()}_VERTICES"), namer.fresh(f"{module}Output")
+        names.append(FileNames(module, function, table, result))
+    return names
 
 
 @lru_cache(maxsize=1)
@@ -63,15 +92,15 @@ class _Printer:
     """Prints one program; `diagram` gives the values that the template asks for."""
 
     emission: Emission
+    file: FileNames
     lines: list[str] = field(default_factory=list)
     names: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         program = self.program
         arguments = [leg.name for leg in program.legs] + [weight.name for weight in program.weights]
-        self.class_name = class_name(program.name)
-        self.function = program.name if program.name != self.class_name else f"{program.name}_function"
-        self.namer = Namer([*arguments, self.class_name, self.function])
+        self.class_name, self.function = self.file.module, self.file.function
+        self.namer = Namer([*arguments, self.class_name, self.function, self.file.table, self.file.result])
         self.dtype, self.compute, self.constants = map(self.namer.fresh, ("dtype", "compute", "constants"))
         self._rows: dict[tuple[str, tuple[str, ...]], str] = {}
         self._constants: dict[int, int] = {}
@@ -93,10 +122,10 @@ class _Printer:
         return {
             "class_name": self.class_name,
             "function": self.function,
-            "table": f"{self.function.upper()}_VERTICES",
+            "table": self.file.table,
             "table_size": sum(prod(program.instructions[number].shape) for number in self._constants),
             "constants": constants,
-            "result": f"{self.class_name}Output" if len(program.outputs) > 1 else "",
+            "result": self.file.result if len(program.outputs) > 1 else "",
             "outputs": [
                 {"name": output.name, "dim": output.dim, "text": text}
                 for output, text in zip(program.outputs, self.emission.output_texts, strict=True)
@@ -181,8 +210,7 @@ class _Printer:
             names = ", ".join(f"{name}.to({self.compute})" for name in converted)
             lines.append(f"{condition}{', '.join(converted)} = {names}")
         if self._constants:
-            table = f"_{self.function.upper()}_VERTICES"
-            lines.append(f"{self.constants} = {table}.to(device={first}.device, dtype={self.compute})")
+            lines.append(f"{self.constants} = {self.file.table}.to(device={first}.device, dtype={self.compute})")
         return lines
 
     def _constant_table(self) -> list[dict[str, object]]:
@@ -268,7 +296,7 @@ class _Printer:
         if len(results) == 1:
             self.lines.append(f"return {results[0]}")
         else:
-            self.lines.append(f"return {self.class_name}Output({', '.join(results)})")
+            self.lines.append(f"return {self.file.result}({', '.join(results)})")
 
     def _output(self, output: ProgramOutput) -> str:
         parts = [part for block in output.blocks for part in self._output_parts(block)]

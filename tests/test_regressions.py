@@ -1,0 +1,137 @@
+"""Programs that once went wrong."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+import fusionc
+from fusionc.cache import import_text
+from fusionc.cli import main
+from fusionc.driver import check_source
+from fusionc.language.source import Source
+
+
+def modules(text: str, **weights: torch.Tensor):
+    """The whole file's module namespace."""
+    return import_text(fusionc.parse(text).emit())
+
+
+def test_diagrams_of_one_file_do_not_share_names():
+    """Tables, classes of outputs and functions are told apart, whatever the diagrams are called."""
+    text = """
+diagram ab(x: 1o) -> 0e { x x -> out }
+diagram aB(x: 1o) -> 2e { x x -> out }
+diagram a(x: 0e) -> (p: 0e, q: 0e) { x -> p; x -> q }
+diagram a_output(x: 0e) -> 0e { x -> out }
+diagram Foo(x: 1o) -> 0e { x x -> out }
+diagram Foo_function(x: 1o) -> 2e { x x -> out }
+"""
+    program, whole = fusionc.parse(text), modules(text)
+    for name, diagram in program.diagrams.items():
+        leg = diagram.checked.table.graph.tensor_legs["x"]
+        x = torch.randn(5, leg.space.dim(diagram.checked.graph.group))
+        alone = diagram.module()()(x)
+        together = getattr(whole, type(diagram.module()()).__name__)()(x)
+        for one, two in zip(
+            torch.atleast_1d(*alone) if isinstance(alone, tuple) else [alone],
+            torch.atleast_1d(*together) if isinstance(together, tuple) else [together],
+            strict=True,
+        ):
+            assert torch.equal(one, two), name
+
+
+def test_a_leg_does_not_hide_the_vertex_table():
+    text = "diagram d(_D_VERTICES: 1o, y: 2x1o) -> 2x0e { _D_VERTICES y[u] -> out[u] * W[path, u] }"
+    assert fusionc.parse(text)["d"].verify().ok
+
+
+def test_an_inferred_output_may_name_multiplicities():
+    diagram = fusionc.parse("diagram d(x: 4x2e) -> * in 8x2e { x[u] -> out[v] * W[u, v] }")["d"]
+    assert diagram.verify().ok
+    assert diagram.module()()(torch.randn(3, 20)).shape == (3, 40)
+
+
+def test_a_path_with_two_weights_is_one_path():
+    text = (
+        "diagram d(x: 4x1o + 4x0e, y: 1o + 0e, r: weights) -> 4x0e + 4x1o "
+        "{ x[u] y -> out[u] * r[path, u] * W[path]; x[u] -> out[u] * V[path, u] }"
+    )
+    diagram = fusionc.parse(text)["d"]
+    assert diagram.count_paths() == len(diagram.paths) == 6
+    assert diagram.verify().ok
+
+
+def test_outputs_of_a_named_tuple_begin_with_a_letter(tmp_path, capsys):
+    path = tmp_path / "a.fus"
+    path.write_text("diagram d(x: 4x2e) -> (_a: 4x2e, b: 4x2e) { x[u] -> _a[u]; x[u] -> b[u] }")
+    assert main(["compile", str(path)]) == 1
+    assert "F4008" in capsys.readouterr().err
+
+
+def test_output_files_that_are_links_devices_or_a_dash(tmp_path, capsys):
+    source = tmp_path / "a.fus"
+    source.write_text("diagram d(x: 1o) -> 1o { x -> out }\n")
+    target, link = tmp_path / "real.py", tmp_path / "link.py"
+    target.write_text("old")
+    link.symlink_to(target)
+    assert main(["compile", str(source), "-o", str(link)]) == 0
+    assert link.is_symlink()
+    assert "class D" in target.read_text()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    assert main(["compile", str(source), "-o", str(pipe)]) == 0
+    assert b"class D" in os.read(reader, 1 << 20)
+    os.close(reader)
+    assert main(["compile", str(source), "-o", "-"]) == 0
+    assert "class D" in capsys.readouterr().out
+    assert not (tmp_path / "-").exists()
+
+
+def test_several_diagrams_are_drawn_into_several_files(tmp_path):
+    source = tmp_path / "a.fus"
+    source.write_text("diagram d(x: 1o) -> 1o { x -> out }\ndiagram e(x: 1o) -> 1o { x -> out }\n")
+    assert main(["draw", str(source), "-o", str(tmp_path / "pictures.svg")]) == 0
+    assert {path.name for path in tmp_path.glob("*.svg")} == {"pictures_d.svg", "pictures_e.svg"}
+    assert main(["draw", str(source)]) == 2
+
+
+@pytest.mark.parametrize("command", ["run", "verify"])
+def test_negative_options_are_the_command_lines_fault(command, tmp_path):
+    source = tmp_path / "a.fus"
+    source.write_text("diagram d(x: 1o) -> 1o { x -> out }\n")
+    assert main([command, str(source), "--seed", "-1"]) == 2
+
+
+ONE_MISTAKE = {
+    "a failed import is one mistake": ('import "missing.fus"\ndiagram d(x: H, y: H) -> H { x[u] -> out[u] }', "F1003"),
+    "kept paths that would add up": (
+        "diagram d(x: 4x0e + 4x1o, a: 1o) -> 4x0e + 4x1o { x[u] -> out[path, u]; x[u] a -> out[path, u] }",
+        "F1032",
+    ),
+    "an empty body": ("diagram d(x: 1o, y: 1o) -> 1o { }", "F1010"),
+}
+
+
+@pytest.mark.parametrize("case", ONE_MISTAKE)
+def test_one_mistake_gives_one_diagnostic(case):
+    text, code = ONE_MISTAKE[case]
+    assert [found.code for found in check_source(Source("<test>", text)).diagnostics] == [code]
+
+
+def test_near_names_of_indices():
+    for wrong, near in (("pth", "path"), ("zz_", "zz")):
+        text = f"diagram d(x: 4x1o, zz: index(3)) -> 4x1o {{ x[u] -> out[u] * W[{wrong}, u] * V[zz] }}"
+        with pytest.raises(fusionc.CompileError) as caught:
+            fusionc.parse(text)
+        assert caught.value.diagnostics[0].help == f"did you mean `{near}`?"
+
+
+def test_many_mistakes_are_cut_off():
+    lines = "\n".join(f"x{k} -> y{k}" for k in range(500))
+    found = check_source(Source("<test>", f"diagram d(a: 1o) -> 1o {{\n{lines}\na -> out\n}}")).diagnostics
+    assert len(found) == 101
+    assert found[-1].code == "F0013"
