@@ -186,7 +186,8 @@ def check_source(source: Source, folder: Path | None = None) -> Checked:
             if diagram is not None:
                 diagrams.append(diagram)
     ordered = list(_in_order(unit, _first_of_each(found, parsed.diagnostics)))
-    if not any(diagnostic.code == "F0013" for diagnostic in ordered):
+    failed = any(diagnostic.is_error for diagnostic in ordered)
+    if failed and not any(diagnostic.code == "F0013" for diagnostic in ordered):
         ordered = list(limited(ordered, 0, source.span(0, len(source.text))))
     return Checked(source, parsed.file, tuple(diagrams), tuple(numbers), tuple(ordered))
 
