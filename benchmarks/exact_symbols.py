@@ -176,6 +176,8 @@ def table(top: int, rounds: int, sample: int, seed: int, progress: Progress) -> 
             progress.show(f"6j: timing the table, {number + 1} of 5")
             empty_caches()
             times[name].append(seconds(labels, six_j, tuple))
+    progress.show("6j: the whole table by sympy")
+    sympy_all = seconds(everything, wigner_6j, halves)
     random, ratios, ours, theirs = Random(seed), [], [], []
     sample = min(sample, len(classes))
     for number in range(-1, rounds):
@@ -196,6 +198,7 @@ def table(top: int, rounds: int, sample: int, seed: int, progress: Progress) -> 
         "largest_spin": top / 2,
         "labels": len(everything),
         "labels_s": median(times["all"]),
+        "sympy_labels_s": sympy_all,
         "classes": len(classes),
         "classes_s": median(times["classes"]),
         "rounds": rounds,
@@ -321,6 +324,8 @@ def text(report: dict[str, Any]) -> str:
         "",
         f"all 6j with spins to {found['largest_spin']:g}: {found['labels']:,} labels in {found['labels_s']:.2f} s, "
         f"{found['classes']:,} classes in {found['classes_s']:.3f} s",
+        f"the same labels by sympy: {found['sympy_labels_s']:.1f} s, {found['sympy_labels_s'] / found['labels_s']:.0f} "
+        "times as long",
         f"side by side, {found['rounds']} rounds of {found['sample']} classes: "
         f"{found['fusionc_us']:.1f} us and {found['sympy_us']:.0f} us a symbol; "
         f"ratio {ratio['median']:.0f} (quartiles {low:.0f} to {high:.0f}, all {ratio['least']:.0f} to "
