@@ -33,6 +33,17 @@ def random_text(rng: random.Random, group: str) -> str:
     def word(wire):
         return f"{wire[0]}[u]" if wire[2] else wire[0]
 
+    def couple():
+        """Couple the last two wires; False where they only reach large spins."""
+        one, two = live.pop(), live.pop()
+        options = [c for c, _ in g.product(one[1], two[1]) if g.dim(c) <= 7]
+        if not options:
+            return False
+        result = fresh(rng.choice(options), one[2] or two[2])
+        lines.append(f"{word(one)} {word(two)} -> {word(result)}")
+        live.append(result)
+        return True
+
     for name in "xyz"[: rng.randint(1, 3)]:
         irrep, wide = g.parse(rng.choice(names)), not legs and rng.random() < 0.6
         legs.append(f"{name}: {'3x' if wide else ''}{g.format(irrep)}")
@@ -53,22 +64,11 @@ def random_text(rng: random.Random, group: str) -> str:
             one, two = fresh(first, False), fresh(second, wire[2])
             lines.append(f"{word(wire)} -> {one[0]} {word(two)}")
             live += [one, two]
-        elif len(live) > 2:
-            one, two = live.pop(), live.pop()
-            options = [c for c, _ in g.product(one[1], two[1]) if g.dim(c) <= 7]
-            if not options:
-                return ""
-            result = fresh(rng.choice(options), one[2] or two[2])
-            lines.append(f"{word(one)} {word(two)} -> {word(result)}")
-            live.append(result)
-    while len(live) > 2:
-        one, two = live.pop(), live.pop()
-        options = [c for c, _ in g.product(one[1], two[1]) if g.dim(c) <= 7]
-        if not options:
+        elif len(live) > 2 and not couple():
             return ""
-        result = fresh(rng.choice(options), one[2] or two[2])
-        lines.append(f"{word(one)} {word(two)} -> {word(result)}")
-        live.append(result)
+    while len(live) > 2:
+        if not couple():
+            return ""
     wide = any(wire[2] for wire in live)
     target = rng.choice([c for c, _ in g.product(live[0][1], live[1][1])]) if len(live) == 2 else live[0][1]
     lines[0] = f"edge {', '.join(f'{wire}: {label}' for wire, label in labels.items())}"

@@ -61,8 +61,8 @@ def _leaves(graph: FusionGraph, line: Line) -> Leaves | None:
             return None
         for operand in current.operands:
             channels = tuple(meaning.get(channel, f"{channel} of {current.number}") for channel in operand.channels)
-            if operand.edge in graph.writers and graph.keeps_paths(operand.edge):
-                child = graph.writers[operand.edge][0]
+            child = graph.subtree(operand.edge)
+            if child is not None:
                 todo.append((child, dict(zip(child.channels, channels, strict=True))))
             else:
                 leaves.append((operand.edge, channels))
@@ -105,8 +105,8 @@ def _named_leaves(table: PathTable, line: Line, tree: Tree) -> list[tuple[str, i
     """The leaves of a whole tree from left to right: edge and block."""
     graph, found = table.graph, []
     for operand, block in zip(line.operands, tree.blocks, strict=True):
-        if operand.edge in graph.writers and graph.keeps_paths(operand.edge):
-            child = graph.writers[operand.edge][0]
+        child = graph.subtree(operand.edge)
+        if child is not None:
             found += _named_leaves(table, child, table.lines[child.number].trees[block])
         else:
             found.append((operand.edge, block))
@@ -127,8 +127,8 @@ def _vertices(table: PathTable, line: Line, tree: Tree) -> Iterator[tuple[Irrep,
     current = table.blocks[line.operands[0].edge][tree.blocks[0]].irrep
     for position, operand in enumerate(line.operands):
         block = tree.blocks[position]
-        if operand.edge in graph.writers and graph.keeps_paths(operand.edge):
-            child = graph.writers[operand.edge][0]
+        child = graph.subtree(operand.edge)
+        if child is not None:
             yield from _vertices(table, child, table.lines[child.number].trees[block])
         if position > 0:
             step, copy = tree.steps[position - 1]
@@ -167,8 +167,8 @@ class _Values:
 
     def _operand(self, edge: str, block: int) -> Vector:
         graph = self.table.graph
-        if edge in graph.writers and graph.keeps_paths(edge):
-            child = graph.writers[edge][0]
+        child = graph.subtree(edge)
+        if child is not None:
             return self.of(child, self.table.lines[child.number].trees[block])
         if (edge, block) not in self._vectors:
             dim = graph.group.dim(self.table.blocks[edge][block].irrep)

@@ -265,6 +265,10 @@ class FusionGraph:
         writers = self.writers.get(edge, ())
         return len(writers) == 1 and not writers[0].sums_paths
 
+    def subtree(self, edge: str) -> Line | None:
+        """The line below an edge that keeps its paths: a tree runs on through it. None where a tree has a leaf."""
+        return self.writers[edge][0] if self.keeps_paths(edge) else None
+
     @cached_property
     def digraph(self) -> nx.DiGraph:
         """Bipartite: edges by name, lines by number."""

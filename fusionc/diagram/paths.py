@@ -240,8 +240,9 @@ class _Lister:
         leaves: tuple[tuple[int, Irrep], ...] = ()
         inner: tuple[Step, ...] = ()
         for position, (operand, block) in enumerate(zip(line.operands, blocks, strict=True)):
-            if self._is_tree(operand.edge):
-                child = self.lines[self.graph.writers[operand.edge][0].number].trees[block]
+            subtree = self.graph.subtree(operand.edge)
+            if subtree is not None:
+                child = self.lines[subtree.number].trees[block]
                 leaves, inner = leaves + child.leaves, (*inner, *child.inner, child.last)
             else:
                 leaves += ((block, self.blocks[operand.edge][block].irrep),)
@@ -258,9 +259,6 @@ class _Lister:
         assert target is not None, "sizes were checked"
         new = [size for index, size in zip(line.channels, target, strict=True) if index not in known]
         return (*(known[index] for index in indices), *new)
-
-    def _is_tree(self, edge: str) -> bool:
-        return edge in self.graph.writers and self.graph.keeps_paths(edge)
 
     def _key(self, tree: Tree) -> tuple[object, ...]:
         key = self.graph.group.edge_key

@@ -242,10 +242,8 @@ class _Expander:
         return [frame for frame in frames if frame is not None]
 
     def _subtree(self, edge: str) -> LinePaths | None:
-        graph = self.table.graph
-        if edge not in graph.writers or not graph.keeps_paths(edge):
-            return None
-        return self.table.lines[graph.writers[edge][0].number]
+        line = self.table.graph.subtree(edge)
+        return None if line is None else self.table.lines[line.number]
 
     def _fill(
         self,
