@@ -9,6 +9,7 @@ skeleton, search    the shape alone, and where on it sums are introduced
 reduce, formula, notation, ranges      the formula and how it is written
 evaluate, tables, tetrahedron, eliminate    its value, summed in integers
 builder    networks put together from 3j or Clebsch-Gordan vertices
+recouple   coupling trees of one shape as sums of those of another
 """
 
 from fusionc.rewrite.builder import End, NetworkBuilder
