@@ -29,10 +29,13 @@ from fusionc.language.parser import limited, parse
 from fusionc.language.printer import print_file
 from fusionc.language.resolve import ScopedDiagram, Unit, resolve
 from fusionc.language.source import Source, Span
-from fusionc.plan.network import EdgeTerms, networks
-from fusionc.plan.order import STRATEGIES
-from fusionc.program.cost import count
+
+
+from fusionc.program.cost import count, domain_sizes
 from fusionc.program.ir import Layout, Program
+from fusionc.program.select import STRATEGIES, plan
+from fusionc.plan.expand import EdgePlan
+from fusionc.program.build import Builder
 from fusionc.program.lower import lower, space_text
 from fusionc.rewrite.closed import network, value
 from fusionc.rewrite.formula import Formula
@@ -59,6 +62,7 @@ class CheckedDiagram:
     graph: FusionGraph
     fusion: Fusion
     _programs: dict[tuple[str, Layout], Program] = field(default_factory=dict, repr=False, compare=False)
+    _plans: dict[str, tuple[EdgePlan, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -71,29 +75,32 @@ class CheckedDiagram:
     def table(self) -> PathTable:
         return list_paths(self.graph, self.fusion)
 
-    @cached_property
-    def terms(self) -> tuple[EdgeTerms, ...]:
-        """The networks of all paths. Raises `CompileError` with F3008 where there are too many to become code."""
+    def check_length(self) -> None:
+        """Raise `CompileError` with F3008 where there are too many paths to become code."""
         count = self.count_paths()
         if count > limits.MAX_EMITTED_PATHS:
             raise CompileError([limits.program_too_long(self.graph.span, count, self.name)])
-        return networks(self.table)
 
-    def program(self, strategy: str, layout: Layout = "mul_ir") -> Program:
-        """The program of one strategy of `plan.order`."""
+    def program(self, strategy: str = "", layout: Layout = "mul_ir") -> Program:
+        """The program of one strategy of `plan.strategy` (by default of the cheapest)."""
+        strategy = strategy or self.strategy
         if (strategy, layout) not in self._programs:
-            terms = self.terms  # before the paths are listed: there may be too many
-            self._programs[strategy, layout] = lower(self.table, terms, STRATEGIES[strategy], layout)
+            self.check_length()  # before the paths are listed: there may be too many
+            builder = Builder(domain_sizes(self.graph, PLANNING_BATCH))
+            self._programs[strategy, layout] = lower(self.table, self.plan(strategy), builder, layout)
         return self._programs[strategy, layout]
+
+    def plan(self, strategy: str) -> tuple[EdgePlan, ...]:
+        """What a strategy couples in which order."""
+        if strategy not in self._plans:
+            self._plans[strategy] = plan(self.table, strategy, domain_sizes(self.graph, PLANNING_BATCH))
+        return self._plans[strategy]
 
     @cached_property
     def strategy(self) -> str:
-        """The strategy whose program needs the fewest operations."""
-        costs = {name: count(self.program(name), PLANNING_BATCH).operations for name in STRATEGIES}
-        return min(costs, key=costs.__getitem__)
-
-    def best(self, layout: Layout = "mul_ir") -> Program:
-        return self.program(self.strategy, layout)
+        """The strategy whose program needs the fewest multiplications, those with constants included."""
+        costs = {name: count(self.program(name), PLANNING_BATCH) for name in STRATEGIES}
+        return min(costs, key=lambda name: costs[name].multiplications + costs[name].scalings)
 
     @cached_property
     def text(self) -> str:
@@ -262,7 +269,7 @@ def emit(diagrams: Sequence[CheckedDiagram], target: str = "torch", options: Opt
 
 def emission(diagram: CheckedDiagram, layout: Layout) -> Emission:
     """A diagram ready for a target's printer."""
-    program = diagram.best(layout)
+    program = diagram.program(layout=layout)
     texts = tuple(space_text(diagram.table, diagram.table.outputs[output.name]) for output in diagram.graph.outputs)
     return Emission(program, diagram.text, texts)
 

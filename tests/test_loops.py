@@ -97,7 +97,7 @@ def test_random_loops_equal_the_dense_contraction(group):
         operands, weights = random_legs(table, 3, numbers), random_weights(table, numbers)
         wanted = evaluate(table, operands, weights)
         size = max(1.0, max(float(np.abs(part).max()) for part in wanted))
-        got = interpret(diagram.checked.best(), operands, weights)
+        got = interpret(diagram.checked.program(), operands, weights)
         assert all(np.abs(g - w).max() < 1e-12 * size for g, w in zip(got, wanted, strict=True)), text
         module = load_module(diagram.checked, weights)
         with torch.no_grad():
@@ -118,15 +118,15 @@ def test_a_loop_is_gone_from_the_program():
     """A diagram with a loop is the program of the same diagram with the loop replaced by its value."""
     loop = fusionc.parse("diagram d(x: 16x2e) -> 16x2e { edge a: 1o, b: 1o; x[u] -> a[u] b; a[u] b -> out[u] * 1/2 }")[
         "d"
-    ].checked.best()
-    plain = fusionc.parse("diagram d(x: 16x2e) -> 16x2e { x[u] -> out[u] * 1/2 }")["d"].checked.best()
+    ].checked.program()
+    plain = fusionc.parse("diagram d(x: 16x2e) -> 16x2e { x[u] -> out[u] * 1/2 }")["d"].checked.program()
     assert loop.instructions == plain.instructions
     assert [type(instruction.op) for instruction in loop.instructions] == [LegBlock, Scale]
     exchange = fusionc.parse(
         "diagram d(x: 8x1o, y: 1o) -> 8x1e { edge a: 1o, b: 2e; x[u] -> a[u] b; b y -> c in 1o; "
         "a[u] c -> out[u] * W[path, u] }"
-    )["d"].checked.best()
-    single = fusionc.parse("diagram d(x: 8x1o, y: 1o) -> 8x1e { x[u] y -> out[u] * W[path, u] }")["d"].checked.best()
+    )["d"].checked.program()
+    single = fusionc.parse("diagram d(x: 8x1o, y: 1o) -> 8x1e { x[u] y -> out[u] * W[path, u] }")["d"].checked.program()
     kinds = [sum(isinstance(i.op, Contract) for i in program.instructions) for program in (exchange, single)]
     assert kinds[0] == kinds[1]
 

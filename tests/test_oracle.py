@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import trees
 
 import fusionc
-from fusionc.plan.order import STRATEGIES
+from fusionc.program.select import STRATEGIES
 from fusionc.program.interpret import interpret
 from fusionc.tools.modules import load_module
 from fusionc.tools.oracle import evaluate, random_legs, random_weights

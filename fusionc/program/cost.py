@@ -2,88 +2,183 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Protocol
 
-from fusionc.program.ir import VIEWS, Contract, Instruction, Program, Rearrange, Scale, Sum, operands
+from fusionc.program.ir import (
+    BATCH,
+    VIEWS,
+    Instruction,
+    Linear,
+    Pool,
+    Product,
+    Program,
+    Scatter,
+    channel_sizes,
+    operands,
+)
+
+PAIRS_PER_SITE = 20
+"""How many pairs a site has where nobody says: what a cutoff of 5 to 6 Angstrom gives in a molecule."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Multiplications and additions; bytes read and written by all instructions; the most bytes that are alive at once
-    in intermediate results and outputs (operands, weights and constants not counted). For a whole batch."""
+    """Multiplications of values with each other; additions; bytes read and written by all instructions, tables of
+    constants included; the most bytes that are alive at once in intermediate results and outputs (operands, weights and
+    constants not counted). For a whole batch.
+
+    `scalings` are multiplications with a constant other than 1 and -1: each belongs to an addition, and runs with it as
+    one fused instruction, so they are counted apart.
+    """
 
     multiplications: int
     additions: int
     bytes: int
     peak_bytes: int
+    scalings: int
 
     @property
     def operations(self) -> int:
         return self.multiplications + self.additions
 
 
-def count(program: Program, batch: int = 1, itemsize: int = 4) -> Cost:
+@dataclass(frozen=True)
+class Work:
+    """One step, for the whole batch: arithmetic, and numbers read and written; `size` of its result, the steps that it
+    reads."""
+
+    multiplications: int
+    additions: int
+    moved: int
+    size: int
+    reads: tuple[int, ...]
+    scalings: int = 0
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many elements each domain has: `batch` of them, and in each so many sites and pairs."""
+
+    batch: int
+    domains: Mapping[str, int]
+
+    def of(self, domain: str | None) -> int:
+        if domain is None:
+            return 1
+        return self.batch * (1 if domain == BATCH else self.domains[domain])
+
+
+class Relation(Protocol):
+    """A relation, as graphs and programs have it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def first(self) -> str: ...
+
+
+class OverSites(Protocol):
+    """What has sites and relations: a graph, a program."""
+
+    @property
+    def sites(self) -> tuple[str, ...]: ...
+    @property
+    def relations(self) -> Sequence[Relation]: ...
+
+
+def domain_sizes(diagram: OverSites, batch: int, sizes: Mapping[str, int] | None = None) -> Sizes:
+    """Sizes of all domains. In a diagram over sites the batch is the number of sites of every set that `sizes` does
+    not name, and a relation has `PAIRS_PER_SITE` pairs for each site."""
+    given = dict(sizes or {})
+    if not diagram.sites:
+        return Sizes(batch, {})
+    domains = {name: given.get(name, batch) for name in diagram.sites}
+    domains |= {r.name: given.get(r.name, PAIRS_PER_SITE * domains[r.first]) for r in diagram.relations}
+    return Sizes(1, domains)
+
+
+def count(program: Program, batch: int = 1, itemsize: int = 4, sizes: Mapping[str, int] | None = None) -> Cost:
     """Count a program for `batch` elements of `itemsize` bytes a number."""
-    counts = [_count(program, instruction, batch) for instruction in program.instructions]
-    multiplications = sum(one for one, _ in counts)
-    additions = sum(two for _, two in counts)
-    moved = sum(_moved(program, instruction, batch) for instruction in program.instructions)
-    return Cost(multiplications, additions, moved * itemsize, _peak(program, batch) * itemsize)
+    counter = domain_sizes(program, batch, sizes)
+    works = [_work(program, instruction, counter) for instruction in program.instructions]
+    kept = {value for output in program.outputs for block in output.blocks for value, _ in block.pieces}
+    written = sum(output.dim * counter.of(output.domain) for output in program.outputs)
+    return total(works, kept, written, itemsize)
 
 
-def _numel(instruction: Instruction, batch: int) -> int:
-    return prod(instruction.shape) * (batch if instruction.batched else 1)
+def total(works: Sequence[Work], kept: Iterable[int], written: int, itemsize: int) -> Cost:
+    """The cost of steps; `kept` are those whose results are needed to the end, `written` the numbers of the outputs."""
+    return Cost(
+        sum(work.multiplications for work in works),
+        sum(work.additions for work in works),
+        sum(work.moved for work in works) * itemsize,
+        (_peak(works, kept) + written) * itemsize,
+        sum(work.scalings for work in works),
+    )
 
 
-def _count(program: Program, instruction: Instruction, batch: int) -> tuple[int, int]:
-    """Multiplications and additions of one instruction."""
-    op, result = instruction.op, _numel(instruction, batch)
-    if isinstance(op, Contract):
-        sizes = _letter_sizes(program, op)
-        products = prod(sizes.values()) * (batch if instruction.batched else 1)
-        return products, products - result
-    if isinstance(op, Scale):
-        return result, 0
-    if isinstance(op, Sum):
-        return 0, (len(op.values) - 1) * result
-    if isinstance(op, Rearrange):
-        return 0, _numel(program.instructions[op.value], batch) - result
-    return 0, 0
+def _work(program: Program, instruction: Instruction, sizes: Sizes) -> Work:
+    op, elements = instruction.op, sizes.of(instruction.domain)
+    if isinstance(op, VIEWS):
+        return Work(0, 0, 0, 0, operands(op))
+    result = instruction.size * elements
+    read = sum(program.instructions[v].size * sizes.of(program.instructions[v].domain) for v in operands(op))
+    tables = len(op.entries) if isinstance(op, Linear) else 0
+    arithmetic = _arithmetic(program, instruction, elements, result, sizes)
+    return Work(arithmetic[0], arithmetic[1], read + result + tables, result, operands(op), arithmetic[2])
 
 
-def _letter_sizes(program: Program, op: Contract) -> dict[str, int]:
-    left, right = program.instructions[op.left], program.instructions[op.right]
-    return dict(zip(op.left_axes, left.shape, strict=True)) | dict(zip(op.right_axes, right.shape, strict=True))
+def _arithmetic(
+    program: Program, instruction: Instruction, elements: int, result: int, sizes: Sizes
+) -> tuple[int, int, int]:
+    """Multiplications, additions and scalings."""
+    op, width = instruction.op, prod(instruction.channels) * elements
+    if isinstance(op, Product):
+        products = len(op.terms) * prod(channel_sizes(program, op).values()) * elements
+        return products, products - reached(term[2] for term in op.terms) * width, 0
+    if isinstance(op, Linear):
+        added = len(op.entries) - reached(entry[2] for entry in op.entries)
+        return 0, added * width, nonunit(entry[3] for entry in op.entries) * width
+    if isinstance(op, Scatter | Pool):
+        value = program.instructions[op.value]
+        return 0, max(value.size * sizes.of(value.domain) - result, 0), 0
+    return 0, 0, 0
 
 
-def _moved(program: Program, instruction: Instruction, batch: int) -> int:
-    """Elements that an instruction reads and writes; views move nothing."""
-    if isinstance(instruction.op, VIEWS):
-        return 0
-    read = sum(_numel(program.instructions[value], batch) for value in operands(instruction.op))
-    return read + _numel(instruction, batch)
+def reached(components: Iterable[int]) -> int:
+    """How many components some terms add up in; what no term reaches is zero."""
+    return len(set(components))
 
 
-def _peak(program: Program, batch: int) -> int:
-    """The largest sum of values that are computed and still needed; outputs are needed to the end."""
-    last = {value: number for number, ins in enumerate(program.instructions) for value in operands(ins.op)}
-    for value in _results(program):
-        last[value] = len(program.instructions)
+def nonunit(coefficients: Iterable[object]) -> int:
+    """How many of some coefficients are neither 1 nor -1: only those have to be multiplied with."""
+    return sum(1 for value in coefficients if value != 1 and value != -1)
+
+
+def _peak(works: Sequence[Work], kept: Iterable[int]) -> int:
+    """The largest sum of results that are computed and still needed."""
+    last = {value: number for number, work in enumerate(works) for value in _roots(works, work.reads)}
+    for value in _roots(works, kept):
+        last[value] = len(works)
     alive = peak = 0
     ends: dict[int, int] = {}
-    for number, instruction in enumerate(program.instructions):
-        if isinstance(instruction.op, VIEWS):
+    for number, work in enumerate(works):
+        if not work.size:
             continue
-        size = _numel(instruction, batch)
-        alive += size
+        alive += work.size
         peak = max(peak, alive)
         end = last.get(number, number)
-        ends[end] = ends.get(end, 0) + size
+        ends[end] = ends.get(end, 0) + work.size
         alive -= ends.pop(number, 0)
-    return peak + sum(output.dim for output in program.outputs) * batch
+    return peak
 
 
-def _results(program: Program) -> Iterable[int]:
-    return (value for output in program.outputs for block in output.blocks for value in block.values)
+def _roots(works: Sequence[Work], values: Iterable[int]) -> Iterator[int]:
+    """Values, seen through views."""
+    for value in values:
+        while not works[value].size and works[value].reads:
+            value = works[value].reads[0]
+        yield value

@@ -9,77 +9,163 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionc.program.ir import (
-    Constant,
-    Contract,
+    Gather,
     Instruction,
     LegBlock,
+    Linear,
     OutputBlock,
+    Pool,
+    Product,
     Program,
-    Rearrange,
-    Scale,
-    Sum,
+    Scatter,
+    Spread,
     WeightBlock,
+    Zeros,
 )
 
 Array = NDArray[Any]
 
 
-def interpret(program: Program, legs: Sequence[Array], weights: Mapping[str, Array]) -> tuple[Array, ...]:
+def interpret(
+    program: Program,
+    legs: Sequence[Array],
+    weights: Mapping[str, Array],
+    relations: Mapping[str, Array] | None = None,
+    sizes: Mapping[str, int] | None = None,
+) -> tuple[Array, ...]:
     """The outputs of a program for operands in declared order and learned weights by name.
 
-    Legs have shape [..., dim] (index legs [...]) with leading dimensions that broadcast; each output [..., dim].
+    Legs have shape [..., dim] (index legs [...]) with leading dimensions that broadcast, and before `dim` the sites or
+    pairs where they are over any; relations are [2, E]; `sizes` are the numbers of sites that no leg tells. Each output
+    has shape [..., dim].
     """
-    inputs = {leg.name: np.asarray(value) for leg, value in zip(program.legs, legs, strict=True)}
-    inputs |= {name: np.asarray(value) for name, value in weights.items()}
-    values: list[Array] = []
-    for instruction in program.instructions:
-        values.append(_evaluate(program, instruction, values, inputs))
-    return tuple(
-        np.concatenate([_block(program, block, values) for block in output.blocks], axis=-1)
-        for output in program.outputs
-    )
+    return _Run(program, legs, weights, dict(relations or {}), dict(sizes or {})).outputs()
 
 
-def _evaluate(program: Program, instruction: Instruction, values: list[Array], inputs: dict[str, Array]) -> Array:
-    op, shape = instruction.op, instruction.shape
-    if isinstance(op, LegBlock):
-        return _view(inputs[op.leg], op.start, shape)
-    if isinstance(op, WeightBlock):
-        table = inputs[op.weight]
-        return _view(table[tuple(inputs[row] for row in op.rows)] if op.rows else table, op.start, shape)
-    if isinstance(op, Constant):
-        return op.tensor.to_numpy()
-    if isinstance(op, Scale):
-        scaled: Array = values[op.value] * float(op.factor)
-        return scaled
-    if isinstance(op, Sum):
-        return sum((values[value] for value in op.values[1:]), start=values[op.values[0]])
-    if isinstance(op, Rearrange):
-        return _einsum(f"...{op.value_axes}->...{op.axes}", values[op.value])
-    assert isinstance(op, Contract)
-    left, right = program.instructions[op.left], program.instructions[op.right]
-    dots = ["..." if part.batched else "" for part in (left, right, instruction)]
-    spec = f"{dots[0]}{op.left_axes},{dots[1]}{op.right_axes}->{dots[2]}{op.axes}"
-    return _einsum(spec, values[op.left], values[op.right])
+class _Run:
+    """Values have shape [..., (domain), components, channels…]."""
 
+    def __init__(
+        self,
+        program: Program,
+        legs: Sequence[Array],
+        weights: Mapping[str, Array],
+        relations: dict[str, Array],
+        sizes: dict[str, int],
+    ) -> None:
+        self.program, self.relations = program, relations
+        self.inputs = {leg.name: np.asarray(value) for leg, value in zip(program.legs, legs, strict=True)}
+        self.inputs |= {name: np.asarray(value) for name, value in weights.items()}
+        self.sizes = sizes
+        for leg, value in zip(program.legs, legs, strict=True):
+            if leg.domain:
+                self.sizes.setdefault(leg.domain, value.shape[-1] if leg.kind == "index" else value.shape[-2])
+        self.values: list[Array] = []
 
-def _einsum(spec: str, *values: Array) -> Array:
-    result: Array = np.einsum(spec, *values)
-    return result
+    def outputs(self) -> tuple[Array, ...]:
+        for instruction in self.program.instructions:
+            self.values.append(self._evaluate(instruction))
+        return tuple(
+            np.concatenate([self._block(block) for block in output.blocks], axis=-1) for output in self.program.outputs
+        )
 
+    def _evaluate(self, instruction: Instruction) -> Array:
+        op = instruction.op
+        if isinstance(op, LegBlock):
+            return self._leg(op, instruction)
+        if isinstance(op, WeightBlock):
+            table = self.inputs[op.weight]
+            table = table[tuple(self.inputs[row] for row in op.rows)] if op.rows else table
+            flat = table[..., op.start : op.start + instruction.size]
+            return flat.reshape((*flat.shape[:-1], instruction.components, *instruction.channels))
+        if isinstance(op, Product):
+            return self._product(op, instruction)
+        if isinstance(op, Linear):
+            return self._linear(op, instruction)
+        if isinstance(op, Zeros):
+            source = self.values[op.value]
+            leading = source.shape[: source.ndim - 1 - len(self.program.instructions[op.value].channels)]
+            return np.zeros((*leading, instruction.components, *instruction.channels), dtype=source.dtype)
+        value, axis = self.values[op.value], -2 - len(instruction.channels)
+        if isinstance(op, Spread):
+            return np.expand_dims(value, axis)
+        if isinstance(op, Pool):
+            pooled: Array = value.sum(axis)
+            return pooled
+        index = self.relations[op.relation][op.row]
+        if isinstance(op, Scatter):
+            return self._scatter(value, index, axis, instruction)
+        return np.take(value, index, axis)
 
-def _view(value: Array, start: int, shape: tuple[int, ...]) -> Array:
-    size = int(np.prod(shape, dtype=np.int64))
-    return value[..., start : start + size].reshape((*value.shape[:-1], *shape))
+    def _leg(self, op: LegBlock, instruction: Instruction) -> Array:
+        value, parts, start = self.inputs[op.leg], [], op.start
+        mul = instruction.channels[0] if instruction.channels else 1
+        for dim in op.dims:
+            block = value[..., start : start + mul * dim]
+            start += mul * dim
+            if self.program.layout == "mul_ir":
+                parts.append(block.reshape((*block.shape[:-1], mul, dim)).swapaxes(-1, -2))
+            else:
+                parts.append(block.reshape((*block.shape[:-1], dim, mul)))
+        joined = np.concatenate(parts, axis=-2)
+        return joined if instruction.channels else joined[..., 0]
 
+    def _product(self, op: Product, instruction: Instruction) -> Array:
+        left, right = self.values[op.left], self.values[op.right]
+        i, j, k, sign = (np.array(column) for column in zip(*op.terms, strict=True))
+        one = np.take(left, i, -1 - len(op.left_axes))
+        two = np.take(right, j, -1 - len(op.right_axes))
+        one = one * sign.reshape((-1, *(1 for _ in op.left_axes)))
+        # (ellipses of different lengths align at the right: a value without a domain is the same everywhere)
+        products = np.einsum(f"...T{op.left_axes},...T{op.right_axes}->...T{op.axes}", one, two)
+        return self._added(products, k, instruction)
 
-def _block(program: Program, block: OutputBlock, values: list[Array]) -> Array:
-    """The components of one block, flat; kept paths one behind the other on the channel axis."""
-    parts = []
-    for number in block.values:
-        value = values[number]
-        batch = value.shape[: value.ndim - len(program.instructions[number].shape)]
-        shape = (-1, block.dim) if program.layout == "mul_ir" else (block.dim, -1)
-        parts.append(value.reshape(*batch, *shape))
-    joined = np.concatenate(parts, axis=-2 if program.layout == "mul_ir" else -1)
-    return joined.reshape(*joined.shape[:-2], -1)
+    def _linear(self, op: Linear, instruction: Instruction) -> Array:
+        channels = len(instruction.channels)
+        total: Array | None = None
+        for source, number in enumerate(op.values):
+            entries = [(i, k, float(c)) for s, i, k, c in op.entries if s == source]
+            value = self.values[number]
+            if op.order:
+                first = value.ndim - channels
+                value = value.transpose((*range(first), *(first + axis for axis in op.order)))
+            own = len(self.program.instructions[number].channels)
+            value = value.reshape((*value.shape[: value.ndim - own], *instruction.channels))
+            if entries:
+                i, k, c = (np.array(column) for column in zip(*entries, strict=True))
+                value = np.take(value, i, -1 - channels) * c.reshape((-1, *(1 for _ in instruction.channels)))
+                part = self._added(value, k, instruction)
+            else:
+                part = self._added(np.take(value, [], -1 - channels), np.array([], dtype=int), instruction)
+            total = part if total is None else total + part
+        assert total is not None
+        return total
+
+    def _added(self, terms: Array, k: Array, instruction: Instruction) -> Array:
+        """Terms added up in the components that they belong to."""
+        axis = terms.ndim - 1 - len(instruction.channels)
+        result = np.zeros((*terms.shape[:axis], instruction.components, *terms.shape[axis + 1 :]), dtype=terms.dtype)
+        np.add.at(np.moveaxis(result, axis, 0), k, np.moveaxis(terms, axis, 0))
+        return result
+
+    def _scatter(self, value: Array, index: Array, axis: int, instruction: Instruction) -> Array:
+        place = value.ndim + axis
+        shape = list(value.shape)
+        assert instruction.domain
+        shape[place] = self.sizes[instruction.domain]
+        result = np.zeros(shape, dtype=value.dtype)
+        np.add.at(np.moveaxis(result, place, 0), index, np.moveaxis(value, place, 0))
+        return result
+
+    def _block(self, block: OutputBlock) -> Array:
+        """A block of an output, flat; channels of several pieces stand one behind the other."""
+        parts = []
+        for value, start in block.pieces:
+            channels = self.program.instructions[value].channels
+            array = self.values[value]
+            part = np.take(array, range(start, start + block.dim), array.ndim - 1 - len(channels))
+            parts.append(part.reshape((*part.shape[: part.ndim - 1 - len(channels)], block.dim, -1)))
+        joined = np.concatenate(parts, axis=-1)
+        if self.program.layout == "mul_ir":
+            joined = joined.swapaxes(-1, -2)
+        return joined.reshape((*joined.shape[:-2], -1))

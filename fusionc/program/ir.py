@@ -1,33 +1,51 @@
-"""The program: straight-line, target-neutral, each instruction one tensor.
+"""The program: straight-line, target-neutral, sparse by construction.
 
-A value has *axes* (their sizes are its shape) and, where it depends on an operand, the batch dimensions before them.
-What a target prints is one statement for each instruction; what a diagram costs is counted from the same list.
+A value is a list of *components*, each an array over the value's channel axes (and over its domain: the batch, the
+sites, the pairs). Two instructions do all arithmetic,
+
+    Product   out[k] = Σ ± left[i] * right[j]      over listed triples (i, j, k), channels as in einsum
+    Linear    out[k] = Σ c * value[i]              over listed pairs (i, k), with exact constants c
+
+so that what a program costs is counted from the lists, and a target is free to run them as it likes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Literal
 
 from fusionc.algebra.surds import Surd
-from fusionc.algebra.tensors import ExactTensor
 
 Layout = Literal["mul_ir", "ir_mul"]
 LAYOUTS: tuple[Layout, ...] = ("mul_ir", "ir_mul")
 
+BATCH = ""
+"""The domain of what has the batch dimensions and no sites. The domain None: one value for all (learned weights)."""
+
+Term = tuple[int, int, int, int]
+"""(i, j, k, sign): left component, right component, component of the result, +1 or -1."""
+
+Entry = tuple[int, int, int, Surd]
+"""(source, i, k, c): which value, its component, component of the result, coefficient."""
+
 
 @dataclass(frozen=True)
 class LegBlock:
-    """A view: `leg[..., start : start + size]` with the value's shape."""
+    """A view: blocks of a leg that stand side by side from `start` on, with equal multiplicities; `dims` are their
+    dimensions. The value has all their components; its channel axis is the multiplicity (none where it is not
+    bracketed)."""
 
     leg: str
     start: int
+    dims: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class WeightBlock:
-    """A view: `weight[..., start : start + size]` with the value's shape; `rows` are the index legs that select it."""
+    """A view: parts of a weight that stand side by side from `start` on, one component for each path, with equal
+    shapes; `rows` are the index legs that select them."""
 
     weight: str
     start: int
@@ -35,87 +53,111 @@ class WeightBlock:
 
 
 @dataclass(frozen=True)
-class Constant:
-    """An exact tensor; rounded once, when it is printed."""
-
-    tensor: ExactTensor
-    label: str = field(compare=False)
-
-
-@dataclass(frozen=True)
-class Contract:
-    """The product of two values, summed over the letters that the result lacks: `left,right->result` as in einsum."""
+class Product:
+    """The sparse bilinear map; `left_axes`, `right_axes`, `axes` name channels, what the result lacks is summed."""
 
     left: int
     right: int
     left_axes: str
     right_axes: str
     axes: str
+    terms: tuple[Term, ...]
 
 
 @dataclass(frozen=True)
-class Rearrange:
-    """A value with its axes permuted, those that the result lacks summed."""
-
-    value: int
-    value_axes: str
-    axes: str
-
-
-@dataclass(frozen=True)
-class Scale:
-    """A value times an exact number."""
-
-    value: int
-    factor: Surd
-
-
-@dataclass(frozen=True)
-class Sum:
-    """Values of one shape, added up."""
+class Linear:
+    """The sparse linear map of one or several values with the same channels; `order`: the channel axes of the result
+    are these of the values (empty: as they are). Values of as many channels in other axes are reshaped first."""
 
     values: tuple[int, ...]
+    entries: tuple[Entry, ...]
+    order: tuple[int, ...] = ()
 
 
-Op = LegBlock | WeightBlock | Constant | Contract | Rearrange | Scale | Sum
-VIEWS = (LegBlock, WeightBlock, Constant)
+@dataclass(frozen=True)
+class Gather:
+    """A value over sites, read at the sites that one row of a relation names: a value over its pairs."""
+
+    value: int
+    relation: str
+    row: int
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """A value over the pairs of a relation, summed into the sites that one row of it names."""
+
+    value: int
+    relation: str
+    row: int
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A value over sites or pairs, summed over all of them."""
+
+    value: int
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A value without sites, the same at every site: a view."""
+
+    value: int
+
+
+@dataclass(frozen=True)
+class Zeros:
+    """Nothing, on the domain of a value: what a diagram that vanishes gives."""
+
+    value: int
+
+
+Op = LegBlock | WeightBlock | Product | Linear | Gather | Scatter | Pool | Spread | Zeros
+Unary = Gather | Scatter | Pool | Spread | Zeros
+VIEWS = (LegBlock, WeightBlock, Spread)
 
 
 def operands(op: Op) -> tuple[int, ...]:
     """The values that an operation reads."""
-    if isinstance(op, Contract):
+    if isinstance(op, Product):
         return (op.left, op.right)
-    if isinstance(op, Rearrange | Scale):
-        return (op.value,)
-    return op.values if isinstance(op, Sum) else ()
+    if isinstance(op, Linear):
+        return op.values
+    return (op.value,) if isinstance(op, Unary) else ()
 
 
 def renumbered(op: Op, place: Mapping[int, int]) -> Op:
     """The same operation on values that have moved."""
-    if isinstance(op, Contract):
+    if isinstance(op, Product):
         return replace(op, left=place[op.left], right=place[op.right])
-    if isinstance(op, Rearrange | Scale):
-        return replace(op, value=place[op.value])
-    return Sum(tuple(place[value] for value in op.values)) if isinstance(op, Sum) else op
+    if isinstance(op, Linear):
+        return replace(op, values=tuple(place[value] for value in op.values))
+    return replace(op, value=place[op.value]) if isinstance(op, Unary) else op
 
 
 @dataclass(frozen=True)
 class Instruction:
-    """`value[number] = op`, with the shape of its axes. `note` says what the value is, `path` for which path it is
-    computed first."""
+    """`value[number] = op`: its components, the sizes of its channel axes, its domain. `note` says what the value is."""
 
     op: Op
-    shape: tuple[int, ...]
-    batched: bool
+    components: int
+    channels: tuple[int, ...]
+    domain: str | None
     note: str = field(default="", compare=False)
-    path: str = field(default="", compare=False)
+
+    @property
+    def size(self) -> int:
+        """Numbers in one element of the domain."""
+        return self.components * prod(self.channels)
 
 
 @dataclass(frozen=True)
 class OutputBlock:
-    """One block of an output: values whose channels stand one behind the other (one value, unless paths are kept)."""
+    """One block of an output: pieces (value, first component), each with `dim` components, whose channels stand one
+    behind the other (one piece, unless paths are kept)."""
 
-    values: tuple[int, ...]
+    pieces: tuple[tuple[int, int], ...]
     mul: int
     dim: int
 
@@ -124,6 +166,7 @@ class OutputBlock:
 class ProgramOutput:
     name: str
     blocks: tuple[OutputBlock, ...]
+    domain: str = BATCH
 
     @property
     def dim(self) -> int:
@@ -133,12 +176,15 @@ class ProgramOutput:
 @dataclass(frozen=True)
 class ProgramLeg:
     """A leg as a caller sees it. `kind` "tensor": [..., dim]; "weights": [..., dim]; "index": [...], integers below
-    dim. `text` spells the space."""
+    dim; over sites or pairs their dimension stands before the last one. `text` spells the space. `blocks` are the
+    (multiplicity, dimension) of a tensor leg's blocks."""
 
     name: str
     kind: Literal["tensor", "weights", "index"]
     dim: int
     text: str
+    domain: str = BATCH
+    blocks: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,6 +194,15 @@ class ProgramWeight:
     name: str
     rows: tuple[int, ...]
     numel: int
+
+
+@dataclass(frozen=True)
+class ProgramRelation:
+    """A relation, given at every call as int64 [2, E]: row 0 are sites of `first`, row 1 of `second`."""
+
+    name: str
+    first: str
+    second: str
 
 
 @dataclass(frozen=True)
@@ -164,3 +219,11 @@ class Program:
     weights: tuple[ProgramWeight, ...]
     instructions: tuple[Instruction, ...]
     outputs: tuple[ProgramOutput, ...]
+    sites: tuple[str, ...] = ()
+    relations: tuple[ProgramRelation, ...] = ()
+
+
+def channel_sizes(program: Program, op: Product) -> dict[str, int]:
+    """The size of every channel letter of a product."""
+    left, right = program.instructions[op.left], program.instructions[op.right]
+    return dict(zip(op.left_axes, left.channels, strict=True)) | dict(zip(op.right_axes, right.channels, strict=True))

@@ -10,27 +10,14 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from math import prod
 
 import jinja2
 
-from fusionc.program.ir import (
-    Constant,
-    Contract,
-    Instruction,
-    LegBlock,
-    OutputBlock,
-    Program,
-    ProgramLeg,
-    ProgramOutput,
-    Rearrange,
-    Scale,
-    Sum,
-    WeightBlock,
-)
+from fusionc.program.ir import OutputBlock, Program, ProgramLeg, ProgramOutput
 from fusionc.resources import resource
 from fusionc.targets.names import Namer, class_name
 from fusionc.targets.registry import Emission, Options
+from fusionc.targets.torch_ops import Arithmetic
 from fusionc.version import __version__
 
 WIDTH = 112
@@ -55,6 +42,7 @@ class FileNames:
     module: str
     function: str
     table: str
+    indices: str
     result: str
 
 
@@ -70,8 +58,9 @@ def _file_names(emissions: Sequence[Emission]) -> list[FileNames]:
     names = []
     for program, module in zip(programs, modules, strict=True):
         function = program.name if program.name not in modules else namer.fresh(f"{program.name}_function")
-        table, result = namer.fresh(f"_{program.name.upper()}_VERTICES"), namer.fresh(f"{module}Output")
-        names.append(FileNames(module, function, table, result))
+        upper = program.name.upper()
+        table, indices = namer.fresh(f"_{upper}_CONSTANTS"), namer.fresh(f"_{upper}_INDICES")
+        names.append(FileNames(module, function, table, indices, namer.fresh(f"{module}Output")))
     return names
 
 
@@ -100,11 +89,14 @@ class _Printer:
         program = self.program
         arguments = [leg.name for leg in program.legs] + [weight.name for weight in program.weights]
         self.class_name, self.function = self.file.module, self.file.function
-        self.namer = Namer([*arguments, self.class_name, self.function, self.file.table, self.file.result])
-        self.dtype, self.compute, self.constants = map(self.namer.fresh, ("dtype", "compute", "constants"))
-        self._rows: dict[tuple[str, tuple[str, ...]], str] = {}
-        self._constants: dict[int, int] = {}
-        self._path = ""
+        self.namer = Namer([*arguments, self.class_name, self.function, self.file.table, self.file.indices, self.file.result])
+        self.dtype, self.compute, self.constants, self.index = map(
+            self.namer.fresh, ("dtype", "compute", "constants", "index")
+        )
+        sizes = {name: self.namer.fresh(f"n_{name}") for name in self.program.sites}
+        self.arithmetic = Arithmetic(
+            self.program, self.namer.fresh, self.lines.append, self.constants, self.index, sizes
+        )
 
     @property
     def program(self) -> Program:
@@ -112,10 +104,10 @@ class _Printer:
 
     def diagram(self) -> dict[str, object]:
         program = self.program
-        constants = self._constant_table()
-        for number, instruction in enumerate(program.instructions):
-            self._statement(number, instruction)
+        self.arithmetic.run()
+        self.names = self.arithmetic.names
         self._return()
+        tables = self.arithmetic.tables
         legs = [leg.name for leg in program.legs]
         weights = [weight.name for weight in program.weights]
         signature = f"{', '.join(leg.text for leg in program.legs)} -> {', '.join(self.emission.output_texts)}"
@@ -123,8 +115,10 @@ class _Printer:
             "class_name": self.class_name,
             "function": self.function,
             "table": self.file.table,
-            "table_size": sum(prod(program.instructions[number].shape) for number in self._constants),
-            "constants": constants,
+            "table_size": tables.size,
+            "constants": self._constant_table(),
+            "index_table": self.file.indices,
+            "indices": _rows([f"{place}," for place in tables.indices], WIDTH - 8),
             "result": self.file.result if len(program.outputs) > 1 else "",
             "outputs": [
                 {"name": output.name, "dim": output.dim, "text": text}
@@ -209,84 +203,19 @@ class _Printer:
         if converted:
             names = ", ".join(f"{name}.to({self.compute})" for name in converted)
             lines.append(f"{condition}{', '.join(converted)} = {names}")
-        if self._constants:
+        if self.arithmetic.tables.size:
             lines.append(f"{self.constants} = {self.file.table}.to(device={first}.device, dtype={self.compute})")
+        if self.arithmetic.tables.indices:
+            lines.append(f"{self.index} = {self.file.indices}.to({first}.device)")
         return lines
 
     def _constant_table(self) -> list[dict[str, object]]:
-        """Every vertex tensor's place in the table, and its nonzero entries as rows of a dict literal."""
-        start, entries = 0, list[dict[str, object]]()
-        for number, instruction in enumerate(self.program.instructions):
-            if not isinstance(instruction.op, Constant):
-                continue
-            tensor = instruction.op.tensor
-            self._constants[number] = start
-            pairs = [f"{start + _flat(index, tensor.shape)}: {float(value)!r}," for index, value in tensor.entries]
-            rows = _rows(pairs, WIDTH - 8)
-            entries.append({"label": instruction.op.label, "rows": rows})
-            start += prod(tensor.shape)
+        """The nonzero entries of every constant matrix, by place, as rows of a dict literal."""
+        entries = []
+        for label, _, flat in self.arithmetic.tables.constants:
+            rows = _rows([f"{place}: {float(value)!r}," for place, value in flat.items()], WIDTH - 8)
+            entries.append({"label": label, "rows": rows})
         return entries
-
-    # --- statements ----------------------------------------------------------------------------------------------
-
-    def _statement(self, number: int, instruction: Instruction) -> None:
-        op = instruction.op
-        if instruction.path and instruction.path != self._path:
-            self._path = instruction.path
-            self.lines += ["", *(f"# {row}" for row in textwrap.wrap(self._path, WIDTH - 2))]
-        if isinstance(op, LegBlock):
-            text, wish = _block(op.leg, op.start, instruction.shape), instruction.note.replace(" ", "_")
-        elif isinstance(op, WeightBlock):
-            text, wish = self._weight(op, instruction), f"{op.weight}_{op.start}"
-        elif isinstance(op, Constant):
-            text, wish = self._constant(number, instruction), f"c{len(self.names)}"
-        elif isinstance(op, Contract):
-            text, wish = self._contract(op), f"t{number}"
-        elif isinstance(op, Rearrange):
-            text = f'torch.einsum("...{op.value_axes}->...{op.axes}", {self.names[op.value]})'
-            wish = f"t{number}"
-        elif isinstance(op, Scale):
-            text, wish = f"{self.names[op.value]} * {float(op.factor)!r}", f"t{number}"
-        else:
-            self._sum(number, op, instruction)
-            return
-        self.names[number] = self.namer.fresh(wish)
-        note = f"  # {instruction.note}" if isinstance(op, Constant) else ""
-        self.lines.append(f"{self.names[number]} = {text}{note}")
-
-    def _weight(self, op: WeightBlock, instruction: Instruction) -> str:
-        if not op.rows:
-            return _block(op.weight, op.start, instruction.shape, batched=instruction.batched)
-        key = (op.weight, op.rows)
-        if key not in self._rows:
-            self._rows[key] = self.namer.fresh(f"{op.weight}_rows")
-            self.lines.append(f"{self._rows[key]} = {_selected(op)}")
-        return _block(self._rows[key], op.start, instruction.shape)
-
-    def _constant(self, number: int, instruction: Instruction) -> str:
-        start, shape = self._constants[number], instruction.shape
-        return f"{self.constants}[{start}:{start + prod(shape)}].view({', '.join(map(str, shape))})"
-
-    def _contract(self, op: Contract) -> str:
-        left, right = self.names[op.left], self.names[op.right]
-        product = _broadcast_product(self.program, op, left, right)
-        if product is not None:
-            return product
-        parts = (self.program.instructions[op.left], self.program.instructions[op.right])
-        dots = ["..." if part.batched else "" for part in parts]
-        result = "..." if any(part.batched for part in parts) else ""
-        spec = f"{dots[0]}{op.left_axes},{dots[1]}{op.right_axes}->{result}{op.axes}"
-        return f'torch.einsum("{spec}", {left}, {right})'
-
-    def _sum(self, number: int, op: Sum, instruction: Instruction) -> None:
-        name = self.names[number] = self.namer.fresh(instruction.note.replace(" ", "_"))
-        terms = [self.names[value] for value in op.values]
-        line = f"{name} = {' + '.join(terms)}"
-        if len(line) <= WIDTH:
-            self.lines.append(line)
-            return
-        wrapped = _rows([terms[0], *(f"+ {term}" for term in terms[1:])], WIDTH - 4)
-        self.lines += [f"{name} = (", *(f"    {row}" for row in wrapped), ")"]
 
     # --- outputs -------------------------------------------------------------------------------------------------
 
@@ -321,26 +250,31 @@ class _Printer:
 
     def _output_parts(self, block: OutputBlock) -> list[str]:
         """The flat pieces of a block. In `mul_ir` kept paths lie one behind the other; in `ir_mul` they interleave."""
-        if self.program.layout == "mul_ir" or len(block.values) == 1:
-            return [self._flattened(value, len(self.program.instructions[value].shape)) for value in block.values]
-        columns = []
-        for value in block.values:
-            channels = len(self.program.instructions[value].shape) - 1
-            name = self.names[value]
-            columns.append(f"{name}.unsqueeze(-1)" if channels == 0 else self._flattened(value, channels))
+        pieces = [self._piece(value, start, block.dim) for value, start in block.pieces]
+        if self.program.layout == "mul_ir":
+            return [self._turned(piece, channels, block.dim) for piece, channels in pieces]
+        if len(pieces) == 1:
+            piece, channels = pieces[0]
+            return [piece if not channels else f"{piece}.flatten({-1 - channels})"]
+        columns = [f"{piece}.unsqueeze(-1)" if not n else piece if n == 1 else f"{piece}.flatten({-n})" for piece, n in pieces]
         joined = self.namer.fresh("kept")
         self.lines.append(f"{joined} = torch.cat([{', '.join(columns)}], dim=-1)")
         return [f"{joined}.flatten(-2)"]
 
-    def _flattened(self, value: int, axes: int) -> str:
-        return self.names[value] if axes < 2 else f"{self.names[value]}.flatten(-{axes})"
+    def _piece(self, value: int, start: int, dim: int) -> tuple[str, int]:
+        """Some components of a value, and how many channel axes it has."""
+        instruction, name = self.program.instructions[value], self.names[value]
+        channels = len(instruction.channels)
+        if start == 0 and dim == instruction.components:
+            return name, channels
+        return f"{name}.narrow({-1 - channels}, {start}, {dim})", channels
 
-
-def _selected(op: WeightBlock) -> str:
-    """The rows that index legs select. An embedding refuses negative rows, which indexing would count from the end."""
-    if len(op.rows) == 1:
-        return f"torch.nn.functional.embedding({op.rows[0]}, {op.weight})"
-    return f"{op.weight}[{', '.join(op.rows)}]"
+    def _turned(self, piece: str, channels: int, dim: int) -> str:
+        """Components [dim, channels…] as [channels · dim]."""
+        if not channels:
+            return piece
+        flat = piece if channels == 1 else f"{piece}.flatten({-channels})"
+        return f"{flat}.squeeze(-2)" if dim == 1 else f"{flat}.transpose(-1, -2).flatten(-2)"
 
 
 def _rows(tokens: list[str], width: int) -> list[str]:
@@ -352,41 +286,3 @@ def _rows(tokens: list[str], width: int) -> list[str]:
         else:
             rows.append(token)
     return rows
-
-
-def _flat(index: tuple[int, ...], shape: tuple[int, ...]) -> int:
-    place = 0
-    for coordinate, size in zip(index, shape, strict=True):
-        place = place * size + coordinate
-    return place
-
-
-def _block(name: str, start: int, shape: tuple[int, ...], batched: bool = True) -> str:
-    """A slice of the last dimension, with the shape of its axes."""
-    size, dots = prod(shape), "..., " if batched else ""
-    if not shape:
-        return f"{name}[{dots}{start}]"
-    piece = f"{name}[{dots}{start}:{start + size}]"
-    return piece if len(shape) == 1 else f"{piece}.unflatten(-1, ({', '.join(map(str, shape))}))"
-
-
-def _broadcast_product(program: Program, op: Contract, left: str, right: str) -> str | None:
-    """A product without a sum, written with `*`: where one operand's axes are those of the result."""
-    one, two = program.instructions[op.left], program.instructions[op.right]
-    for full, axes, name, part, part_axes, other in (
-        (one, op.left_axes, left, two, op.right_axes, right),
-        (two, op.right_axes, right, one, op.left_axes, left),
-    ):
-        places = [axes.find(letter) for letter in part_axes]
-        if axes != op.axes or -1 in places or places != sorted(places) or (part.batched and not full.batched):
-            continue
-        if not part_axes and not part.batched:
-            return f"{name} * {other}"
-        slots = [":" if letter in part_axes else "None" for letter in axes]
-        if not part.batched:
-            while slots and slots[0] == "None":
-                slots.pop(0)
-        if "None" not in slots:
-            return f"{name} * {other}"
-        return f"{name} * {other}[{', '.join(['...'] * part.batched + slots)}]"
-    return None

@@ -10,18 +10,17 @@ from fusionc.diagram.check import lists_paths
 from fusionc.diagram.paths import public_paths
 from fusionc.driver import Checked, CheckedDiagram
 from fusionc.language import syntax
-from fusionc.plan.network import ConstantSource, EdgeSource, Factor, ScaleSource, WeightSource
-from fusionc.plan.order import STRATEGIES
+from fusionc.plan.expand import Expansion
+from fusionc.plan.states import Pair, State, Summed
 from fusionc.program.ir import (
-    Constant,
-    Contract,
+    Gather,
     Instruction,
     Layout,
     LegBlock,
+    Linear,
+    Product,
     Program,
-    Rearrange,
-    Scale,
-    Sum,
+    Scatter,
     WeightBlock,
 )
 
@@ -104,66 +103,81 @@ def _bracket(name: str, indices: tuple[str, ...]) -> str:
 
 
 def list_plan(checked: Checked) -> str:
-    """Every path's network and the order in which it is contracted."""
+    """In which order every product couples its leaves, and what its paths become."""
     return "\n".join("\n".join(_plan(diagram)) for diagram in checked.diagrams) + "\n"
 
 
 def _plan(diagram: CheckedDiagram) -> Iterator[str]:
     yield f"diagram {diagram.name}: strategy `{diagram.strategy}`"
-    for edge in diagram.terms:
-        for term in edge.terms:
-            yield f"  {term.note}"
-            names = [_factor(factor) for factor in term.factors]
-            for number, (left, right) in enumerate(STRATEGIES[diagram.strategy](term)):
-                yield f"    #{number} = {names[left]} . {names[right]}"
-                names.append(f"#{number}")
+    for edge in diagram.plan(diagram.strategy):
+        for expansion in edge.expansions:
+            yield from _expansion(diagram, expansion)
 
 
-def _factor(factor: Factor) -> str:
-    source, axes = factor.source, ",".join(factor.axes)
-    if isinstance(source, EdgeSource):
-        return f"{source.edge}.{source.place}[{axes}]"
-    if isinstance(source, WeightSource):
-        return f"{source.weight}.{source.part}[{axes}]"
-    if isinstance(source, ConstantSource):
-        return f"({source.label})[{axes}]"
-    assert isinstance(source, ScaleSource)
-    return str(source.value)
+def _expansion(diagram: CheckedDiagram, expansion: Expansion) -> Iterator[str]:
+    product = expansion.product
+    weights = "".join(f" * {factor.name}" for factor in product.factors)
+    leaves = " ".join(_bracket(leaf.edge, (*leaf.sites, *leaf.channels)) for leaf in product.leaves)
+    yield f"  {leaves} -> {_bracket(product.target, product.channels)}{weights}"
+    for path, combination in zip(product.paths, expansion.paths, strict=True):
+        terms = " + ".join(f"{value} {_state(diagram, use.state)}" for use, value in combination) or "0"
+        yield f"    path {path.number}: {terms}"
+
+
+def _state(diagram: CheckedDiagram, state: State) -> str:
+    """A state with the irreps of its parts: `((x.1o a.2e)1o b.0e)1o` (in steps: trees may be deep)."""
+    group, texts, todo = diagram.graph.group, dict[int, str](), [state]
+    while todo:
+        node, what = todo[-1], todo[-1].what
+        below = [what.left.state, what.right.state] if isinstance(what, Pair) else []
+        below = [what.inner] if isinstance(what, Summed) else below
+        missing = [part for part in below if part.number not in texts]
+        if missing:
+            todo += missing
+            continue
+        todo.pop()
+        irrep = group.format(node.irrep)
+        if isinstance(what, Pair):
+            texts[node.number] = f"({texts[what.left.state.number]} {texts[what.right.state.number]}){irrep}"
+        elif isinstance(what, Summed):
+            texts[node.number] = f"sum {texts[what.inner.number]}"
+        else:
+            texts[node.number] = f"{what.edge}.{irrep}"
+    return texts[state.number]
 
 
 def list_program(checked: Checked, layout: Layout = "mul_ir") -> str:
     """The straight-line program, one instruction a line."""
-    return "\n".join("\n".join(_program(diagram.best(layout))) for diagram in checked.diagrams) + "\n"
+    return "\n".join("\n".join(_program(diagram.program(layout=layout))) for diagram in checked.diagrams) + "\n"
 
 
 def _program(program: Program) -> Iterator[str]:
     yield f"program {program.name}, layout {program.layout}"
     for number, instruction in enumerate(program.instructions):
-        batch = "..., " if instruction.batched else ""
-        shape = ", ".join(map(str, instruction.shape))
-        yield f"  %{number}: [{batch}{shape}] = {_operation(instruction)}"
+        domain = "" if instruction.domain is None else "..., " + (f"{instruction.domain}, " if instruction.domain else "")
+        shape = ", ".join(map(str, (instruction.components, *instruction.channels)))
+        yield f"  %{number}: [{domain}{shape}] = {_operation(instruction)}"
     for output in program.outputs:
-        blocks = " ++ ".join("|".join(f"%{value}" for value in block.values) for block in output.blocks)
+        blocks = " ++ ".join(
+            "|".join(f"%{value}.{start}" for value, start in block.pieces) for block in output.blocks
+        )
         yield f"  return {output.name} = {blocks}"
 
 
 def _operation(instruction: Instruction) -> str:
     op = instruction.op
     if isinstance(op, LegBlock):
-        return f"{op.leg}[{op.start}:{op.start + prod(instruction.shape)}]"
+        return f"{op.leg}[{op.start}:{op.start + instruction.size}]"
     if isinstance(op, WeightBlock):
         rows = f"[{', '.join(op.rows)}]" if op.rows else ""
-        return f"{op.weight}{rows}[{op.start}:{op.start + prod(instruction.shape)}]"
-    if isinstance(op, Constant):
-        return f"constant {op.label}, {op.tensor.nonzeros} nonzeros"
-    if isinstance(op, Contract):
-        return f"contract {op.left_axes},{op.right_axes}->{op.axes} %{op.left} %{op.right}"
-    if isinstance(op, Rearrange):
-        return f"rearrange {op.value_axes}->{op.axes} %{op.value}"
-    if isinstance(op, Scale):
-        return f"scale {op.factor} %{op.value}"
-    assert isinstance(op, Sum)
-    return "sum " + " ".join(f"%{value}" for value in op.values)
+        return f"{op.weight}{rows}[{op.start}:{op.start + instruction.size}]"
+    if isinstance(op, Product):
+        return f"product {op.left_axes},{op.right_axes}->{op.axes} %{op.left} %{op.right}, {len(op.terms)} terms"
+    if isinstance(op, Linear):
+        return f"linear {' '.join(f'%{value}' for value in op.values)}, {len(op.entries)} coefficients"
+    if isinstance(op, Gather | Scatter):
+        return f"{type(op).__name__.lower()} %{op.value}, row {op.row} of {op.relation}"
+    return f"{type(op).__name__.lower()} %{op.value}"
 
 
 # --- paths -------------------------------------------------------------------------------------------------------

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fusionc.driver import CheckedDiagram
-from fusionc.program.cost import Cost, count
+from fusionc.program.cost import Cost, count, domain_sizes
+from fusionc.tools.dense_cost import dense_cost
+from fusionc.tools.dense_network import networks
+from fusionc.tools.dense_order import ORDERS
 from fusionc.tools.listing import table
 
 ITEMSIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
@@ -27,6 +31,7 @@ class CostReport:
     strategy: str
     batch: int
     dtype: str
+    scalings: int = 0
     naive: CostReport | None = None
     opt_einsum: CostReport | None = None
 
@@ -35,39 +40,47 @@ class CostReport:
         return self.multiplications + self.additions
 
 
-ORDERS = {
-    "written": "the written order, operands first and vertex tensors after them",
-    "staged": "vertices in written order, each contracted in its own best order; what paths share is computed once",
-    "whole": "each path contracted in opt_einsum's order; what paths share is computed once",
+WORDS = {
+    "written": "the written order, operands first and vertex tensors after them, dense",
+    "whole": "each path contracted in opt_einsum's order on dense tensors; what paths share is computed once",
 }
 
 
-def cost_report(diagram: CheckedDiagram, batch: int = 1, dtype: str = "float32") -> CostReport:
-    """The report of the chosen program. Raises ValueError for a negative batch or an unknown dtype."""
+def cost_report(
+    diagram: CheckedDiagram, batch: int = 1, dtype: str = "float32", sizes: Mapping[str, int] | None = None
+) -> CostReport:
+    """The report of the chosen program; `sizes` are the numbers of sites and pairs. Raises ValueError for a negative
+    batch or an unknown dtype."""
     if batch < 0:
         raise ValueError(f"batch should not be negative, and is {batch}")
     if dtype not in ITEMSIZES:
         raise ValueError(f"dtype should be one of {', '.join(ITEMSIZES)}, and is {dtype!r}")
-    costs = {
-        name: count(diagram.program(name), batch, ITEMSIZES[dtype]) for name in ("written", "whole", diagram.strategy)
-    }
-    best = diagram.strategy
-
-    def one(strategy: str, **others: CostReport) -> CostReport:
-        cost = costs[strategy]
-        reasons = _reasons(strategy, cost, costs["written"])
-        return CostReport(
-            cost.multiplications, cost.additions, cost.bytes, cost.peak_bytes, reasons, strategy, batch, dtype, **others
-        )
-
-    return one(best, naive=one("written"), opt_einsum=one("whole"))
+    itemsize = ITEMSIZES[dtype]
+    cost = count(diagram.program(), batch, itemsize, sizes)
+    naive, whole = (_dense(diagram, order, batch, dtype, sizes) for order in ("written", "whole"))
+    reasons = (f"{cost.multiplications}",)
+    return _report(cost, reasons, diagram.strategy, batch, dtype, naive, whole)
 
 
-def _reasons(strategy: str, cost: Cost, naive: Cost) -> tuple[str, ...]:
-    if strategy == "written" or not cost.multiplications:
-        return (ORDERS[strategy],)
-    saved = naive.multiplications / cost.multiplications
-    return (f"{ORDERS[strategy]}: {saved:.1f} times fewer multiplications than the written order",)
+def _dense(
+    diagram: CheckedDiagram, order: str, batch: int, dtype: str, sizes: Mapping[str, int] | None
+) -> CostReport:
+    counter = domain_sizes(diagram.graph, batch, sizes)
+    cost = dense_cost(diagram.table, networks(diagram.table), ORDERS[order], counter, ITEMSIZES[dtype])
+    return _report(cost, (WORDS[order],), order, batch, dtype)
+
+
+def _report(
+    cost: Cost,
+    reasons: tuple[str, ...],
+    strategy: str,
+    batch: int,
+    dtype: str,
+    naive: CostReport | None = None,
+    whole: CostReport | None = None,
+) -> CostReport:
+    figures = (cost.multiplications, cost.additions, cost.bytes, cost.peak_bytes)
+    return CostReport(*figures, reasons, strategy, batch, dtype, cost.scalings, naive, whole)
 
 
 def cost_table(name: str, report: CostReport) -> str:

@@ -1,0 +1,134 @@
+"""Which coupling order a product gets: each that a search proposes is lowered by itself, and the cheapest is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fusionc.diagram.paths import PathTable
+from fusionc.plan.expand import EdgePlan, Expander, Expansion, closing, ties_of
+from fusionc.plan.order import EXACT_LEAVES, GREEDY_LEAVES, best_shape, problem_of
+from fusionc.plan.products import Product, products
+from fusionc.plan.states import StateTable
+from fusionc.program.build import Builder
+from fusionc.program.cost import Sizes
+from fusionc.program.fuse import Side
+from fusionc.program.ir import BATCH, LegBlock
+from fusionc.program.values import Values
+from fusionc.program.weigh import Root, weigh
+from fusionc.rewrite.recouple import Fused, Shape, shape_of
+
+STRATEGIES = ("written", "recoupled")
+MOST_STATES = 4096
+"""A path that would become more states than this keeps the order in which it was written."""
+
+
+def plan(table: PathTable, strategy: str, sizes: Sizes) -> tuple[EdgePlan, ...]:
+    """The products of a diagram, each expanded in the coupling order that a strategy gives it.
+
+    `written`: as the text couples. `recoupled`: in the cheapest order that the search found.
+    """
+    selector = _Selector(table, Expander(table, StateTable(table.graph.group)), sizes)
+    return tuple(
+        EdgePlan(edge.edge, tuple(selector.expansion(product, strategy) for product in edge.products))
+        for edge in products(table)
+    )
+
+
+@dataclass
+class _Selector:
+    table: PathTable
+    expander: Expander
+    sizes: Sizes
+    _chosen: dict[Any, Shape | None] = field(default_factory=dict)
+
+    def expansion(self, product: Product, strategy: str) -> Expansion:
+        if strategy == "written" or len(product.leaves) < 3:
+            return self._written(product)
+        key = _make(product)
+        if key not in self._chosen:
+            self._chosen[key] = self._choose(product)
+        return self._expand(product, self._chosen[key])
+
+    def _written(self, product: Product) -> Expansion:
+        """In the written order; where no relation ties what would meet, in one that the search finds."""
+        try:
+            return self._expand(product, None)
+        except ValueError:
+            return self._expand(product, self._searched(product))
+
+    def _expand(self, product: Product, shape: Shape | None) -> Expansion:
+        return self.expander.expand(product, [shape] * len(product.paths))
+
+    def _searched(self, product: Product) -> Shape | None:
+        leaves = len(product.leaves)
+        if leaves > GREEDY_LEAVES or any(not isinstance(tree, Fused) for path in product.paths for tree, _ in path.trees):
+            return None
+        graph = self.table.graph
+        irreps = [[block.irrep for block in self.table.blocks[leaf.edge]] for leaf in product.leaves]
+        domains = {name: float(size) for name, size in self.sizes.domains.items()}
+        per_site = min(domains.values(), default=1.0)
+        elements = {name: size / per_site for name, size in domains.items()}
+        problem = problem_of(
+            product, graph.group, graph.basis, irreps, ties_of(product), elements, closing(product)
+        )
+        return best_shape(problem)
+
+    def _choose(self, product: Product) -> Shape | None:
+        shape = self._searched(product)
+        if shape is None or shape == shape_of(product.paths[0].trees[0][0]):
+            return None
+        prices = {candidate: self._price(product, candidate) for candidate in (None, shape)}
+        return min(prices, key=prices.__getitem__)
+
+    def _price(self, product: Product, shape: Shape | None) -> float:
+        """What a product costs by itself in an order."""
+        try:
+            expansion = self._expand(product, shape)
+        except ValueError:  # no relation ties what would meet
+            return float("inf")
+        builder = Builder(self.sizes)
+        values = _Alone(self.table, builder)
+        values.demand(use.state for path in expansion.paths for use, _ in path)
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for position, path in enumerate(product.paths):
+            groups.setdefault(path.sizes, []).append(position)
+        for positions in groups.values():
+            weigh(Root(self.table, builder, values, expansion, tuple(positions)), None)
+        return builder.spent
+
+
+class _Alone(Values):
+    """Values of a product by itself: internal edges stand there as if they were legs."""
+
+    def _leg(self, name: str, sizes: tuple[int, ...]) -> Side:
+        graph = self.table.graph
+        if name in graph.tensor_legs:
+            return super()._leg(name, sizes)
+        starts, total, dims = {}, 0, []
+        for place, block in enumerate(self.table.blocks[name]):
+            if block.sizes == sizes:
+                starts[place] = total
+                dims.append(graph.group.dim(block.irrep))
+                total += dims[-1]
+        op = LegBlock(name, 0, tuple(dims))
+        return Side(self.builder.emit(op, total, sizes, graph.domain(name) or BATCH), (), starts)
+
+
+def _make(product: Product) -> object:
+    """What a product is like, names aside: products of one make get one order."""
+    names: dict[str, int] = {}
+
+    def spelled(parts: Iterator[str]) -> tuple[int, ...]:
+        return tuple(names.setdefault(part, len(names)) for part in parts)
+
+    leaves = tuple(
+        (spelled(iter((leaf.edge,))), spelled(iter(leaf.channels)), spelled(iter(leaf.sites))) for leaf in product.leaves
+    )
+    factors = tuple(
+        (f.has_path, bool(f.rows), spelled(iter(f.channels)), spelled(iter(f.sites))) for f in product.factors
+    )
+    paths = tuple((path.place, path.blocks, path.trees, path.sizes) for path in product.paths)
+    ties: Mapping[str, str] = dict(product.line.site_sets)
+    return leaves, spelled(iter(product.channels)), factors, paths, tuple(ties.values()), product.keeps
