@@ -21,6 +21,7 @@ from fusionc.diagram.dependent import comparable, dependent_trees
 from fusionc.diagram.fusion import Fusion, fuse
 from fusionc.diagram.ir import FusionGraph
 from fusionc.diagram.paths import PathTable, list_paths
+from fusionc.diagram.site_mistakes import sites_not_compiled
 from fusionc.diagram.wires import WireDiagram, all_labelings, is_number, wire_diagram
 from fusionc.language import syntax
 from fusionc.language.collector import without_collector
@@ -73,7 +74,10 @@ class CheckedDiagram:
 
     @cached_property
     def terms(self) -> tuple[EdgeTerms, ...]:
-        """The networks of all paths. Raises `CompileError` with F3008 where there are too many to become code."""
+        """The networks of all paths. Raises `CompileError` with F3008 where there are too many to become code, with
+        F4003 for a diagram over sites."""
+        if self.graph.sites:
+            raise CompileError([sites_not_compiled(self.graph)])
         count = self.count_paths()
         if count > limits.MAX_EMITTED_PATHS:
             raise CompileError([limits.program_too_long(self.graph.span, count, self.name)])
@@ -230,7 +234,7 @@ def _shares_weights(graph: FusionGraph) -> bool:
     """Whether one weight stands on lines that are not of one make: then its shapes have to be compared."""
     makes: dict[str, set[object]] = {}
     for line in graph.lines:
-        operands = tuple((operand.edge, operand.channels) for operand in line.operands)
+        operands = tuple((operand.edge, operand.indices) for operand in line.operands)
         for weight in line.weights:
             make = (operands, line.target, line.channels, line.keeps, weight, line.fragment)
             makes.setdefault(weight.name, set()).add(make)

@@ -438,13 +438,13 @@ def _unweighed_paths(graph: FusionGraph, fusion: Fusion, line: Line) -> Iterator
     if not crowded:
         return
     name, group = line.target, graph.group
-    indices = "".join(f", {index}" for index in line.channels)
+    kept = ", ".join((*line.sites, "path", *line.channels))
     bracket = dict.fromkeys((*line.channels, *line.summed))
     weight = line.weights[0].with_indices(path=True) if line.weights else f"W[{', '.join(('path', *bracket))}]"
     weigh = f"`* {weight}`"
     is_output = name in graph.output_table
     many = f"{coupling.count(crowded[0]):,} paths lead into {group.format(crowded[0])} of `{name}`"
-    keep = f"keep them apart: `-> {name}[path{indices}]`" if is_output else "give the line an edge of its own"
+    keep = f"keep them apart: `-> {name}[{kept}]`" if is_output else "give the line an edge of its own"
     yield diagnose(
         "F1027",
         f"{many}, and nothing tells them apart",
