@@ -77,9 +77,9 @@ class _Oracle:
             dim = group.dim(block.irrep)
             piece = flat[..., start : start + block.mul * dim]
             if self.layout == "mul_ir":
-                self.values[name, place] = piece.reshape(-1, members, block.mul, dim)
+                self.values[name, place] = piece.reshape(len(flat), members, block.mul, dim)
             else:
-                self.values[name, place] = piece.reshape(-1, members, dim, block.mul).swapaxes(2, 3)
+                self.values[name, place] = piece.reshape(len(flat), members, dim, block.mul).swapaxes(2, 3)
 
     def evaluate(self, paths: LinePaths) -> None:
         line, is_output = paths.line, paths.line.target in self.table.graph.output_table
@@ -96,12 +96,14 @@ class _Oracle:
     def _gathered(self, value: Array, sites: tuple[str, ...]) -> Array:
         """[batch, member, …] at the members that the combinations of the line choose: [batch * combination, …]."""
         picked = value[:, self.combinations.members(sites)]
-        return picked.reshape(-1, *value.shape[2:])
+        return picked.reshape(len(value) * self.combinations.count, *value.shape[2:])
 
     def _scattered(self, line: Line, value: Array) -> Array:
         """[batch * combination, …] added up in the members of the right edge: [batch, member, …]."""
-        parts = value.reshape(-1, self.combinations.count, *value.shape[1:])
-        result = np.zeros((len(parts), self.domains.size(line.domain), *value.shape[1:]), value.dtype)
+        count = self.combinations.count
+        batch = len(value) // count if count else self.batch
+        parts = value.reshape(batch, count, *value.shape[1:])
+        result = np.zeros((batch, self.domains.size(line.domain), *value.shape[1:]), value.dtype)
         for combination, member in enumerate(self.combinations.members(line.sites)):
             result[:, member] += parts[:, combination]
         return result
@@ -200,9 +202,9 @@ class _Oracle:
         layout, graph = self.table.weights[weight.name], self.table.graph
         start, shape = layout.offsets[part], layout.shapes[part]
         table, letter = self.inputs[weight.name], ""
-        if weight.name in graph.weights_legs:
+        if weight.name in graph.weights_legs and table.ndim > 1:
             members = self.domains.size(graph.weights_legs[weight.name].domain)
-            table, letter = self._gathered(table.reshape(-1, members, table.shape[-1]), weight.sites), "z"
+            table, letter = self._gathered(table.reshape(len(table), members, table.shape[-1]), weight.sites), "z"
         elif weight.rows:
             places = zip(weight.rows, weight.row_sites, strict=True)
             table, letter = table[tuple(self._row(row, sites) for row, sites in places)], "z"
@@ -211,7 +213,7 @@ class _Oracle:
 
     def _row(self, row: str, sites: tuple[str, ...]) -> Array:
         members = self.domains.size(self.table.graph.index_legs[row].domain)
-        return self._gathered(self.inputs[row].reshape(-1, members), sites)
+        return self._gathered(self.inputs[row].reshape(len(self.inputs[row]), members), sites)
 
     def output(self, name: str) -> Array:
         pieces = []
@@ -219,10 +221,11 @@ class _Oracle:
         lead = (self.batch, self.domains.size(domain))
         for place, _ in enumerate(self.table.outputs[name].blocks):
             parts = self.kept.get((name, place)) or [self.values[name, place]]
-            joined = np.concatenate([part.reshape(*lead, -1, part.shape[-1]) for part in parts], axis=2)
+            channels = [part.reshape(*lead, prod(part.shape[2:-1]), part.shape[-1]) for part in parts]
+            joined = np.concatenate(channels, axis=2)
             if self.layout == "ir_mul":
                 joined = joined.swapaxes(2, 3)
-            pieces.append(joined.reshape(*lead, -1))
+            pieces.append(joined.reshape(*lead, prod(joined.shape[2:])))
         whole = np.concatenate(pieces, axis=2)
         return whole if domain is not None else whole[:, 0]
 
