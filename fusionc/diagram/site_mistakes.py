@@ -11,7 +11,7 @@ from fusionc.language import syntax
 from fusionc.language.diagnostics import Diagnostic, Label, diagnose
 from fusionc.language.source import Span
 
-SITES_FIRST = "site indices stand first in a bracket, channel indices behind them"
+SITES_FIRST = "site indices stand first in a bracket, then `path`, then channel indices"
 SUMMED = "a site index that the right edge lacks is summed"
 
 
@@ -64,14 +64,14 @@ def _tie(join: Join) -> str:
 # --- declarations ------------------------------------------------------------------------------------------------
 
 
-def space_as_sites(name: syntax.Name) -> Diagnostic:
-    """F1008."""
+def space_as_sites(name: syntax.Name, known: Sequence[str]) -> Diagnostic:
+    """F1008; `known` are the index sets and relations that are declared."""
     return diagnose(
         "F1008",
         f"`{name.text}` is a space, not an index set or a relation",
         name.span,
         notes=["the bracket of a leg or an output says over which sites it is"],
-        help="declare what it is over: `sites atoms`, or `pairs edges(atoms, atoms)`",
+        help=f"known here: {_listed(known[:8])}" if known else "declare one: `sites atoms`",
     )
 
 
@@ -156,7 +156,8 @@ def site_and_channel(name: syntax.Name, use: Use, ref: syntax.EdgeRef, shape: Ov
         rest = [text for text in _texts(ref) if text != name.text]
         help = f"declare it over `{use.site_set}`, or write `{_written(ref, rest)}`: the same for all sites"
     elif shape.domain is None:
-        note, help = f"`{edge}` is written without sites", f"write it as `{edge}[{name.text}, …]`, or rename the index"
+        note = f"`{edge}` is written without sites"
+        help = f"keep the index where `{edge}` is written: `-> {ref.span.text}`, or rename it here"
     else:
         note, help = f"`{edge}` is over `{shape.domain}`: {SITES_FIRST}", "rename one of the two"
     return diagnose(
@@ -180,7 +181,7 @@ def site_index_not_first(ref: syntax.EdgeRef, name: syntax.Name, sites: Mapping[
         "F1042",
         f"the site index `{name.text}` does not stand first",
         name.span,
-        notes=[f"{SITES_FIRST}, `path` between them"],
+        notes=[SITES_FIRST],
         help=f"write `-> {_written(ref, ordered)}`",
     )
 
@@ -198,16 +199,16 @@ def site_index_on_the_right_alone(name: syntax.Name, output: Output, known: Sequ
     )
 
 
-def surplus_site_index(output: Output, ref: syntax.EdgeRef, name: syntax.Name, wanted: int) -> Diagnostic:
-    """F1039: more site indices than the declaration says."""
+def surplus_site_index(output: Output, ref: syntax.EdgeRef, name: syntax.Name, domain: str | None) -> Diagnostic:
+    """F1039: more site indices than the declaration says; `domain` is what the bracket as written is over."""
     rest = [text for text in _texts(ref) if text != name.text]
     return diagnose(
         "F1039",
         f"the output `{output.name}` is declared {_over(output.domain)}, and `{name.text}` is a site index",
         name.span,
         notes=[SUMMED],
-        help=f"sum over it: `-> {_written(ref, rest)}`, or declare the output over "
-        f"{'sites: `-> …[atoms]`' if not wanted else 'pairs'}",
+        help=f"sum over it: `-> {_written(ref, rest)}`"
+        + (f", or declare the output over `{domain}`" if domain is not None else ""),
     )
 
 
@@ -248,15 +249,17 @@ def two_domains(line: Line, first: str | None, there: Span) -> Diagnostic:
 # --- weights -----------------------------------------------------------------------------------------------------
 
 
-def site_index_on_a_weight(ref: syntax.WeightRef, name: syntax.Name) -> Diagnostic:
-    """F1041."""
-    rest = [text for text in _texts(ref) if text != name.text]
+def site_index_on_a_weight(
+    ref: syntax.WeightRef, name: syntax.Name, sites: Mapping[str, Use], declaration: str
+) -> Diagnostic:
+    """F1041; `declaration` is the leg that would give the index something to select from."""
+    rest = [text for text in _texts(ref) if text not in sites]
     return diagnose(
         "F1041",
         f"`{name.text}` is a site index, and `{ref.name.text}` has nothing over sites for it",
         name.span,
         notes=["weights differ from site to site only where they are given over sites, or an index leg selects a row"],
-        help=f"write `* {_written(ref, rest)}`, or declare a leg over sites: `{ref.name.text}: weights[…]`",
+        help=f"write `* {_written(ref, rest)}`, or declare the leg `{declaration}`",
     )
 
 

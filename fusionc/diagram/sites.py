@@ -44,7 +44,7 @@ def declared_domain(scope: Scope, name: syntax.Name | None) -> str | None:
     if name.text in scope.pairs or scope.incomplete:
         raise CompileError([])
     if name.text in scope.spaces:
-        raise CompileError([mistakes.space_as_sites(name)])
+        raise CompileError([mistakes.space_as_sites(name, [*scope.sites, *scope.pairs])])
     raise CompileError([unknown_name("index set or relation", name.text, name.span, [*scope.sites, *scope.pairs])])
 
 
@@ -260,12 +260,22 @@ class _Reading:
         split = len(texts) - least if isinstance(ref, syntax.EdgeRef) else 0
         while split < len(sets) and split < len(texts) and texts[split] in certain:
             split += 1
-        there = texts[: max(split, 0)]
-        used = {*texts, *certain}
-        fresh = [letter for letter in (*sorted(certain - {*texts}), "i", "j", "k", "l") if letter not in texts]
-        fresh = [letter for letter in fresh if letter in certain or letter not in used][: len(sets) - len(there)]
-        meant = [*there, *fresh, *texts[len(there) :]]
+        there, rest = texts[: max(split, 0)], texts[max(split, 0) :]
+        meant = [*self._meant_sites(shape.domain or "", there, texts), *rest]
         return mistakes.missing_site_index(ref, shape.domain or "", len(sets), len(there), meant, shape.span)
+
+    def _meant_sites(self, domain: str, there: Sequence[str], taken: Sequence[str]) -> Sequence[str]:
+        """The site indices that a bracket over a domain may have been meant to have: those of another edge over it, or
+        one that is summed, or new ones."""
+        sets = self.reader.sets(domain)
+        for ref, shape in zip(self.vertex.left, self.shapes, strict=True):
+            texts = [name.text for name in self._names(ref)][: len(sets)]
+            if len(sets) > 1 and shape.domain == domain and self._certain().issuperset(texts) and not there:
+                return texts
+        target = [name.text for name in self._names(self.vertex.right[0].edge)]
+        known = sorted(self._certain(), key=lambda letter: (letter in target, letter))
+        fresh = [letter for letter in dict.fromkeys((*known, "i", "j", "k", "l")) if letter not in taken]
+        return [*there, *fresh[: len(sets) - len(there)]]
 
     # --- indices -----------------------------------------------------------------------------------------------
 
@@ -330,13 +340,19 @@ class _Reading:
         letters = tuple(name.text for name in names)
         output = self.reader.outputs.get(ref.name.text)
         if output is not None:
-            self._check_output_bracket(output, ref, count, operands)
+            self._check_output_bracket(output, ref, count, operands, joins)
         if count > 1:
             self._check_tied(ref, letters[:count], joins, output)
         return letters[:count], tuple(letter for letter in letters[count:] if letter != "path")
 
+    def _over(self, names: Sequence[syntax.Name], joins: Sequence[Join]) -> str | None:
+        """What a bracket with these site indices is over, if it is over anything."""
+        if len(names) == 1:
+            return self._first[names[0].text].site_set
+        return next((relation for relation, tied in joins if tied == tuple(name.text for name in names)), None)
+
     def _check_output_bracket(
-        self, output: Output, ref: syntax.EdgeRef, count: int, operands: Sequence[Operand]
+        self, output: Output, ref: syntax.EdgeRef, count: int, operands: Sequence[Operand], joins: Sequence[Join]
     ) -> None:
         """The bracket has the site indices that the output's domain has, over the same sets."""
         names, sets = self._names(ref), self.reader.sets(output.domain)
@@ -344,16 +360,19 @@ class _Reading:
             if self._first[name.text].site_set != site_set:
                 raise CompileError([mistakes.other_sites(output, name, self._first[name.text], site_set)])
         if count > len(sets):
-            raise CompileError([mistakes.surplus_site_index(output, ref, names[len(sets)], len(sets))])
+            raise CompileError(
+                [mistakes.surplus_site_index(output, ref, names[len(sets)], self._over(names[:count], joins))]
+            )
         if count < len(sets):
             channels = {letter for operand in operands for letter in operand.channels} | {"path"}
             weighed = {letter for weight in self.raw.weights for letter in weight.channels}
             rest = names[count:]
             if rest and rest[0].text not in channels | weighed:
                 raise CompileError([mistakes.site_index_on_the_right_alone(rest[0], output, list(self._first))])
-            meant = [letter for letter, use in self._first.items() if use.site_set in sets[count:]]
-            meant = [letter for letter in meant if letter not in [name.text for name in names]]
-            meant = meant[: len(sets) - count]
+            there = [name.text for name in names[:count]]
+            heads = [tied[0] for _, tied in joins]  # what the sums are at, as in `x[j] y[i,j] -> out[i]`
+            meant = [letter for letter in dict.fromkeys((*heads, *self._first)) if letter not in there]
+            meant = [letter for letter in meant if self._first[letter].site_set in sets[count:]][: len(sets) - count]
             raise CompileError([mistakes.output_without_site_index(output, ref, len(sets), count, meant)])
 
     def _check_tied(
@@ -393,15 +412,20 @@ class _Reading:
         leg = self.reader.legs.get(weight.name)
         if isinstance(leg, WeightsLeg):
             arity = len(self.reader.sets(leg.domain))
-            self._refuse_site_channels(ref, self._names(ref)[arity:])
+            self._refuse_site_channels(line, ref, self._names(ref)[arity:])
             sites = weight.channels[:arity]
             return replace(weight, sites=sites, channels=weight.channels[arity:], head=sites)
         return self._learned(line, weight, ref)
 
-    def _refuse_site_channels(self, ref: syntax.WeightRef, names: Sequence[syntax.Name]) -> None:
-        for name in names:
-            if name.text in self._first:
-                raise CompileError([mistakes.site_index_on_a_weight(ref, name)])
+    def _refuse_site_channels(
+        self, line: Line, ref: syntax.WeightRef, names: Sequence[syntax.Name], row: IndexLeg | None = None
+    ) -> None:
+        """Raise F1041 for a site index that neither given weights nor a row leg over sites make use of."""
+        found = [name for name in names if name.text in self._first]
+        if found:
+            domain = self._over(found, line.joins) or self._first[found[0].text].site_set
+            declared = f"{row.name}: index({row.size})[{domain}]" if row else f"{ref.name.text}: weights[{domain}]"
+            raise CompileError([mistakes.site_index_on_a_weight(ref, found[0], self._first, declared)])
 
     def _learned(self, line: Line, weight: Weight, ref: syntax.WeightRef) -> Weight:
         """A learned weight has sites only through its rows: `W[j, z, path, u]` is read at row z[j]."""
@@ -417,8 +441,8 @@ class _Reading:
             elif name.text in self._first:
                 pending.append(name)
             else:
-                self._refuse_site_channels(ref, pending)
-        self._refuse_site_channels(ref, pending)
+                self._refuse_site_channels(line, ref, pending)
+        self._refuse_site_channels(line, ref, pending)
         channels = tuple(letter for letter in weight.channels if letter not in self._first)
         return replace(weight, channels=channels, row_sites=tuple(places), head=tuple(head))
 
@@ -427,7 +451,7 @@ class _Reading:
     ) -> tuple[str, ...]:
         """Where a row is read: as written, else at the right edge's index over its sites, else at the only one."""
         if row.domain is None:
-            self._refuse_site_channels(ref, written)
+            self._refuse_site_channels(line, ref, written, row)
             return ()
         options = self._places(line, row.domain)
         letters = tuple(one.text for one in written)
