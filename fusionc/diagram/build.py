@@ -103,6 +103,7 @@ class _Builder:
     _doubled: set[str] = field(default_factory=set)  # legs that are declared twice
     _unwritten: set[str] = field(default_factory=set)  # labels of edges that no line writes
     _astray: set[str] = field(default_factory=set)  # legs and outputs over nothing that is known
+    _missing: set[str] = field(default_factory=set)  # site sets and relations that nothing declares
     _vertices: dict[int, syntax.Vertex] = field(default_factory=dict)  # what a line stands in, where it is one line
 
     def graph(self) -> FusionGraph:
@@ -186,7 +187,9 @@ class _Builder:
         try:
             return declared_domain(self.diagram.scope, name)
         except CompileError as error:
-            self.diagnostics += error.diagnostics
+            if name is not None and name.text not in self._missing:  # once, however many legs are over it
+                self.diagnostics += error.diagnostics
+                self._missing.add(name.text)
             self._astray.add(owner)
             self.poisoned.add(owner)
         return None
@@ -236,6 +239,8 @@ class _Builder:
                 line = placed
             if vertex is not None and (found := check_line(line, vertex, legs)):
                 raise CompileError(found)
+            if reader is not None:
+                reader.accept(line)
         except CompileError as error:
             self.diagnostics += error.diagnostics
             self.poisoned.add(line.target)

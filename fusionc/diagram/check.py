@@ -563,6 +563,8 @@ def _unsized_paths(line: Line) -> Diagnostic:
 def _weight_sizes(graph: FusionGraph, fusion: Fusion, line: Line) -> Iterator[Diagnostic]:
     for weight in line.weights:
         shapes = list(weight_shapes(graph, fusion, line, weight))
+        if not shapes:  # no path of this line reaches an output
+            continue
         if not weight.has_path and len({shape for shape, _ in shapes}) > 1:
             listed = sorted({shape for shape, _ in shapes})
             yield diagnose(

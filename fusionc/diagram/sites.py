@@ -41,7 +41,8 @@ def declared_domain(scope: Scope, name: syntax.Name | None) -> str | None:
         return None
     if name.text in scope.sites or name.text in relations_of(scope):
         return name.text
-    if name.text in scope.pairs or scope.incomplete:
+    ends = {end.text for pairs in scope.pairs.values() for end in (pairs.first, pairs.second)}
+    if name.text in scope.pairs or name.text in ends or scope.incomplete:
         raise CompileError([])
     if name.text in scope.spaces:
         raise CompileError([mistakes.space_as_sites(name, [*scope.sites, *scope.pairs])])
@@ -113,10 +114,13 @@ class SiteReader:
             line = _Reading(self, line, vertex, known).line()
         else:
             self._refuse_loops_over_sites(line, known)
+        return line
+
+    def accept(self, line: Line) -> None:
+        """Remember what the right edge of a line without mistakes is over."""
         if line.target not in self.outputs:
             shape = Shape(line.domain, len(line.channels), line.target_span, is_leg=False)
             self._edges.setdefault(line.target, shape)
-        return line
 
     def shape(self, edge: str) -> Shape | None:
         leg = self.legs.get(edge)
@@ -234,7 +238,7 @@ class _Reading:
             texts = [name.text for name in self._names(written)][: len(sets)]
             if leg is not None and (len(texts) < len(sets) or "path" in texts or self._are_channels(texts)):
                 shape = Shape(leg.domain, 0, leg.span, is_leg=True)
-                raise CompileError([self._short_bracket(written, shape, len(texts))])
+                raise CompileError([self._short_bracket(written, shape, len(written.indices or ()))])
 
     def _certain(self) -> frozenset[str]:
         """Indices that range over sites whatever is missing: those of brackets that are long enough."""
@@ -257,12 +261,11 @@ class _Reading:
         """F1037, with the bracket as it might have been meant: site indices that are there, and new ones."""
         sets, certain = self.reader.sets(shape.domain), self._certain()
         texts = [name.text for name in self._names(ref)]
-        split = len(texts) - least if isinstance(ref, syntax.EdgeRef) else 0
+        split = max(len(texts) - least, 0)
         while split < len(sets) and split < len(texts) and texts[split] in certain:
             split += 1
-        there, rest = texts[: max(split, 0)], texts[max(split, 0) :]
-        meant = [*self._meant_sites(shape.domain or "", there, texts), *rest]
-        return mistakes.missing_site_index(ref, shape.domain or "", len(sets), len(there), meant, shape.span)
+        meant = [*self._meant_sites(shape.domain or "", texts[:split], texts), *texts[split:]]
+        return mistakes.missing_site_index(ref, shape.domain or "", len(sets), split, meant, shape.span)
 
     def _meant_sites(self, domain: str, there: Sequence[str], taken: Sequence[str]) -> Sequence[str]:
         """The site indices that a bracket over a domain may have been meant to have: those of another edge over it, or
