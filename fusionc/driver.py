@@ -72,12 +72,16 @@ class CheckedDiagram:
     def table(self) -> PathTable:
         return list_paths(self.graph, self.fusion)
 
+    def refuse_sites(self) -> None:
+        """Raise `CompileError` with F4003 for a diagram over sites: no stage behind the path table knows of them."""
+        if self.graph.sites:
+            raise CompileError([sites_not_compiled(self.graph)])
+
     @cached_property
     def terms(self) -> tuple[EdgeTerms, ...]:
         """The networks of all paths. Raises `CompileError` with F3008 where there are too many to become code, with
         F4003 for a diagram over sites."""
-        if self.graph.sites:
-            raise CompileError([sites_not_compiled(self.graph)])
+        self.refuse_sites()
         count = self.count_paths()
         if count > limits.MAX_EMITTED_PATHS:
             raise CompileError([limits.program_too_long(self.graph.span, count, self.name)])

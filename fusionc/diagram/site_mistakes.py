@@ -308,11 +308,12 @@ def ambiguous_row(
     )
 
 
-def row_without_place(row: IndexLeg, name: syntax.Name) -> Diagnostic:
-    """F1040: no index over the row leg's sites."""
+def row_without_place(row: IndexLeg, name: syntax.Name, over_pairs: bool) -> Diagnostic:
+    """F1040: no index over the row leg's sites, or no indices that its relation ties."""
+    lack = "it ties no indices of this line" if over_pairs else "this line has no index over it"
     return diagnose(
         "F1040",
-        f"`{row.name}` is over `{row.domain}`, and this line has no index over it",
+        f"`{row.name}` is over `{row.domain}`, and {lack}",
         name.span,
         related=[Label(row.span, f"over `{row.domain}`")],
         help=f"put an edge over `{row.domain}` on the left, or declare `{row.name}` without sites",

@@ -469,7 +469,7 @@ class _Reading:
                 return candidates[0]
             if candidates:
                 raise CompileError([mistakes.ambiguous_row(row, ref, name, candidates)])
-        raise CompileError([mistakes.row_without_place(row, name)])
+        raise CompileError([mistakes.row_without_place(row, name, row.domain in self.reader.relations)])
 
     def _places(self, line: Line, domain: str) -> list[tuple[str, ...]]:
         if domain in self.reader.relations:

@@ -69,6 +69,7 @@ class Run:
 
 def run_random(diagram: CheckedDiagram, batch: int, seed: int, step: Step = lambda name: None) -> Run:
     """A diagram on standard normal operands [batch, dim]."""
+    diagram.refuse_sites()
     rng = np.random.default_rng(seed)
     table = diagram.table
     legs = random_legs(table, batch, rng)
@@ -89,6 +90,7 @@ def run_molecule(
     diagram: CheckedDiagram, path: str | Path, cutoff: float, seed: int, step: Step = lambda name: None
 ) -> Run:
     """A diagram on a molecule; rotated and inverted positions give the equivariance error. Raises `MoleculeError`."""
+    diagram.refuse_sites()
     table = diagram.table
     group, spaces = table.graph.group, [leg.space for leg in table.graph.tensor_legs.values()]
     if table.graph.basis == "complex":

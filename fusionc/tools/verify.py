@@ -68,6 +68,7 @@ def verify(
 
     `step` is called with the name of what is measured next. Errors are relative to the largest entry compared.
     """
+    diagram.refuse_sites()
     rng = np.random.default_rng(seed)
     table = diagram.table
     legs, weights = random_legs(table, batch, rng), random_weights(table, rng)
