@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 
 import fusionc
 from fusionc.diagram.ir import FusionGraph, Line
+from fusionc.driver import check_source
+from fusionc.language.source import Source
 from fusionc.tools.listing import list_graph, list_paths_table
 from fusionc.tools.oracle import evaluate, random_inputs, random_legs, random_weights
 
@@ -378,6 +381,40 @@ def test_layouts_agree():
     (turned,) = evaluate(table, other, weights, "ir_mul", relations)
     back = turned[..., 2:].reshape(2, -1, 3, 2).swapaxes(2, 3).reshape(2, -1, 6)
     assert np.allclose(np.concatenate([turned[..., :2], back], -1), plain)
+
+
+BODY = """diagram d(x: 2x0e + 2x1o[atoms], y: 0e + 1o[edges], h: 1o[homes], c: 2x0e[cells], r: weights[edges], g: 1o,
+          z: index(3)[atoms], q: index(2)[edges]) -> (s: 2x0e[atoms], b: 2x1o[edges], t: 2x0e) {
+    x[j,u] y[i,j] -> A[i,u] in lmax 1 * r[i,j,path,u] * V[q,u]
+    A[i,u] A[i,u] -> s[i,u] * W[z,path,u]
+    c[k,u] h[i,k] g -> s[i,u] * U[i,z,path,u]
+    x[i,u] y[i,j] -> e[i,j,u]
+    e[i,j,u] g -> b[i,j,u] * P[path,u]
+    x[a,u] g -> t[u] * T[path,u]
+}"""
+WORDS = re.findall(r"\w+|\s+|[^\w\s]", BODY)
+SLIPS = ["i", "j", "k", "u", "path", "atoms", "edges", "homes", "cells", "x", "y", "A", "e", "z", "q", "r", ""]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    slips=st.lists(
+        st.tuples(st.sampled_from([k for k, word in enumerate(WORDS) if word.isidentifier()]), st.sampled_from(SLIPS)),
+        max_size=3,
+    )
+)
+def test_a_wrong_word_is_reported_or_means_something(slips):
+    words = list(WORDS)
+    for place, slip in slips:
+        words[place] = slip
+    checked = check_source(Source("slips.fus", DECLARED + "".join(words)))
+    for one in () if checked.has_errors else checked.diagrams:
+        assert not one.graph.poisoned
+        legs, relations = random_inputs(one.table, SIZES, np.random.default_rng(0), batch=1)
+        weights = random_weights(one.table, np.random.default_rng(0))
+        results = evaluate(one.table, legs, weights, relations=relations, sizes=SIZES)
+        for output, value in zip(one.graph.outputs, results, strict=True):
+            assert value.shape[1:-1] == (() if output.domain is None else (SIZES[output.domain],))
 
 
 def test_random_legs_without_sites_need_no_sizes():

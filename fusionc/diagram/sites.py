@@ -76,16 +76,12 @@ def in_order(lines: Sequence[Line]) -> Sequence[Line] | None:
 
 @dataclass(frozen=True)
 class Shape:
-    """What an edge is over, the least number of its channel indices, and where it got its shape."""
+    """What an edge is over, the least number of its channel indices, and where that is said."""
 
     domain: str | None
     least: int
     span: Span
     is_leg: bool
-
-    @property
-    def most(self) -> int:
-        return 1 if self.is_leg else self.least
 
 
 @dataclass
@@ -154,6 +150,11 @@ def _names(line: Line) -> Iterator[str]:
     yield from (name for weight in line.weights for name in (weight.name, *weight.rows))
 
 
+def _inside(ref: syntax.EdgeRef | syntax.WeightRef) -> tuple[syntax.Name, ...]:
+    """The indices in a bracket, none where there is no bracket."""
+    return ref.indices or ()
+
+
 @dataclass(frozen=True)
 class _Bracket:
     """What the reader needs of a bracket over sites: whose it is, its site indices as written, its domain."""
@@ -203,13 +204,10 @@ class _Reading:
 
     # --- brackets ----------------------------------------------------------------------------------------------
 
-    def _names(self, ref: syntax.EdgeRef | syntax.WeightRef) -> tuple[syntax.Name, ...]:
-        return ref.indices or ()
-
     def _operand_brackets(self) -> Iterator[_Bracket]:
         for ref, shape in zip(self.vertex.left, self.shapes, strict=True):
             if shape.domain is not None:
-                names = self._names(ref)[: len(self.reader.sets(shape.domain))]
+                names = _inside(ref)[: len(self.reader.sets(shape.domain))]
                 yield _Bracket(ref.name.text, names, shape.domain, ref.span)
 
     def _weight_refs(self) -> Iterator[tuple[Weight, syntax.WeightRef]]:
@@ -221,12 +219,12 @@ class _Reading:
         for weight, ref in self._weight_refs():
             leg = self.reader.legs.get(weight.name)
             if isinstance(leg, WeightsLeg) and leg.domain is not None:
-                names = self._names(ref)[: len(self.reader.sets(leg.domain))]
+                names = _inside(ref)[: len(self.reader.sets(leg.domain))]
                 yield _Bracket(weight.name, names, leg.domain, ref.span)
 
     def _refuse_short_brackets(self) -> None:
         for ref, shape in zip(self.vertex.left, self.shapes, strict=True):
-            arity, names = len(self.reader.sets(shape.domain)), self._names(ref)
+            arity, names = len(self.reader.sets(shape.domain)), _inside(ref)
             if shape.domain is None or len(names) >= arity + shape.least:
                 continue
             if len(names) == arity and names[-1].text in self._certain():
@@ -235,7 +233,7 @@ class _Reading:
         for weight, written in self._weight_refs():
             leg = self.reader.legs.get(weight.name)
             sets = self.reader.sets(leg.domain) if isinstance(leg, WeightsLeg) else ()
-            texts = [name.text for name in self._names(written)][: len(sets)]
+            texts = [name.text for name in _inside(written)][: len(sets)]
             if leg is not None and (len(texts) < len(sets) or "path" in texts or self._are_channels(texts)):
                 shape = Shape(leg.domain, 0, leg.span, is_leg=True)
                 raise CompileError([self._short_bracket(written, shape, len(written.indices or ()))])
@@ -245,22 +243,22 @@ class _Reading:
         return frozenset(
             name.text
             for ref, shape in zip(self.vertex.left, self.shapes, strict=True)
-            if len(self._names(ref)) >= len(self.reader.sets(shape.domain)) + shape.least
-            for name in self._names(ref)[: len(self.reader.sets(shape.domain))]
+            if len(_inside(ref)) >= len(self.reader.sets(shape.domain)) + shape.least
+            for name in _inside(ref)[: len(self.reader.sets(shape.domain))]
         )
 
     def _are_channels(self, texts: Sequence[str]) -> bool:
         channels = {
             name.text
             for ref, shape in zip(self.vertex.left, self.shapes, strict=True)
-            for name in self._names(ref)[len(self.reader.sets(shape.domain)) :]
+            for name in _inside(ref)[len(self.reader.sets(shape.domain)) :]
         }
         return any(text in channels for text in texts)
 
     def _short_bracket(self, ref: syntax.EdgeRef | syntax.WeightRef, shape: Shape, least: int) -> Diagnostic:
         """F1037, with the bracket as it might have been meant: site indices that are there, and new ones."""
         sets, certain = self.reader.sets(shape.domain), self._certain()
-        texts = [name.text for name in self._names(ref)]
+        texts = [name.text for name in _inside(ref)]
         split = max(len(texts) - least, 0)
         while split < len(sets) and split < len(texts) and texts[split] in certain:
             split += 1
@@ -272,10 +270,10 @@ class _Reading:
         one that is summed, or new ones."""
         sets = self.reader.sets(domain)
         for ref, shape in zip(self.vertex.left, self.shapes, strict=True):
-            texts = [name.text for name in self._names(ref)][: len(sets)]
+            texts = [name.text for name in _inside(ref)][: len(sets)]
             if len(sets) > 1 and shape.domain == domain and self._certain().issuperset(texts) and not there:
                 return texts
-        target = [name.text for name in self._names(self.vertex.right[0].edge)]
+        target = [name.text for name in _inside(self.vertex.right[0].edge)]
         known = sorted(self._certain(), key=lambda letter: (letter in target, letter))
         fresh = [letter for letter in dict.fromkeys((*known, "i", "j", "k", "l")) if letter not in taken]
         return [*there, *fresh[: len(sets) - len(there)]]
@@ -297,7 +295,7 @@ class _Reading:
     def _refuse_mixed(self, operands: Sequence[Operand]) -> None:
         """No letter is a site index here and a channel index there, and nobody has one index too many."""
         for ref, operand, shape in zip(self.vertex.left, operands, self.shapes, strict=True):
-            names = self._names(ref)[len(operand.sites) :]
+            names = _inside(ref)[len(operand.sites) :]
             for name in names:
                 if name.text in self._first:
                     raise CompileError([mistakes.site_and_channel(name, self._first[name.text], ref, shape)])
@@ -335,7 +333,7 @@ class _Reading:
     def _target(self, operands: Sequence[Operand], joins: tuple[Join, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Site indices and channels of the right edge."""
         ref = self.vertex.right[0].edge
-        names = self._names(ref)
+        names = _inside(ref)
         count = next((k for k, name in enumerate(names) if name.text not in self._first), len(names))
         for name in names[count:]:
             if name.text in self._first:
@@ -358,7 +356,7 @@ class _Reading:
         self, output: Output, ref: syntax.EdgeRef, count: int, operands: Sequence[Operand], joins: Sequence[Join]
     ) -> None:
         """The bracket has the site indices that the output's domain has, over the same sets."""
-        names, sets = self._names(ref), self.reader.sets(output.domain)
+        names, sets = _inside(ref), self.reader.sets(output.domain)
         for name, site_set in zip(names[:count], sets, strict=False):
             if self._first[name.text].site_set != site_set:
                 raise CompileError([mistakes.other_sites(output, name, self._first[name.text], site_set)])
@@ -415,7 +413,7 @@ class _Reading:
         leg = self.reader.legs.get(weight.name)
         if isinstance(leg, WeightsLeg):
             arity = len(self.reader.sets(leg.domain))
-            self._refuse_site_channels(line, ref, self._names(ref)[arity:])
+            self._refuse_site_channels(line, ref, _inside(ref)[arity:])
             sites = weight.channels[:arity]
             return replace(weight, sites=sites, channels=weight.channels[arity:], head=sites)
         return self._learned(line, weight, ref)
@@ -432,7 +430,7 @@ class _Reading:
 
     def _learned(self, line: Line, weight: Weight, ref: syntax.WeightRef) -> Weight:
         """A learned weight has sites only through its rows: `W[j, z, path, u]` is read at row z[j]."""
-        names, pending = self._names(ref), list[syntax.Name]()
+        names, pending = _inside(ref), list[syntax.Name]()
         places: list[tuple[str, ...]] = []
         head: list[str] = []
         for name in names:
