@@ -237,7 +237,7 @@ def _shares_weights(graph: FusionGraph) -> bool:
     """Whether one weight stands on lines that are not of one make: then its shapes have to be compared."""
     makes: dict[str, set[object]] = {}
     for line in graph.lines:
-        operands = tuple((operand.edge, operand.channels) for operand in line.operands)
+        operands = tuple((operand.edge, operand.indices) for operand in line.operands)
         for weight in line.weights:
             make = (operands, line.target, line.channels, line.keeps, weight, line.fragment)
             makes.setdefault(weight.name, set()).add(make)

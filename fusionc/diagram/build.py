@@ -21,13 +21,16 @@ from fusionc.diagram.ir import (
     Line,
     Operand,
     Output,
+    Relation,
     Restriction,
     Space,
     TensorLeg,
     Weight,
     WeightsLeg,
 )
-from fusionc.diagram.structure import check_indices, check_line, check_structure
+from fusionc.diagram.site_mistakes import name_is_taken
+from fusionc.diagram.sites import SiteReader, declared_domain, in_order, relations_of, used_domains
+from fusionc.diagram.structure import check_brackets, check_indices, check_line, check_structure
 from fusionc.diagram.unsupported import unsupported_features
 from fusionc.language import syntax
 from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
@@ -99,6 +102,9 @@ class _Builder:
     _unknown: int = 0  # edges on the left that nothing writes
     _doubled: set[str] = field(default_factory=set)  # legs that are declared twice
     _unwritten: set[str] = field(default_factory=set)  # labels of edges that no line writes
+    _astray: set[str] = field(default_factory=set)  # legs and outputs over nothing that is known
+    _missing: set[str] = field(default_factory=set)  # site sets and relations that nothing declares
+    _vertices: dict[int, syntax.Vertex] = field(default_factory=dict)  # what a line stands in, where it is one line
 
     def graph(self) -> FusionGraph:
         tree = self.diagram.syntax
@@ -108,7 +114,10 @@ class _Builder:
         written = {target.edge.name.text for vertex in vertices for target in vertex.right}
         self._read_labels(written)
         self._edges = written - {*self.legs}
-        lines = self._loop_lines(vertices) if has_loops(vertices) else self._lines(vertices)
+        drafts = self._loop_lines(vertices) if has_loops(vertices) else self._lines(vertices)
+        lines = self._finished(drafts)
+        sites, relations = used_domains(self.diagram.scope, [*self.legs.values()], [*self.outputs.values()])
+        self._check_site_names(vertices, sites, relations)
         if self.incomplete:
             self.excused.update(written, self.legs)
         return FusionGraph(
@@ -122,6 +131,8 @@ class _Builder:
             poisoned=frozenset(self.poisoned),
             excused=frozenset(self.excused),
             span=tree.name.span,
+            sites=sites,
+            relations=relations,
         )
 
     def _lines(self, vertices: list[syntax.Vertex]) -> list[Line]:
@@ -161,9 +172,81 @@ class _Builder:
         if len(self.diagnostics) == known:
             return line
         for vertex in members:
-            self.poisoned.update(target.edge.name.text for target in vertex.right)
-            self.excused.update(_names(vertex))
+            self._discard(vertex)
         return None
+
+    def _discard(self, vertex: syntax.Vertex) -> None:
+        """Something is wrong with a line: nothing more is said of what it writes."""
+        self.poisoned.update(target.edge.name.text for target in vertex.right)
+        self.excused.update(_names(vertex))
+
+    # --- sites -------------------------------------------------------------------------------------------------
+
+    def _domain(self, owner: str, name: syntax.Name | None) -> str | None:
+        """What a leg or an output is over; where that is not known, its lines are not judged."""
+        try:
+            return declared_domain(self.diagram.scope, name)
+        except CompileError as error:
+            if name is not None and name.text not in self._missing:  # once, however many legs are over it
+                self.diagnostics += error.diagnostics
+                self._missing.add(name.text)
+            self._astray.add(owner)
+            self.poisoned.add(owner)
+        return None
+
+    def _check_site_names(
+        self, vertices: Iterable[syntax.Vertex], sites: Iterable[str], relations: Iterable[Relation]
+    ) -> None:
+        """Sites and relations are given by name beside the legs: no two things have one name."""
+        taken = {name: leg.span for name, leg in self.legs.items()}
+        taken = {name: output.span for name, output in self.outputs.items()} | taken
+        for vertex in vertices:
+            for factor in vertex.factors:
+                if isinstance(factor, syntax.WeightRef):
+                    taken.setdefault(factor.name.text, factor.name.span)
+        declared = [(name, "a set of sites", self.diagram.scope.sites[name].name.span) for name in sites]
+        declared += [(relation.name, "a relation", relation.span) for relation in relations]
+        for name, kind, span in declared:
+            if name in taken:
+                self.diagnostics.append(name_is_taken(name, kind, taken[name], span))
+
+    def _finished(self, drafts: list[Line]) -> list[Line]:
+        """Lines whose indices are in their places and in order; in written order."""
+        over_sites = any(edge.domain is not None for edge in (*self.legs.values(), *self.outputs.values()))
+        if not over_sites and not self._astray:
+            return [line for draft in drafts if (line := self._finish(draft, None))]
+        unknown = frozenset({*self._astray, *self._doubled})
+        reader = SiteReader(relations_of(self.diagram.scope), self.legs, self.outputs, unknown)
+        ordered = in_order(drafts)
+        if ordered is None:  # what is wrong is the cycle, and nothing can be said of what its edges are over
+            return drafts
+        lines = [line for draft in ordered if (line := self._finish(draft, reader))]
+        return sorted(lines, key=lambda line: line.number)
+
+    def _finish(self, draft: Line, reader: SiteReader | None) -> Line | None:
+        """A line after the rules of names and indices, or None (and a poisoned target) where it breaks one."""
+        vertex, found, line = self._vertices.get(draft.number), tuple[Diagnostic, ...](), draft
+        legs = self.legs
+        if self._doubled:
+            legs = {name: leg for name, leg in self.legs.items() if name not in self._doubled}
+        try:
+            if reader is not None:
+                if vertex is not None and (found := check_brackets(vertex, legs)):
+                    raise CompileError(found)
+                placed = reader.read(draft, vertex)
+                if placed is None:
+                    raise CompileError([])
+                line = placed
+            if vertex is not None and (found := check_line(line, vertex, legs)):
+                raise CompileError(found)
+            if reader is not None:
+                reader.accept(line)
+        except CompileError as error:
+            self.diagnostics += error.diagnostics
+            self.poisoned.add(line.target)
+            self.excused.update(_names(vertex) if vertex is not None else ())
+            return None
+        return line
 
     # --- legs, outputs, labels ---------------------------------------------------------------------------------
 
@@ -179,16 +262,17 @@ class _Builder:
 
     def _leg(self, leg: syntax.Leg) -> Leg:
         name, span = leg.name.text, leg.name.span
+        domain = self._domain(name, leg.sites)
         if isinstance(leg.type, syntax.WeightsType):
-            return WeightsLeg(name, span)
+            return WeightsLeg(name, span, domain)
         if isinstance(leg.type, syntax.IndexType):
             if not 0 < leg.type.size <= limits.MAX_ROWS:
                 self.diagnostics.append(limits.rows_out_of_range(leg.type))
-            return IndexLeg(name, leg.type.size, span)
+            return IndexLeg(name, leg.type.size, span, domain)
         space = self._space(leg.type)
         if space is None:
             self.poisoned.add(name)
-        return TensorLeg(name, space or Space(()), span)
+        return TensorLeg(name, space or Space(()), span, domain)
 
     def _read_outputs(self) -> None:
         for output in self.diagram.syntax.outputs:
@@ -207,7 +291,7 @@ class _Builder:
             )
             if broken:
                 self.poisoned.add(name)
-            self.outputs[name] = Output(name, space, restriction, span)
+            self.outputs[name] = Output(name, space, restriction, span, self._domain(name, output.sites))
 
     def _read_labels(self, written: set[str]) -> None:
         for statement in self.diagram.syntax.body:
@@ -319,7 +403,7 @@ class _Builder:
     # --- lines -------------------------------------------------------------------------------------------------
 
     def _line(self, number: int, vertex: syntax.Vertex) -> Line | None:
-        """A line, or None (and a poisoned target) where something in it is wrong."""
+        """A line with whole brackets as channels, or None (and a poisoned target) where something in it is wrong."""
         known = len(self.diagnostics)
         target = vertex.right[0]
         name = target.edge.name.text
@@ -343,14 +427,9 @@ class _Builder:
             target_span=target.edge.span,
         )
         if complete and len(self.diagnostics) == known:
-            legs = self.legs
-            if self._doubled:
-                legs = {name: leg for name, leg in self.legs.items() if name not in self._doubled}
-            self.diagnostics.extend(check_line(line, vertex, legs))
-        if complete and len(self.diagnostics) == known:
+            self._vertices[number] = vertex
             return line
-        self.poisoned.add(name)
-        self.excused.update(_names(vertex))
+        self._discard(vertex)
         return None
 
     def _operand(self, ref: syntax.EdgeRef) -> Operand | None:
@@ -457,7 +536,7 @@ class _Builder:
             self.diagnostics.append(diagnose("F1030", message, span, help=help))
             return None
         channels = tuple(index for index in indices if index != "path" and index not in rows)
-        return Weight(name, channels, "path" in indices, rows, ref.span)
+        return Weight(name, channels, "path" in indices, rows, ref.span, row_sites=((),) * len(rows), head=rows)
 
 
 def term_irreps(group: Group, term: Leaf) -> tuple[Irrep, ...] | Diagnostic:

@@ -438,13 +438,13 @@ def _unweighed_paths(graph: FusionGraph, fusion: Fusion, line: Line) -> Iterator
     if not crowded:
         return
     name, group = line.target, graph.group
-    indices = "".join(f", {index}" for index in line.channels)
+    kept = ", ".join((*line.sites, "path", *line.channels))
     bracket = dict.fromkeys((*line.channels, *line.summed))
     weight = line.weights[0].with_indices(path=True) if line.weights else f"W[{', '.join(('path', *bracket))}]"
     weigh = f"`* {weight}`"
     is_output = name in graph.output_table
     many = f"{coupling.count(crowded[0]):,} paths lead into {group.format(crowded[0])} of `{name}`"
-    keep = f"keep them apart: `-> {name}[path{indices}]`" if is_output else "give the line an edge of its own"
+    keep = f"keep them apart: `-> {name}[{kept}]`" if is_output else "give the line an edge of its own"
     yield diagnose(
         "F1027",
         f"{many}, and nothing tells them apart",
@@ -563,6 +563,8 @@ def _unsized_paths(line: Line) -> Diagnostic:
 def _weight_sizes(graph: FusionGraph, fusion: Fusion, line: Line) -> Iterator[Diagnostic]:
     for weight in line.weights:
         shapes = list(weight_shapes(graph, fusion, line, weight))
+        if not shapes:  # no path of this line reaches an output
+            continue
         if not weight.has_path and len({shape for shape, _ in shapes}) > 1:
             listed = sorted({shape for shape, _ in shapes})
             yield diagnose(

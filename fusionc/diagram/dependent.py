@@ -26,12 +26,12 @@ from fusionc.language.diagnostics import Diagnostic, Label, diagnose
 MAX_COMPARED = 2000  # trees of one edge; beyond it nothing is said
 
 Leaves = tuple[tuple[str, tuple[str, ...]], ...]
-"""The operands of a tree, sorted: each with what becomes of its channels on the right edge."""
+"""The operands of a tree, sorted: each with what becomes of its indices, sites and channels, on the right edge."""
 
 
 def rivals(graph: FusionGraph) -> tuple[tuple[Line, ...], ...]:
-    """Groups of lines that end in one edge, made of the same operands with the same channels. (Channels that are summed
-    differ from line to line, and lines with such channels are not compared.)"""
+    """Groups of lines that end in one edge, made of the same operands with the same indices. (Indices that are summed
+    differ from line to line, and lines with such indices are not compared.)"""
     groups: dict[tuple[str, Leaves], list[Line]] = {}
     for edge, lines in graph.writers.items():
         if len(lines) > 1:
@@ -54,18 +54,19 @@ def _few(graph: FusionGraph, fusion: Fusion, lines: tuple[Line, ...]) -> bool:
 def _leaves(graph: FusionGraph, line: Line) -> Leaves | None:
     """The operands of a line's whole tree, sorted; None where loops are among them."""
     leaves: list[tuple[str, tuple[str, ...]]] = []
-    todo = [(line, {channel: f"{place} on the right" for place, channel in enumerate(line.channels)})]
+    right = (*line.sites, *line.channels)
+    todo = [(line, {index: f"{place} on the right" for place, index in enumerate(right)})]
     while todo:
         current, meaning = todo.pop()
         if current.fragment is not None:
             return None
         for operand in current.operands:
-            channels = tuple(meaning.get(channel, f"{channel} of {current.number}") for channel in operand.channels)
+            indices = tuple(meaning.get(index, f"{index} of {current.number}") for index in operand.indices)
             child = graph.subtree(operand.edge)
             if child is not None:
-                todo.append((child, dict(zip(child.channels, channels, strict=True))))
+                todo.append((child, dict(zip((*child.sites, *child.channels), indices, strict=True))))
             else:
-                leaves.append((operand.edge, channels))
+                leaves.append((operand.edge, indices))
     return tuple(sorted(leaves))
 
 

@@ -11,7 +11,7 @@ to its wires a sum of coupling trees with exact coefficients (`rewrite.fragments
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import networkx as nx
@@ -208,7 +208,7 @@ class FragmentBuilder:
 
     def _renamed(self, weight: Weight, place: int, names: Mapping[tuple[int, str], str]) -> Weight:
         channels = tuple(names.get(self._classes[place, index], index) for index in weight.channels)
-        return Weight(weight.name, channels, weight.has_path, weight.rows, weight.span)
+        return replace(weight, channels=channels)
 
     def _wiring(self, parts: tuple[object, ...]) -> Wiring:
         domains: list[tuple[str, tuple[Irrep, ...]]] = []

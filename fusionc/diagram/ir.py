@@ -49,29 +49,47 @@ class Space:
 
 
 @dataclass(frozen=True)
+class Relation:
+    """`pairs edges(atoms, atoms)`: a sparse relation between two site sets, given at run time. `span` is its name's."""
+
+    name: str
+    first: str
+    second: str
+    span: Span = field(compare=False, repr=False)
+
+
+Join = tuple[str, tuple[str, str]]
+"""A relation that ties two site indices of a line, in the relation's order: `("edges", ("i", "j"))`."""
+
+
+@dataclass(frozen=True)
 class TensorLeg:
-    """A leg that carries a space: an operand of the diagram."""
+    """A leg that carries a space: an operand of the diagram. `domain` is the site set, or the relation, that it has a
+    value for each member of."""
 
     name: str
     space: Space
     span: Span = field(compare=False, repr=False)
+    domain: str | None = None
 
 
 @dataclass(frozen=True)
 class WeightsLeg:
-    """A leg `r: weights`: path weights that are given at every call."""
+    """A leg `r: weights`: path weights that are given at every call; with a `domain`, for each of its members."""
 
     name: str
     span: Span = field(compare=False, repr=False)
+    domain: str | None = None
 
 
 @dataclass(frozen=True)
 class IndexLeg:
-    """A leg `z: index(89)`: an integer that selects a row of weights."""
+    """A leg `z: index(89)`: an integer that selects a row of weights; with a `domain`, one for each of its members."""
 
     name: str
     size: int
     span: Span = field(compare=False, repr=False)
+    domain: str | None = None
 
 
 Leg = TensorLeg | WeightsLeg | IndexLeg
@@ -99,32 +117,46 @@ class Restriction:
 
 @dataclass(frozen=True)
 class Output:
-    """An output; `space` is None where it is inferred."""
+    """An output; `space` is None where it is inferred. `domain` is as for legs."""
 
     name: str
     space: Space | None
     restriction: Restriction | None
     span: Span = field(compare=False, repr=False)
+    domain: str | None = None
 
 
 @dataclass(frozen=True)
 class Operand:
-    """An edge on the left of a line, with its channel indices."""
+    """An edge on the left of a line: the site indices at the head of its bracket, and its channel indices."""
 
     edge: str
     channels: tuple[str, ...]
     span: Span = field(compare=False, repr=False)
+    sites: tuple[str, ...] = ()
+
+    @property
+    def indices(self) -> tuple[str, ...]:
+        """The whole bracket."""
+        return (*self.sites, *self.channels)
 
 
 @dataclass(frozen=True)
 class Weight:
-    """`W[z, path, u]`: `rows` are index legs, `channels` the channel indices in the bracket's order."""
+    """`W[z, path, u]`: `rows` are index legs, `channels` the channel indices in the bracket's order.
+
+    `sites` are the site indices of weights that are given over sites, `row_sites` for each row those that it is read
+    at (none for an index leg without a domain). `head` is what was written before `path` and the channels.
+    """
 
     name: str
     channels: tuple[str, ...]
     has_path: bool
     rows: tuple[str, ...]
     span: Span = field(compare=False, repr=False)
+    sites: tuple[str, ...] = ()
+    row_sites: tuple[tuple[str, ...], ...] = ()
+    head: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def name_span(self) -> Span:
@@ -133,7 +165,7 @@ class Weight:
     def with_indices(self, *indices: str, path: bool = False) -> str:
         """The weight as it would be written with more in its bracket."""
         head = ("path",) if path or self.has_path else ()
-        return f"{self.name}[{', '.join(dict.fromkeys((*self.rows, *head, *self.channels, *indices)))}]"
+        return f"{self.name}[{', '.join(dict.fromkeys((*self.head, *head, *self.channels, *indices)))}]"
 
 
 @dataclass(frozen=True)
@@ -148,7 +180,12 @@ class Fragment:
 
 @dataclass(frozen=True)
 class Line:
-    """One vertex statement `operands -> target * weights * factor`. `keeps` when `path` stands in the right bracket."""
+    """One vertex statement `operands -> target * weights * factor`. `keeps` when `path` stands in the right bracket.
+
+    `sites` are the site indices of the right edge, `site_sets` all of the line's, each with the set that it ranges
+    over, `joins` the relations that tie them; a relation ties two indices once, however many edges of the line are
+    over it.
+    """
 
     number: int
     operands: tuple[Operand, ...]
@@ -160,6 +197,26 @@ class Line:
     span: Span = field(compare=False, repr=False)
     target_span: Span = field(compare=False, repr=False)
     fragment: Fragment | None = None
+    sites: tuple[str, ...] = ()
+    site_sets: tuple[tuple[str, str], ...] = ()
+    joins: tuple[Join, ...] = ()
+
+    @property
+    def indices(self) -> tuple[str, ...]:
+        """The whole bracket of the right edge."""
+        return (*self.sites, *(("path",) if self.keeps else ()), *self.channels)
+
+    @property
+    def domain(self) -> str | None:
+        """The site set or the relation that the right edge is over."""
+        if len(self.sites) == 1:
+            return dict(self.site_sets)[self.sites[0]]
+        return next((relation for relation, tied in self.joins if tied == self.sites), None)
+
+    @property
+    def summed_sites(self) -> tuple[str, ...]:
+        """Site indices that are summed: over the pairs of the relations that tie them, or over all sites."""
+        return tuple(index for index, _ in self.site_sets if index not in self.sites)
 
     @property
     def sums_paths(self) -> bool:
@@ -173,12 +230,13 @@ class Line:
         return tuple(index for index in seen if index not in self.channels)
 
     def identical_operands(self) -> tuple[tuple[int, ...], ...]:
-        """Positions of the operands, grouped: one group for each edge with its indices, in order of appearance."""
+        """Positions of the operands, grouped: one group for each edge with its indices, in order of appearance.
+        One edge at two site indices is two operands."""
         if self.fragment is not None:  # wires tell the operands apart
             return tuple((position,) for position in range(len(self.operands)))
-        groups: dict[tuple[str, tuple[str, ...]], list[int]] = {}
+        groups: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[int]] = {}
         for position, operand in enumerate(self.operands):
-            groups.setdefault((operand.edge, operand.channels), []).append(position)
+            groups.setdefault((operand.edge, operand.sites, operand.channels), []).append(position)
         return tuple(tuple(positions) for positions in groups.values())
 
 
@@ -188,6 +246,7 @@ class FusionGraph:
 
     `poisoned` are edges about which a mistake was already reported: nothing more is said of what depends on them.
     `excused` are names that a line with a mistake uses, or may have meant: nobody says that they are unused.
+    `sites` and `relations` are those that legs and outputs are over, in declared order.
     """
 
     name: str
@@ -200,6 +259,8 @@ class FusionGraph:
     poisoned: frozenset[str]
     excused: frozenset[str]
     span: Span = field(compare=False, repr=False)
+    sites: tuple[str, ...] = ()
+    relations: tuple[Relation, ...] = ()
 
     @property
     def basis(self) -> Basis:
@@ -221,6 +282,14 @@ class FusionGraph:
     @cached_property
     def output_table(self) -> dict[str, Output]:
         return {output.name: output for output in self.outputs}
+
+    def domain(self, edge: str) -> str | None:
+        """The site set or the relation that an edge is over: a leg or an output as declared, an internal edge as
+        written (all lines that end in it agree)."""
+        declared = self.tensor_legs.get(edge) or self.output_table.get(edge)
+        if declared is not None:
+            return declared.domain
+        return next((line.domain for line in self.writers.get(edge, ())), None)
 
     @cached_property
     def restriction_table(self) -> dict[str, Restriction]:

@@ -17,11 +17,18 @@ def _meant_index(index: str, names: Iterable[str]) -> str | None:
     return f"did you mean `{near}`?" if near is not None else None
 
 
+def check_brackets(vertex: syntax.Vertex, legs: Mapping[str, Leg]) -> tuple[Diagnostic, ...]:
+    """The rules of brackets as written, which are asked before their site indices are told from their channels."""
+    rules = (_repeated_index(vertex), _path_on_the_left(vertex), _row_as_channel(vertex, legs))
+    return next((found for found in map(tuple, rules) if found), ())
+
+
 def check_line(line: Line, vertex: syntax.Vertex, legs: Mapping[str, Leg]) -> tuple[Diagnostic, ...]:
     """What is wrong with the indices of one line; the first broken rule of each kind."""
     rules = (
         _repeated_index(vertex),
-        _misplaced_path(vertex),
+        _path_on_the_left(vertex),
+        _path_not_first(line, vertex),
         _row_as_channel(vertex, legs),
         _leg_brackets(line, legs),
         _unweighted_sums(line),
@@ -66,7 +73,7 @@ def _repeated_index(vertex: syntax.Vertex) -> Iterator[Diagnostic]:
             seen.add(index.text)
 
 
-def _misplaced_path(vertex: syntax.Vertex) -> Iterator[Diagnostic]:
+def _path_on_the_left(vertex: syntax.Vertex) -> Iterator[Diagnostic]:
     for ref in vertex.left:
         for index in ref.indices or ():
             if index.text == "path":
@@ -77,10 +84,15 @@ def _misplaced_path(vertex: syntax.Vertex) -> Iterator[Diagnostic]:
                     notes=["an internal edge keeps its paths apart without saying so, unless a weight sums them"],
                     help="leave `path` out of this bracket",
                 )
+
+
+def _path_not_first(line: Line, vertex: syntax.Vertex) -> Iterator[Diagnostic]:
+    """`path` stands before all channels, behind the site indices."""
     target = vertex.right[0].edge
     for place, index in enumerate(target.indices or ()):
-        if index.text == "path" and place > 0:
-            help = f"write `{target.name.text}[path, …]`: kept paths are path-major"
+        if index.text == "path" and place > len(line.sites):
+            head = ", ".join((*line.sites, "path"))
+            help = f"write `{target.name.text}[{head}, …]`: kept paths are path-major"
             yield diagnose("F1031", "`path` does not stand first", index.span, help=help)
 
 
@@ -103,21 +115,24 @@ def _leg_brackets(line: Line, legs: Mapping[str, Leg]) -> Iterator[Diagnostic]:
             continue
         if len(operand.channels) > 1:
             message = f"the leg `{leg.name}` has one multiplicity, and {len(operand.channels)} indices here"
-            yield diagnose("F1026", message, operand.span, help=f"write `{leg.name}[{operand.channels[0]}]`")
+            bracket = ", ".join((*operand.sites, operand.channels[0]))
+            message = message if leg.domain is None else message.replace("indices", "channel indices")
+            yield diagnose("F1026", message, operand.span, help=f"write `{leg.name}[{bracket}]`")
         if not operand.channels:
             wide = next((block for block in leg.space.blocks if block.mul > 1), None)
             if wide is not None:
-                yield missing_index(leg.name, wide.mul, operand.span, leg.span)
+                yield missing_index(leg.name, wide.mul, operand.span, leg.span, operand.sites)
 
 
-def missing_index(edge: str, mul: int, span: Span, declared: Span) -> Diagnostic:
-    """F1025: an edge without a bracket has multiplicity one."""
+def missing_index(edge: str, mul: int, span: Span, declared: Span, sites: tuple[str, ...]) -> Diagnostic:
+    """F1025: an edge without a channel index has multiplicity one."""
+    without = "with site indices alone" if sites else "without a bracket"
     return diagnose(
         "F1025",
         f"`{edge}` has multiplicity {mul:,} and no channel index here",
         span,
-        notes=["an edge written without a bracket has multiplicity 1"],
-        help=f"write `{edge}[u]`",
+        notes=[f"an edge written {without} has multiplicity 1"],
+        help=f"write `{edge}[{', '.join((*sites, 'u'))}]`",
         related=[Label(declared, "declared here")],
     )
 
@@ -127,7 +142,7 @@ def _unweighted_sums(line: Line) -> Iterator[Diagnostic]:
     for index in line.summed:
         if index not in weighed:
             operand = next(operand for operand in line.operands if index in operand.channels)
-            right = ", ".join((*(("path",) if line.keeps else ()), *line.channels, index))
+            right = ", ".join((*line.indices, index))
             yield diagnose(
                 "F1021",
                 f"the index `{index}` is summed, and no weight carries it",
@@ -172,7 +187,7 @@ def _sizeless_weight_indices(line: Line, legs: Mapping[str, Leg]) -> Iterator[Di
 
 
 def _without(weight: Weight, index: str) -> str:
-    kept = (*weight.rows, *(("path",) if weight.has_path else ()), *(name for name in weight.channels if name != index))
+    kept = (*weight.head, *(("path",) if weight.has_path else ()), *(name for name in weight.channels if name != index))
     return f"{weight.name}[{', '.join(kept)}]" if kept else weight.name
 
 
@@ -284,7 +299,8 @@ def _unaddable(graph: FusionGraph) -> Iterator[tuple[str, Diagnostic]]:
         for line in writers:
             if line.keeps:
                 indices = ", ".join(line.channels)
-                plain = f"{edge}[{indices}]" if indices else edge
+                bracket = ", ".join((*line.sites, *line.channels))
+                plain = f"{edge}[{bracket}]" if bracket else edge
                 weigh = f"-> {plain} * W[path{', ' + indices if indices else ''}]"
                 yield (
                     edge,

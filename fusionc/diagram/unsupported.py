@@ -18,10 +18,6 @@ def unsupported_features(diagram: ScopedDiagram) -> tuple[Diagnostic, ...]:
 
 
 def _uses(tree: syntax.Diagram) -> Iterator[Diagnostic]:
-    for sites in (*(leg.sites for leg in tree.legs), *(output.sites for output in tree.outputs)):
-        if sites is not None:
-            message = "legs and outputs over sites are not compiled yet"
-            yield diagnose("F4003", message, sites.span, notes=["this version only parses and formats them"])
     if not tree.outputs:
         yield diagnose(
             "F4005",

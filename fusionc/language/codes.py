@@ -81,6 +81,12 @@ CODES = _registry(
     _error("F1034", "a basis that the group does not have"),
     _error("F1035", "an edge of a loop without bounds"),
     _error("F1036", "a line that does not fit a number"),
+    _error("F1037", "a missing site index"),
+    _error("F1038", "an index of two kinds"),
+    _error("F1039", "sites of the right edge that do not fit"),
+    _error("F1040", "a row that no site selects"),
+    _error("F1041", "a site index on a weight without sites"),
+    _error("F1042", "a site index that does not stand first"),
     # F2xxx: angular momentum
     _error("F2001", "an irrep that fusion cannot reach"),
     _error("F2002", "an output that is always zero"),
@@ -104,7 +110,7 @@ CODES = _registry(
     _error("F3011", "vertex tensors that are too large"),
     _error("F3012", "a factor out of range"),
     # F4xxx: targets and what is not compiled yet
-    _error("F4003", "sites are not compiled yet"),
+    _error("F4003", "sites of a form that is not compiled"),
     _error("F4004", "loops of a form that is not compiled"),
     _error("F4005", "a diagram with legs and without an output"),
     _error("F4006", "unknown target"),

@@ -357,9 +357,12 @@ class _Resolver:
                         self.diagnostics.append(diagnostic)
 
     def check_pairs(self, scope: Scope) -> None:
+        """The ends of every relation must be site sets; an unknown name is reported once."""
+        seen: set[str] = set()
         for pairs in scope.pairs.values():
             for end in (pairs.first, pairs.second):
-                if end.text not in scope.sites:
+                if end.text not in scope.sites and end.text not in seen:
+                    seen.add(end.text)
                     self.diagnostics.append(unknown_name("index set", end.text, end.span, scope.sites))
 
     def scoped(self, file: syntax.File, scope: Scope) -> tuple[ScopedDiagram, ...]:

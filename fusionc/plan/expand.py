@@ -33,7 +33,7 @@ class EdgePlan:
 
 
 def ties_of(product: Product) -> Ties:
-    return Ties(dict(product.line.site_sets), dict(product.line.joins))
+    return Ties(dict(product.line.site_sets), product.line.joins)
 
 
 @dataclass

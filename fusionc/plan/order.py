@@ -127,6 +127,8 @@ class _Search:
                 if price < best:
                     best, choice = price, part
             prices[subset], splits[subset] = best, choice
+        if prices[full] == inf:
+            raise ValueError("no order lets every two parts meet on one relation")
         return _shape(splits, full)
 
     def greedy(self) -> Shape:

@@ -90,7 +90,7 @@ class Ties:
     """What the site indices of a line are: the set that each ranges over, and the relations that tie two of them."""
 
     sets: Mapping[str, str]
-    joins: Mapping[str, Names]
+    joins: tuple[tuple[str, Names], ...]
 
     def domain(self, indices: Iterable[str]) -> tuple[str, Names] | None:
         """The domain of a value with these site indices, and the indices in its order; None where there is none."""
@@ -99,11 +99,8 @@ class Ties:
             return "", ()
         if len(names) == 1:
             return self.sets[names[0]], names
-        found = [(relation, ends) for relation, ends in self.joins.items() if set(ends) == set(names)]
+        found = [(relation, ends) for relation, ends in self.joins if set(ends) == set(names)]
         return found[0] if found else None
-
-
-NO_TIES = Ties({}, {})
 
 
 @dataclass

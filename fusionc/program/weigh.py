@@ -453,7 +453,7 @@ def _inner_sites(root: Root, use: Use) -> Names:
     ties = root.expansion.ties
     if state is use.state:
         return known
-    for relation, ends in ties.joins.items():
+    for relation, ends in ties.joins:
         if relation == state.node.domain and set(known) <= set(ends):
             return ends
     (name,) = [name for name, sites in ties.sets.items() if sites == state.node.domain][:1]

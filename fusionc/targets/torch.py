@@ -31,7 +31,10 @@ def emit(emissions: Sequence[Emission], options: Options) -> str:
     names = ", ".join(str(diagram["class_name"]) for diagram in diagrams)
     summary = f"Fusion diagram{'s' if len(diagrams) > 1 else ''}: {names}."
     summary = "\n".join(textwrap.wrap(summary, WIDTH))
-    text = _template().render(version=__version__, options=options, summary=summary, diagrams=diagrams)
+    over_sites = any(emission.program.sites for emission in emissions)
+    text = _template().render(
+        version=__version__, options=options, summary=summary, diagrams=diagrams, over_sites=over_sites
+    )
     return "\n".join(line.rstrip() for line in text.split("\n")).rstrip("\n") + "\n"
 
 
@@ -93,6 +96,7 @@ class _Printer:
         self.dtype, self.compute, self.constants, self.index = map(
             self.namer.fresh, ("dtype", "compute", "constants", "index")
         )
+        self.namer.take(*(relation.name for relation in self.program.relations), *self.program.sites)
         sizes = {name: self.namer.fresh(f"n_{name}") for name in self.program.sites}
         self.arithmetic = Arithmetic(
             self.program, self.namer.fresh, self.lines.append, self.constants, self.index, sizes
@@ -124,9 +128,9 @@ class _Printer:
                 {"name": output.name, "dim": output.dim, "text": text}
                 for output, text in zip(program.outputs, self.emission.output_texts, strict=True)
             ],
-            "arguments": ", ".join(f"{name}: Tensor" for name in (*legs, *weights)),
-            "forward_arguments": ", ".join(("self", *(f"{name}: Tensor" for name in legs))),
-            "call": ", ".join((*legs, *(f"self.{name}" for name in weights))),
+            "arguments": ", ".join((*(f"{name}: Tensor" for name in (*legs, *weights)), *self._keywords())),
+            "forward_arguments": ", ".join(("self", *(f"{name}: Tensor" for name in legs), *self._keywords())),
+            "call": ", ".join((*legs, *(f"self.{name}" for name in weights), *self._passed())),
             "callee": "self._evaluate" if self.function in legs else self.function,
             "name": program.name,
             "is_complex": program.is_complex,
@@ -144,17 +148,38 @@ class _Printer:
 
     # --- the shell's lists ---------------------------------------------------------------------------------------
 
+    def _keywords(self) -> list[str]:
+        """Arguments given by keyword: relations, and the numbers of sites that no leg tells."""
+        names = [f"{relation.name}: Tensor" for relation in self.program.relations]
+        names += [f"{name}: int" for name in self._told()]
+        return ["*", *names] if names else []
+
+    def _passed(self) -> list[str]:
+        return [f"{name}={name}" for name in (*(r.name for r in self.program.relations), *self._told())]
+
+    def _told(self) -> list[str]:
+        """Site sets that no leg is over: their size has to be told."""
+        return [name for name in self.program.sites if all(leg.domain != name for leg in self.program.legs)]
+
     def _legs_text(self) -> list[str]:
         lines = []
         for leg in self.program.legs:
+            over = f"{leg.domain}, " if leg.domain else ""
             if leg.kind == "index":
-                lines.append(f"{leg.name}: [...], integers from 0 to {leg.dim - 1}")
+                lines.append(f"{leg.name}: [...{', ' + leg.domain if leg.domain else ''}], integers from 0 to {leg.dim - 1}")
             else:
-                lines.append(f"{leg.name}: [..., {leg.dim}], {leg.text}")
+                lines.append(f"{leg.name}: [..., {over}{leg.dim}], {leg.text}")
+        for relation in self.program.relations:
+            lines.append(
+                f"{relation.name}: int64 [2, E], for every pair its place in {relation.first} and in {relation.second}"
+            )
+        for name in self._told():
+            lines.append(f"{name}: how many there are")
         for weight in self.program.weights:
             lines.append(f"{weight.name}: {[*weight.rows, weight.numel]}, learned")
         for output, text in zip(self.program.outputs, self.emission.output_texts, strict=True):
-            lines.append(f"-> {output.name}: [..., {output.dim}], {text}")
+            over = f"{output.domain}, " if output.domain else ""
+            lines.append(f"-> {output.name}: [..., {over}{output.dim}], {text}")
         return [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent="    ")]
 
     def _checks(self) -> list[str]:
@@ -170,9 +195,26 @@ class _Printer:
         if len(legs) > 1:
             names = ", ".join(leg.name for leg in legs)
             quoted = ", ".join(f'"{leg.name}"' for leg in legs)
-            last = ", ".join("0" if leg.kind == "index" else "1" for leg in legs)
+            last = ", ".join(str((leg.kind != "index") + bool(leg.domain)) for leg in legs)
             lines.append(f"{names} = _broadcast(({quoted}), ({names}), ({last}))")
-        return [*lines, *self._conversions(first)]
+        return [*lines, *self._site_checks(first), *self._conversions(first)]
+
+    def _site_checks(self, first: str) -> list[str]:
+        """The number of sites of every set, and relations that stay inside them."""
+        lines, sizes = [], self.arithmetic.sizes
+        for name in self.program.sites:
+            over = [leg for leg in self.program.legs if leg.domain == name]
+            if over:
+                found = ", ".join(f'("{leg.name}", {leg.name}.shape[{_site_axis(leg)}])' for leg in over)
+                lines.append(f'{sizes[name]} = _check_sites("{name}", {found})')
+            else:
+                lines.append(f"{sizes[name]} = {name}")
+        for relation in self.program.relations:
+            name, ends = relation.name, f"{sizes[relation.first]}, {sizes[relation.second]}"
+            over = [leg for leg in self.program.legs if leg.domain == name]
+            found = "".join(f', ("{leg.name}", {leg.name}.shape[{_site_axis(leg)}])' for leg in over)
+            lines.append(f'_check_relation("{name}", {name}, {ends}, {first}{found})')
+        return lines
 
     def _leg_checks(self, leg: ProgramLeg, first: str) -> list[str]:
         if leg.kind == "index":
@@ -181,7 +223,8 @@ class _Printer:
         kinds = "_COMPLEX" if self.program.is_complex else "_REAL"
         if leg.kind == "weights" and self.program.is_complex:
             kinds = "(*_COMPLEX, torch.float32, torch.float64)"
-        lines = [f'_check_leg("{leg.name}", {leg.name}, {leg.dim}, "{text}", {kinds})']
+        over = f', "{leg.domain}"' if leg.domain else ""
+        lines = [f'_check_leg("{leg.name}", {leg.name}, {leg.dim}, "{text}", {kinds}{over})']
         if leg.name != first:
             what = "weights" if leg.kind == "weights" else "leg"
             lines.append(f'_check_like("{what} `{leg.name}`", {leg.name}, "{first}", {first})')
@@ -275,6 +318,11 @@ class _Printer:
             return piece
         flat = piece if channels == 1 else f"{piece}.flatten({-channels})"
         return f"{flat}.squeeze(-2)" if dim == 1 else f"{flat}.transpose(-1, -2).flatten(-2)"
+
+
+def _site_axis(leg: ProgramLeg) -> int:
+    """The axis of a leg's sites or pairs."""
+    return -1 if leg.kind == "index" else -2
 
 
 def _rows(tokens: list[str], width: int) -> list[str]:

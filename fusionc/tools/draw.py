@@ -365,9 +365,10 @@ class _Sketcher:
 
     def edge_label(self, edge: str) -> EdgeLabel:
         graph, writers = self.graph, self.graph.writers[edge]
-        uses = [line.operands[place].channels for line, place in graph.readers.get(edge, ())]
-        written = _bracketed(edge, writers[0].channels)
-        read = dict.fromkeys(_bracketed(edge, channels) for channels in uses if channels != writers[0].channels)
+        uses = [line.operands[place].indices for line, place in graph.readers.get(edge, ())]
+        indices = (*writers[0].sites, *writers[0].channels)
+        written = _bracketed(edge, indices)
+        read = dict.fromkeys(_bracketed(edge, use) for use in uses if use != indices)
         name = f"{written} → {_join(list(read), NAME_LENGTH, ', ')}" if read else written
         tooltip = f"{edge}: {_join(self.irreps(edge), TOOLTIP_LENGTH)}"
         return EdgeLabel(
@@ -412,12 +413,12 @@ class _Sketcher:
             self.edges |= {output.name: more for output in outputs[len(visible) :]}
 
     def output_caption(self, output: Output, writers: Sequence[Line]) -> Caption:
-        channels = writers[0].channels if writers else ()
+        sites, channels = (writers[0].sites, writers[0].channels) if writers else ((), ())
         kept = ("path",) if any(line.keeps for line in writers) else ()
         terms = self.output_terms(output)
         tooltip = f"{output.name}: {_space_text(terms, TOOLTIP_LENGTH)}"
         return Caption(
-            _bracketed(output.name, (*kept, *channels)), _space_text(terms, SPACE_LENGTH), tooltip,
+            _bracketed(output.name, (*sites, *kept, *channels)), _space_text(terms, SPACE_LENGTH), tooltip,
             sums=len(writers) > 1, is_leg=False, double=any(map(self.is_double, writers)),
         )  # fmt: skip
 
@@ -462,14 +463,14 @@ class _Sketcher:
             for _ in range(strands):
                 self.join(self.edges[operand.edge], vertex, double=double, rigid=rigid)
             return
-        leg = self.add(self.leg_caption(operand.edge, operand.channels, strands, power))
+        leg = self.add(self.leg_caption(operand.edge, operand.indices, strands, power))
         for place in _centred(strands):
             self.join(leg, vertex, port=place * PORT, rigid=is_linear)
 
-    def leg_caption(self, name: str, channels: tuple[str, ...], strands: int, power: int) -> Caption:
+    def leg_caption(self, name: str, indices: tuple[str, ...], strands: int, power: int) -> Caption:
         leg = self.graph.tensor_legs.get(name)
         terms = self.space_terms(leg.space) if leg is not None else []
-        text = _bracketed(name, channels) + (f"  ×{power}" if power > strands else "")
+        text = _bracketed(name, indices) + (f"  ×{power}" if power > strands else "")
         return Caption(text, _space_text(terms, SPACE_LENGTH), f"{name}: {_space_text(terms, TOOLTIP_LENGTH)}", strands)
 
     def add_loose_legs(self) -> None:
@@ -489,16 +490,15 @@ class _Sketcher:
     def chips(self, line: Line) -> Iterator[Chip]:
         for weight in line.weights:
             given = weight.name in self.graph.weights_legs
-            yield Chip(_weight_text(weight), "given" if given else "learned", ", ".join(map(_short, weight.rows)))
+            yield Chip(_weight_text(weight), "given" if given else "learned", ", ".join(_row_texts(weight)))
         if line.factor != 1:
             yield Chip(f"× {_factor_text(line.factor)}", "factor")
 
     def line_tooltip(self, line: Line) -> str:
         count = self.diagram.fusion.count(line)
-        left = _join([_bracketed(operand.edge, operand.channels) for operand in line.operands], TOOLTIP_LENGTH, " ")
-        kept = ("path",) if line.keeps else ()
+        left = _join([_bracketed(operand.edge, operand.indices) for operand in line.operands], TOOLTIP_LENGTH, " ")
         paths = "1 path" if count == 1 else f"{count:,} paths" if count < 10**9 else "very many paths"
-        return f"{left} -> {_bracketed(line.target, (*kept, *line.channels))}: {paths}"
+        return f"{left} -> {_bracketed(line.target, line.indices)}: {paths}"
 
 
 def _centred(count: int) -> list[float]:
@@ -555,7 +555,13 @@ def _space_text(terms: Sequence[tuple[int, str]], length: int) -> str:
 
 def _weight_text(weight: Weight) -> str:
     path = ("path",) if weight.has_path else ()
-    return _bracketed(weight.name, (*path, *weight.channels))
+    return _bracketed(weight.name, (*weight.sites, *path, *weight.channels))
+
+
+def _row_texts(weight: Weight) -> Iterator[str]:
+    """The rows that a weight is read at, each with its sites: `z[i]`."""
+    for row, sites in zip(weight.rows, weight.row_sites, strict=True):
+        yield _bracketed(row, sites)
 
 
 def _factor_text(factor: Fraction) -> str:

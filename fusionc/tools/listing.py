@@ -88,11 +88,12 @@ def _graph(diagram: CheckedDiagram) -> Iterator[str]:
     for edge, irreps in fusion.reachable.items():
         alive = [irrep for irrep in irreps if irrep in fusion.alive.get(edge, ())]
         kind = "leg" if edge in graph.tensor_legs else "output" if edge in graph.output_table else "edge"
+        domain = f" over {over}" if (over := graph.domain(edge)) else ""
         apart = ", keeps its paths" if kind == "edge" and graph.keeps_paths(edge) else ""
-        yield f"  {kind:<6} {edge}: {' + '.join(map(graph.group.format, alive))}{apart}"
+        yield f"  {kind:<6} {edge}: {' + '.join(map(graph.group.format, alive))}{domain}{apart}"
     for line in graph.ordered():
-        left = " ".join(_bracket(operand.edge, operand.channels) for operand in line.operands)
-        right = _bracket(line.target, (("path",) if line.keeps else ()) + line.channels)
+        left = " ".join(_bracket(operand.edge, operand.indices) for operand in line.operands)
+        right = _bracket(line.target, line.indices)
         weights = "".join(f" * {weight.name}" for weight in line.weights)
         counted = f", {fusion.count(line):,} paths" if lists_paths(graph, line) else ""
         yield f"  line {line.number}: {left} -> {right}{weights}{counted}"
