@@ -29,14 +29,12 @@ from fusionc.language.parser import limited, parse
 from fusionc.language.printer import print_file
 from fusionc.language.resolve import ScopedDiagram, Unit, resolve
 from fusionc.language.source import Source, Span
-
-
-from fusionc.program.cost import count, domain_sizes
-from fusionc.program.ir import Layout, Program
-from fusionc.program.select import STRATEGIES, plan
 from fusionc.plan.expand import EdgePlan
 from fusionc.program.build import Builder
+from fusionc.program.cost import count, domain_sizes
+from fusionc.program.ir import Layout, Program
 from fusionc.program.lower import lower, space_text
+from fusionc.program.select import STRATEGIES, plan
 from fusionc.rewrite.closed import network, value
 from fusionc.rewrite.formula import Formula
 from fusionc.rewrite.reduce import formula

@@ -14,7 +14,6 @@ from fusionc.cli import main
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.fus"))
 NUMBERS = {"recoupling", "kondo"}
-UNCOMPILED = {"neighbours"}  # checked, listed and drawn
 GOOD = "diagram d(x: 4x0e + 4x1o, y: 0e + 1o) -> 4x0e + 4x1o {\n    x[u] y -> out[u] * W[path, u]\n}\n"
 BAD = "diagram d(x: 0e, y: 0e) -> 1o {\n    x y -> out * W[path]\n}\n"
 
@@ -51,13 +50,6 @@ def test_examples_compile_and_are_in_canonical_form(example, tmp_path, capsys):
     assert main(["fmt", "--check", str(example)]) == 0
     if example.stem in NUMBERS:
         assert main(["eval", str(example)]) == 0
-    if example.stem in UNCOMPILED:
-        assert main(["paths", str(example)]) == 0
-        assert main(["draw", str(example), "--diagram", "four_body"]) == 0
-        for command in ("compile", "cost", "verify", "run"):
-            assert main([command, str(example)]) == 1
-        assert capsys.readouterr().err.count("error[F4003]") == 4
-        return
     assert main(["compile", str(example), "-o", str(tmp_path / "out.py")]) == 0
     compile((tmp_path / "out.py").read_text(), "out.py", "exec")
     for stage in ("ast", "graph", "plan", "program"):

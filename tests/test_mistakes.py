@@ -34,8 +34,7 @@ WITHOUT_A_TEXT = {"F0004", "F0005", "F0010", "F0012", "F0013", "F4006", "F4007",
 def diagnostics_of(source: Source, folder: Path | None = None) -> tuple[Diagnostic, ...]:
     """Everything that compiling a text says, up to the generated file."""
     checked = check_source(source, folder)
-    over_sites = any(diagram.graph.sites for diagram in checked.diagrams)  # checked, and not compiled yet
-    if checked.has_errors or not checked.diagrams or over_sites:
+    if checked.has_errors or not checked.diagrams:
         return checked.diagnostics
     try:
         emit(checked.diagrams)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from strategies import trees
 
 import fusionc
-from fusionc.program.select import STRATEGIES
 from fusionc.program.interpret import interpret
+from fusionc.program.select import STRATEGIES
 from fusionc.tools.modules import load_module
 from fusionc.tools.oracle import evaluate, random_legs, random_weights
 from fusionc.tools.verify import as_tuple, relative, verify

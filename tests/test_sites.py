@@ -150,13 +150,6 @@ def test_lists_and_draws():
     assert "r[i, j, path, u]" in program["message"].draw()
 
 
-def test_compilation_is_refused_for_now():
-    for one in fusionc.load(EXAMPLE).diagrams.values():
-        with pytest.raises(fusionc.CompileError) as error:
-            one.emit()
-        assert [found.code for found in error.value.diagnostics] == ["F4003"]
-
-
 # --- the oracle against loops --------------------------------------------------------------------------------------
 
 

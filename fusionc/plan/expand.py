@@ -113,10 +113,11 @@ class Expander:
 def closing(product: Product) -> dict[str, frozenset[int]]:
     """For each site index that is summed and that no weight has: the leaves that have it. Where all of them have met,
     the sum is done."""
-    weighed = {index for factor in product.factors for index in (*factor.sites, *(s for row in factor.row_sites for s in row))}
+    weighed = {
+        index for factor in product.factors for index in (*factor.sites, *(s for row in factor.row_sites for s in row))
+    }
     return {
         index: frozenset(number for number, leaf in enumerate(product.leaves) if index in leaf.sites)
         for index in product.line.summed_sites
         if index not in weighed
     }
-

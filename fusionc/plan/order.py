@@ -68,8 +68,13 @@ def best_shape(problem: Problem) -> Shape:
 
 
 def problem_of(
-    product: Product, group: Group, basis: Basis, irreps: Sequence[Sequence[Irrep]], ties: Ties,
-    elements: dict[str, float], closed: dict[str, frozenset[int]],
+    product: Product,
+    group: Group,
+    basis: Basis,
+    irreps: Sequence[Sequence[Irrep]],
+    ties: Ties,
+    elements: dict[str, float],
+    closed: dict[str, frozenset[int]],
 ) -> Problem:
     """`irreps[k]` are those of leaf k's blocks, by block."""
     kinds: dict[object, int] = {}
@@ -94,7 +99,14 @@ def problem_of(
     weights = [factor for factor in product.factors if factor.has_path]
     channels = tuple(dict.fromkeys(c for factor in weights for c in factor.channels)) if weights else None
     return Problem(
-        group, basis, tuple(leaves), tuple(places.items()), channels, sizes, elements, ties,
+        group,
+        basis,
+        tuple(leaves),
+        tuple(places.items()),
+        channels,
+        sizes,
+        elements,
+        ties,
         {index: sum(1 << number for number in numbers) for index, numbers in closed.items()},
     )
 
@@ -137,7 +149,9 @@ class _Search:
         n = len(self.problem.leaves)
         inputs = [frozenset({"all", f"{number}"}) for number in range(n)]
 
-        def cost(size12: int, size1: int, size2: int, k12: frozenset[str], k1: frozenset[str], k2: frozenset[str]) -> float:
+        def cost(
+            size12: int, size1: int, size2: int, k12: frozenset[str], k1: frozenset[str], k2: frozenset[str]
+        ) -> float:
             one, two = (sum(1 << int(name) for name in k if name != "all") for k in (k1, k2))
             return self.join(one, two) if not one & two else inf
 
@@ -161,7 +175,11 @@ class _Search:
         found: dict[Irrep, None] = {}
         reach: set[Irrep] = {group.trivial}
         for leaf in problem.leaves:
-            reach = {c for a in reach for b, _ in leaf.blocks for c, _ in group.product(a, b)} | reach | {b for b, _ in leaf.blocks}
+            reach = (
+                {c for a in reach for b, _ in leaf.blocks for c, _ in group.product(a, b)}
+                | reach
+                | {b for b, _ in leaf.blocks}
+            )
         found |= dict.fromkeys(sorted(reach, key=group.edge_key))
         found |= dict.fromkeys(irrep for irrep, _ in problem.outputs)
         return tuple(found)
@@ -288,8 +306,16 @@ class _Search:
         weighed_right = self.width((*right, *weights)) * float(a @ meet @ (b * sizes)) + both * float(a @ rt @ has_b)
         weighed_left = self.width((*left, *weights)) * float((a * sizes) @ meet @ b) + both * float(has_a @ lt @ b)
         spread = float(self.outputs @ (sizes * self.outputs))
-        matrix_right = wr * float(has_a @ rn @ b) + self.width((*right, *weights)) * float(a @ rt @ b) + everything * float(a @ sizes) * spread
-        matrix_left = wl * float(a @ ln @ has_b) + self.width((*left, *weights)) * float(a @ lt @ b) + everything * float(b @ sizes) * spread
+        matrix_right = (
+            wr * float(has_a @ rn @ b)
+            + self.width((*right, *weights)) * float(a @ rt @ b)
+            + everything * float(a @ sizes) * spread
+        )
+        matrix_left = (
+            wl * float(a @ ln @ has_b)
+            + self.width((*left, *weights)) * float(a @ lt @ b)
+            + everything * float(b @ sizes) * spread
+        )
         return min(behind, weighed_right, weighed_left, matrix_right, matrix_left)
 
     @cached_property
@@ -302,7 +328,11 @@ class _Search:
         useful = self.useful(subset)
         key = hash(useful.tobytes())
         if key not in self._joins:
-            places = np.where(subset == self.full, self.outputs, useful.astype(float)) if subset == self.full else useful.astype(float)
+            places = (
+                np.where(subset == self.full, self.outputs, useful.astype(float))
+                if subset == self.full
+                else useful.astype(float)
+            )
             sums = [table @ useful.astype(float) for table in self.tables]
             outer = np.multiply.outer(self.dims, self.dims)
             sums[0] = np.minimum(sums[0], outer)
@@ -329,7 +359,12 @@ class _Search:
             return self._estimate(a, b, c)
         found = profile(self.problem.group, self.problem.basis, one, two, three)
         return (
-            len(found.pairs), found.nonunit, found.right_terms, found.right_nonunit, found.left_terms, found.left_nonunit
+            len(found.pairs),
+            found.nonunit,
+            found.right_terms,
+            found.right_nonunit,
+            found.left_terms,
+            found.left_nonunit,
         )
 
     def _estimate(self, a: int, b: int, c: int) -> tuple[float, ...]:
@@ -337,7 +372,12 @@ class _Search:
         one, two, three = self.dims[a], self.dims[b], self.dims[c]
         nonzero = 1.4 * one * two * three / max(one, two, three)
         return (
-            min(one * two, nonzero), nonzero / 2, min(one * three, nonzero), nonzero / 2, min(two * three, nonzero), nonzero / 2
+            min(one * two, nonzero),
+            nonzero / 2,
+            min(one * three, nonzero),
+            nonzero / 2,
+            min(two * three, nonzero),
+            nonzero / 2,
         )
 
 

@@ -173,9 +173,7 @@ class _Builder:
             for blocks, trees in [self._trees(paths, grown, number, tree)]
         ]
         graph = self.table.graph
-        factors = tuple(
-            Factor(w.name, w.channels, w.has_path, w.rows, w.sites, w.row_sites) for w in line.weights
-        )
+        factors = tuple(Factor(w.name, w.channels, w.has_path, w.rows, w.sites, w.row_sites) for w in line.weights)
         keeps = line.keeps if line.target in graph.output_table else graph.keeps_paths(line.target)
         return Product(line, grown.leaves, line.channels, paths.indices, factors, tuple(found), keeps)
 

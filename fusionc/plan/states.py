@@ -135,7 +135,17 @@ class StateTable:
         one, two = _bound(left, names, places), _bound(right, names, places)
         shape = (one.state.node.number, one.channels, one.sites, two.state.node.number, two.channels, two.sites, domain)
         node = self._node(shape, len(names), domain, (*left.state.node.leaves, *right.state.node.leaves))
-        key = (one.state.number, one.channels, one.sites, two.state.number, two.channels, two.sites, irrep, copy, domain)
+        key = (
+            one.state.number,
+            one.channels,
+            one.sites,
+            two.state.number,
+            two.channels,
+            two.sites,
+            irrep,
+            copy,
+            domain,
+        )
         state = self._state(key, node, irrep, tuple(extents.values()), Pair(one, two, copy))
         return Use(state, tuple(extents), sites), sign
 

@@ -55,7 +55,9 @@ class Builder:
             products = len(op.terms) * prod(self.extents(op).values()) * elements
             return products * 1.25 - instruction.components * width * 0.1875
         if isinstance(op, Linear):
-            return (nonunit(entry[3] for entry in op.entries) + len(op.entries) * 0.25 - instruction.components * 0.1875) * width
+            return (
+                nonunit(entry[3] for entry in op.entries) + len(op.entries) * 0.25 - instruction.components * 0.1875
+            ) * width
         if isinstance(op, Scatter | Pool):
             value = self.instructions[op.value]
             return value.size * self.sizes.of(value.domain) * 0.25
@@ -63,4 +65,6 @@ class Builder:
 
     def extents(self, op: Product) -> Mapping[str, int]:
         left, right = self.instructions[op.left], self.instructions[op.right]
-        return dict(zip(op.left_axes, left.channels, strict=True)) | dict(zip(op.right_axes, right.channels, strict=True))
+        return dict(zip(op.left_axes, left.channels, strict=True)) | dict(
+            zip(op.right_axes, right.channels, strict=True)
+        )

@@ -61,7 +61,11 @@ def fuse(
     """All wanted blocks in one value with the channels `names`; channels of the operands that are not among them are
     summed. Both operands live on the same domain."""
     forms, starts = bilinear_forms(builder, left, right, wanted, dims)
-    ways = (_pairs(builder, left, right, forms, names), _right(builder, left, right, forms, names), _left(builder, left, right, forms, names))
+    ways = (
+        _pairs(builder, left, right, forms, names),
+        _right(builder, left, right, forms, names),
+        _left(builder, left, right, forms, names),
+    )
     best = min(ways, key=lambda way: way.price)
     return Side(best.run(builder, left, right, names, len(forms), note), names, starts)
 

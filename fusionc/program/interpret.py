@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionc.program.ir import (
-    Gather,
     Instruction,
     LegBlock,
     Linear,

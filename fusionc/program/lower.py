@@ -26,7 +26,6 @@ from fusionc.program.prune import pruned
 from fusionc.program.values import Sizes, Values
 from fusionc.program.weigh import Root, weigh
 
-
 Mode = str | None
 """How weights meet states; None: in the cheapest way, product by product."""
 
@@ -36,7 +35,9 @@ def lower(
 ) -> Program:
     """The program of a plan."""
     values = Values(table, builder)
-    values.demand(use.state for plan in plans for expansion in plan.expansions for path in expansion.paths for use, _ in path)
+    values.demand(
+        use.state for plan in plans for expansion in plan.expansions for path in expansion.paths for use, _ in path
+    )
     lowering = _Lowering(table, builder, values, mode)
     for plan in plans:
         lowering.edge(plan)

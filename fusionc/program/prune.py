@@ -82,9 +82,7 @@ def _pruned(
     op: Op = instruction.op
     own = moved[number]
     if isinstance(op, Product):
-        terms = tuple(
-            (moved[op.left][i], moved[op.right][j], own[k], sign) for i, j, k, sign in op.terms if k in own
-        )
+        terms = tuple((moved[op.left][i], moved[op.right][j], own[k], sign) for i, j, k, sign in op.terms if k in own)
         op = replace(op, terms=terms)
     elif isinstance(op, Linear):
         entries = [(source, i, k, c) for source, i, k, c in op.entries if k in own]

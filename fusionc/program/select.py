@@ -8,7 +8,7 @@ from typing import Any
 
 from fusionc.diagram.paths import PathTable
 from fusionc.plan.expand import EdgePlan, Expander, Expansion, closing, ties_of
-from fusionc.plan.order import EXACT_LEAVES, GREEDY_LEAVES, best_shape, problem_of
+from fusionc.plan.order import GREEDY_LEAVES, best_shape, problem_of
 from fusionc.plan.products import Product, products
 from fusionc.plan.states import StateTable
 from fusionc.program.build import Builder
@@ -63,16 +63,16 @@ class _Selector:
 
     def _searched(self, product: Product) -> Shape | None:
         leaves = len(product.leaves)
-        if leaves > GREEDY_LEAVES or any(not isinstance(tree, Fused) for path in product.paths for tree, _ in path.trees):
+        if leaves > GREEDY_LEAVES or any(
+            not isinstance(tree, Fused) for path in product.paths for tree, _ in path.trees
+        ):
             return None
         graph = self.table.graph
         irreps = [[block.irrep for block in self.table.blocks[leaf.edge]] for leaf in product.leaves]
         domains = {name: float(size) for name, size in self.sizes.domains.items()}
         per_site = min(domains.values(), default=1.0)
         elements = {name: size / per_site for name, size in domains.items()}
-        problem = problem_of(
-            product, graph.group, graph.basis, irreps, ties_of(product), elements, closing(product)
-        )
+        problem = problem_of(product, graph.group, graph.basis, irreps, ties_of(product), elements, closing(product))
         return best_shape(problem)
 
     def _choose(self, product: Product) -> Shape | None:
@@ -124,7 +124,8 @@ def _make(product: Product) -> object:
         return tuple(names.setdefault(part, len(names)) for part in parts)
 
     leaves = tuple(
-        (spelled(iter((leaf.edge,))), spelled(iter(leaf.channels)), spelled(iter(leaf.sites))) for leaf in product.leaves
+        (spelled(iter((leaf.edge,))), spelled(iter(leaf.channels)), spelled(iter(leaf.sites)))
+        for leaf in product.leaves
     )
     factors = tuple(
         (f.has_path, bool(f.rows), spelled(iter(f.channels)), spelled(iter(f.sites))) for f in product.factors

@@ -124,24 +124,38 @@ class Values:
         """The two operands of a pair on the domain of its node."""
         sites = tuple(str(number) for number in range(len({*pair.left.sites, *pair.right.sites})))
         return (
-            self.at(self.node(pair.left.state), pair.left.state.node.domain, pair.left.channels, pair.left.sites, node.domain, sites),
-            self.at(self.node(pair.right.state), pair.right.state.node.domain, pair.right.channels, pair.right.sites, node.domain, sites),
+            self.at(
+                self.node(pair.left.state),
+                pair.left.state.node.domain,
+                pair.left.channels,
+                pair.left.sites,
+                node.domain,
+                sites,
+            ),
+            self.at(
+                self.node(pair.right.state),
+                pair.right.state.node.domain,
+                pair.right.channels,
+                pair.right.sites,
+                node.domain,
+                sites,
+            ),
         )
 
     # --- domains -----------------------------------------------------------------------------------------------
 
-    def at(
-        self, side: Side, domain: str | None, names: Names, sites: Names, target: str, target_sites: Names
-    ) -> Side:
+    def at(self, side: Side, domain: str | None, names: Names, sites: Names, target: str, target_sites: Names) -> Side:
         """A value on another domain: read at one end of each pair, or the same for all sites."""
         return Side(self.moved(side.value, domain, sites, target, target_sites), names, side.starts)
 
     def moved(self, value: int, domain: str | None, sites: Names, target: str, target_sites: Names) -> int:
-        if domain is None or domain == target and sites == target_sites:
+        if domain is None or (domain == target and sites == target_sites):
             return value
         source = self.builder[value]
         if not sites:
-            return self.builder.emit(Spread(value), source.components, source.channels, target) if target_sites else value
+            return (
+                self.builder.emit(Spread(value), source.components, source.channels, target) if target_sites else value
+            )
         row = target_sites.index(sites[0])
         op = Gather(value, target, row)
         return self.builder.emit(op, source.components, source.channels, target, f"at row {row} of {target}")
@@ -153,7 +167,9 @@ class Values:
             return self.builder.emit(Pool(value), source.components, source.channels, domain, "summed over all sites")
         assert source.domain
         op = Scatter(value, source.domain, row)
-        return self.builder.emit(op, source.components, source.channels, domain, f"summed into row {row} of {source.domain}")
+        return self.builder.emit(
+            op, source.components, source.channels, domain, f"summed into row {row} of {source.domain}"
+        )
 
     # --- edges -------------------------------------------------------------------------------------------------
 
@@ -210,7 +226,9 @@ class Values:
             domain = next((found for found in domains if found), BATCH)
         shape = layout.shapes[parts[0]]
         views = [
-            self.builder.emit(WeightBlock(factor.name, layout.offsets[run[0]], factor.rows), len(run), shape, domain, factor.name)
+            self.builder.emit(
+                WeightBlock(factor.name, layout.offsets[run[0]], factor.rows), len(run), shape, domain, factor.name
+            )
             for run in runs
         ]
         starts = {part: at for at, part in enumerate(parts)}
@@ -234,4 +252,3 @@ def _below(state: State) -> tuple[State, ...]:
     if isinstance(state.what, Pair):
         return state.what.left.state, state.what.right.state
     return (state.what.inner,) if isinstance(state.what, Summed) else ()
-

@@ -14,19 +14,26 @@ paths share a vertex. Every way gives the same numbers; the cheapest by the coun
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 
 from fusionc.algebra.surds import ONE, Surd
 from fusionc.diagram.paths import PathTable
 from fusionc.plan.expand import Expansion
 from fusionc.plan.products import Factor, Product, ProductPath
-from fusionc.plan.states import Names, Pair, State, Summed, Use
-from fusionc.plan.vertices import Entries, vertex
+from fusionc.plan.states import Names, Pair, Summed, Use
+from fusionc.plan.vertices import Entries, profile, vertex
 from fusionc.program.build import Builder
 from fusionc.program.fuse import Meeting, Rows, Side, bilinear_forms, fuse, linear, product, starts_of
 from fusionc.program.ir import Linear, Zeros
 from fusionc.program.values import Values
+
+TRIED = 3
+"""How many ways are lowered before one is chosen; the others are not promising."""
+
+WORTHWHILE = 0.9
+"""Ways are mixed where that multiplies less than this part of the best single way: more ways are more instructions."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +139,9 @@ def _by_node(wanted: dict[Hashable, list[tuple[Use, Surd]]]) -> list[dict[Hashab
     return list(groups.values())
 
 
-def _of_states(root: Root, wanted: dict[Hashable, list[tuple[Use, Surd]]], dims: dict[Hashable, int], names: Names) -> Placed:
+def _of_states(
+    root: Root, wanted: dict[Hashable, list[tuple[Use, Surd]]], dims: dict[Hashable, int], names: Names
+) -> Placed:
     """Fused states, then constants."""
     values, first = root.values, next(use for uses in wanted.values() for use, _ in uses)
     side = values.node(first.state)
@@ -158,12 +167,12 @@ def _of_states(root: Root, wanted: dict[Hashable, list[tuple[Use, Surd]]], dims:
     return Placed(Side(value, names, starts), first.sites)
 
 
-def _of_parts(root: Root, wanted: dict[Hashable, list[tuple[Use, Surd]]], dims: dict[Hashable, int], names: Names) -> Placed:
+def _of_parts(
+    root: Root, wanted: dict[Hashable, list[tuple[Use, Surd]]], dims: dict[Hashable, int], names: Names
+) -> Placed:
     """Fused with the constants inside."""
     opened = _open(root, [use for uses in wanted.values() for use, _ in uses], ())
-    meetings = {
-        key: [opened.meeting(use, coefficient) for use, coefficient in uses] for key, uses in wanted.items()
-    }
+    meetings = {key: [opened.meeting(use, coefficient) for use, coefficient in uses] for key, uses in wanted.items()}
     side = fuse(root.builder, opened.left, opened.right, meetings, dims, names, root.product.target)
     return _summed_to(root, Placed(side, opened.sites), _sites_of(wanted))
 
@@ -230,9 +239,9 @@ def _weighed(root: Root, factor: Factor, names: Names, mode: str | None) -> Plac
     for group in groups.values():
         weighing = Weighing(root, factor, names, tuple((path, tuple(uses)) for path, uses in group))
         ways = weighing.ways()
-        chosen = [way for name, way in ways.items() if mode is None or name.startswith(mode)] or list(ways.values())
-        parts.append(_cheapest(root, chosen))
-    return _added(root, parts, _key_dims(root, True), names)
+        chosen = {name: ways[name] for name in ways if mode and name.startswith(mode)} or weighing.promising()
+        parts.append(chosen[_cheapest_name(root, chosen)]())
+    return _added(root, parts, {p.place: root.path_dim(p) for p, _ in root.paths}, names)
 
 
 @dataclass(frozen=True)
@@ -253,6 +262,115 @@ class Weighing:
                 ways[f"matrix of {side}, by state"] = lambda flip=flip: self.matrix(flip, by_state=True)  # type: ignore[misc]
                 ways[f"inside {side}"] = lambda flip=flip: self.inside(flip)  # type: ignore[misc]
         return ways
+
+    def by_vertex(self) -> list[Weighing]:
+        """The same, apart for every kind of last vertex."""
+        found: dict[object, dict[int, tuple[ProductPath, list[tuple[Use, Surd]]]]] = {}
+        for path, uses in self.paths:
+            for use, coefficient in uses:
+                opened = _opened(use)
+                pair = opened.state.what if opened is not None else None
+                kind = (pair.left.irrep, pair.right.irrep, use.irrep) if isinstance(pair, Pair) else None
+                found.setdefault(kind, {}).setdefault(path.number, (path, []))[1].append((use, coefficient))
+        return [
+            replace(self, paths=tuple((path, tuple(uses)) for path, uses in group.values())) for group in found.values()
+        ]
+
+    def promising(self) -> dict[str, Callable[[], Placed]]:
+        """The ways that are worth trying: the best by their estimates, and every kind of vertex in its own way where
+        that saves enough to be worth more instructions."""
+        ways, parts = self.ways(), self.by_vertex()
+        if len(ways) == 2:
+            return ways
+        estimates = [part.estimates() for part in parts]
+        totals = {name: sum(estimate[name] for estimate in estimates) for name in ways}
+        best = sorted(totals, key=totals.__getitem__)[:TRIED]
+        found = {name: ways[name] for name in best}
+        choice = [min(estimate, key=estimate.__getitem__) for estimate in estimates]
+        apart = sum(estimate[name] for estimate, name in zip(estimates, choice, strict=True))
+        if apart < WORTHWHILE * totals[best[0]]:
+            found["mixed"] = lambda: self.mixed(parts, choice)
+        return found
+
+    def estimates(self) -> dict[str, float]:
+        """What each way multiplies, for paths that end in one kind of vertex."""
+        root, graph = self.root, self.root.table.graph
+        opened = [_opened(use) for use in self.uses]
+        pairs = [use.state.what for use in opened if use is not None]
+        first = pairs[0]
+        assert isinstance(first, Pair)
+        irrep = self.uses[0].irrep
+        vertex = profile(graph.group, graph.basis, first.left.irrep, first.right.irrep, irrep, first.copy)
+        path = self.paths[0][0]
+        extents = dict(zip(root.product.indices, path.sizes, strict=True))
+        named = dict(enumerate(self.uses[0].channels))
+        left = [named[int(c)] for c in first.left.channels]
+        right = [named[int(c)] for c in first.right.channels]
+        weight = list(self.factor.channels)
+
+        def width(*names: str) -> float:
+            return prod(extents[name] for name in dict.fromkeys(names))
+
+        items = sum(len(uses) for _, uses in self.paths)
+        lefts = {pair.left for pair in pairs if isinstance(pair, Pair)}
+        rights = {pair.right for pair in pairs if isinstance(pair, Pair)}
+        by_left = len({(p.place, u.state.number) for p, uses in self.paths for use, _ in uses for u in [_part(use, 0)]})
+        by_right = len(
+            {(p.place, u.state.number) for p, uses in self.paths for use, _ in uses for u in [_part(use, 1)]}
+        )
+        dim, one, two = (graph.group.dim(i) for i in (irrep, first.left.irrep, first.right.irrep))
+        both, everything = width(*left, *right), width(*left, *right, *weight)
+        of_right, of_left = (
+            len(rights) * vertex.right_nonunit * width(*right),
+            len(lefts) * vertex.left_nonunit * width(*left),
+        )
+        fused = min(
+            len(pairs) * (len(vertex.pairs) + vertex.nonunit) * both,
+            len(pairs) * vertex.right_terms * both + of_right,
+            len(pairs) * vertex.left_terms * both + of_left,
+        )
+        behind = fused + items * dim * everything
+        kept = [name for name in (*right, *weight) if name in left or name in self.names]
+        applied_right = width(*left, *kept, *self.names)
+        kept = [name for name in (*left, *weight) if name in right or name in self.names]
+        applied_left = width(*right, *kept, *self.names)
+        weighed_right, weighed_left = width(*right, *weight), width(*left, *weight)
+        found = {
+            "state": behind,
+            "path": behind,
+            "matrix of right": of_right
+            + items * vertex.right_terms * weighed_right
+            + by_left * vertex.right_terms * applied_right,
+            "matrix of left": of_left
+            + items * vertex.left_terms * weighed_left
+            + by_right * vertex.left_terms * applied_left,
+            "inside right": items * two * weighed_right
+            + by_left * min(vertex.left_terms, vertex.right_terms) * applied_right,
+            "inside left": items * one * weighed_left
+            + by_right * min(vertex.left_terms, vertex.right_terms) * applied_left,
+        }
+        return {
+            **{name: value for name, value in found.items() if not name.startswith("matrix")},
+            **{
+                f"{name}, by {what}": found[name]
+                for name in found
+                if name.startswith("matrix")
+                for what in ("path", "state")
+            },
+        }
+
+    def mixed(self, parts: Sequence[Weighing], choice: Sequence[str]) -> Placed:
+        """Every kind of vertex in the way that is cheapest for it; those of one way together."""
+        buckets: dict[str, dict[int, tuple[ProductPath, list[tuple[Use, Surd]]]]] = {}
+        for part, name in zip(parts, choice, strict=True):
+            bucket = buckets.setdefault(name, {})
+            for path, uses in part.paths:
+                bucket.setdefault(path.number, (path, []))[1].extend(uses)
+        parts = []
+        for name, bucket in buckets.items():
+            paths = tuple((path, tuple(uses)) for path, uses in bucket.values())
+            parts.append(replace(self, paths=paths).ways()[name]())
+        return _added(self.root, parts, self.dims, self.names)
 
     @cached_property
     def uses(self) -> tuple[Use, ...]:
@@ -414,6 +532,14 @@ class Opened:
         return Meeting(pair.left.state.number, pair.right.state.number, self.entries(use), factor)
 
 
+def _part(use: Use, which: int) -> Use:
+    """The left or the right part of a state."""
+    opened = _opened(use)
+    assert opened is not None
+    assert isinstance(opened.state.what, Pair)
+    return opened.state.what.right if which else opened.state.what.left
+
+
 def _opened(use: Use) -> Use | None:
     """The pair that a state is, with its sums not yet done; None where it is none."""
     state, sites = use.state, use.sites
@@ -542,13 +668,19 @@ def _added(root: Root, parts: Sequence[Placed], dims: dict[Hashable, int], names
 
 
 def _cheapest(root: Root, ways: Sequence[Callable[[], Placed]]) -> Placed:
+    """The result of the way whose instructions cost least."""
+    named = {str(number): way for number, way in enumerate(ways)}
+    return named[_cheapest_name(root, named)]()
+
+
+def _cheapest_name(root: Root, ways: Mapping[str, Callable[[], Placed]]) -> str:
     """The way whose instructions cost least; all are tried and taken back."""
     if len(ways) == 1:
-        return ways[0]()
-    prices = []
-    for way in ways:
+        return next(iter(ways))
+    prices = {}
+    for name, way in ways.items():
         mark, before = root.values.mark(), root.builder.spent
         way()
-        prices.append(root.builder.spent - before)
+        prices[name] = root.builder.spent - before
         root.values.back_to(mark)
-    return ways[min(range(len(ways)), key=prices.__getitem__)]()
+    return min(prices, key=prices.__getitem__)

@@ -92,7 +92,9 @@ class _Printer:
         program = self.program
         arguments = [leg.name for leg in program.legs] + [weight.name for weight in program.weights]
         self.class_name, self.function = self.file.module, self.file.function
-        self.namer = Namer([*arguments, self.class_name, self.function, self.file.table, self.file.indices, self.file.result])
+        self.namer = Namer(
+            [*arguments, self.class_name, self.function, self.file.table, self.file.indices, self.file.result]
+        )
         self.dtype, self.compute, self.constants, self.index = map(
             self.namer.fresh, ("dtype", "compute", "constants", "index")
         )
@@ -166,7 +168,9 @@ class _Printer:
         for leg in self.program.legs:
             over = f"{leg.domain}, " if leg.domain else ""
             if leg.kind == "index":
-                lines.append(f"{leg.name}: [...{', ' + leg.domain if leg.domain else ''}], integers from 0 to {leg.dim - 1}")
+                lines.append(
+                    f"{leg.name}: [...{', ' + leg.domain if leg.domain else ''}], integers from 0 to {leg.dim - 1}"
+                )
             else:
                 lines.append(f"{leg.name}: [..., {over}{leg.dim}], {leg.text}")
         for relation in self.program.relations:
@@ -299,7 +303,9 @@ class _Printer:
         if len(pieces) == 1:
             piece, channels = pieces[0]
             return [piece if not channels else f"{piece}.flatten({-1 - channels})"]
-        columns = [f"{piece}.unsqueeze(-1)" if not n else piece if n == 1 else f"{piece}.flatten({-n})" for piece, n in pieces]
+        columns = [
+            f"{piece}.unsqueeze(-1)" if not n else piece if n == 1 else f"{piece}.flatten({-n})" for piece, n in pieces
+        ]
         joined = self.namer.fresh("kept")
         self.lines.append(f"{joined} = torch.cat([{', '.join(columns)}], dim=-1)")
         return [f"{joined}.flatten(-2)"]

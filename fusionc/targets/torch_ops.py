@@ -113,7 +113,9 @@ class Arithmetic:
             return self._let("g", f"{value}.index_select({dim}, {op.relation}[{op.row}])")
         if isinstance(op, Scatter):
             assert instruction.domain
-            return self._let("s", f"_scatter({value}, {op.relation}[{op.row}], {self.sizes[instruction.domain]}, {dim})")
+            return self._let(
+                "s", f"_scatter({value}, {op.relation}[{op.row}], {self.sizes[instruction.domain]}, {dim})"
+            )
         if isinstance(op, Pool):
             return self._let("s", f"{value}.sum({dim})")
         if isinstance(op, Spread):
@@ -146,7 +148,9 @@ class Arithmetic:
         for dim in op.dims:
             piece = f"{op.leg}[..., {start}:{start + dim * mul}]"
             start += dim * mul
-            parts.append(f"{piece}.unsqueeze(-2)" if dim == 1 else f"{piece}.unflatten(-1, ({mul}, {dim})).transpose(-1, -2)")
+            parts.append(
+                f"{piece}.unsqueeze(-2)" if dim == 1 else f"{piece}.unflatten(-1, ({mul}, {dim})).transpose(-1, -2)"
+            )
         return parts[0] if len(parts) == 1 else f"torch.cat(({', '.join(parts)}), dim=-2)"
 
     def _weight(self, op: WeightBlock, instruction: Instruction) -> str:

@@ -102,9 +102,7 @@ class _Counter:
             self.works.append(self._work(left, right, axes, term, domain))
         return _Value(key, self._known[key], axes, domain)
 
-    def _work(
-        self, left: _Value, right: _Value, axes: tuple[str, ...], term: Term, domain: str | None
-    ) -> Work:
+    def _work(self, left: _Value, right: _Value, axes: tuple[str, ...], term: Term, domain: str | None) -> Work:
         def size(names: Iterable[str], on: str | None) -> int:
             return prod(term.sizes[name] for name in names) * self.sizes.of(on)
 

@@ -155,13 +155,13 @@ def list_program(checked: Checked, layout: Layout = "mul_ir") -> str:
 def _program(program: Program) -> Iterator[str]:
     yield f"program {program.name}, layout {program.layout}"
     for number, instruction in enumerate(program.instructions):
-        domain = "" if instruction.domain is None else "..., " + (f"{instruction.domain}, " if instruction.domain else "")
+        domain = (
+            "" if instruction.domain is None else "..., " + (f"{instruction.domain}, " if instruction.domain else "")
+        )
         shape = ", ".join(map(str, (instruction.components, *instruction.channels)))
         yield f"  %{number}: [{domain}{shape}] = {_operation(instruction)}"
     for output in program.outputs:
-        blocks = " ++ ".join(
-            "|".join(f"%{value}.{start}" for value, start in block.pieces) for block in output.blocks
-        )
+        blocks = " ++ ".join("|".join(f"%{value}.{start}" for value, start in block.pieces) for block in output.blocks)
         yield f"  return {output.name} = {blocks}"
 
 

@@ -62,9 +62,7 @@ def cost_report(
     return _report(cost, reasons, diagram.strategy, batch, dtype, naive, whole)
 
 
-def _dense(
-    diagram: CheckedDiagram, order: str, batch: int, dtype: str, sizes: Mapping[str, int] | None
-) -> CostReport:
+def _dense(diagram: CheckedDiagram, order: str, batch: int, dtype: str, sizes: Mapping[str, int] | None) -> CostReport:
     counter = domain_sizes(diagram.graph, batch, sizes)
     cost = dense_cost(diagram.table, networks(diagram.table), ORDERS[order], counter, ITEMSIZES[dtype])
     return _report(cost, (WORDS[order],), order, batch, dtype)
