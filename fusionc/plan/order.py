@@ -234,7 +234,7 @@ class _Search:
     def useful(self, subset: int) -> NDArray[np.bool_]:
         """The irreps of a subset from which the other leaves lead to an output."""
         if subset == self.full:
-            return np.asarray(self.outputs > 0)
+            return np.array(self.outputs > 0, dtype=bool)
         rest = self.support(self.full ^ subset)
         found: NDArray[np.bool_] = self._completes[:, rest].any(1)
         return found

@@ -32,9 +32,17 @@ Mode = str | None
 """How weights meet states; None: in the cheapest way, product by product."""
 
 
+@dataclass(frozen=True)
+class Lowered:
+    """A program, and in words how weights met states."""
+
+    program: Program
+    notes: tuple[str, ...]
+
+
 def lower(
     table: PathTable, plans: Sequence[EdgePlan], builder: Builder, layout: Layout = "mul_ir", mode: Mode = None
-) -> Program:
+) -> Lowered:
     """The program of a plan."""
     values = Values(table, builder)
     values.demand(
@@ -43,7 +51,8 @@ def lower(
     lowering = _Lowering(table, builder, values, mode)
     for plan in plans:
         lowering.edge(plan)
-    return pruned(_program(table, builder, lowering.outputs, layout))
+    program = pruned(_program(table, builder, lowering.outputs, layout))
+    return Lowered(program, tuple(dict.fromkeys(builder.notes)))
 
 
 Placed = dict[Any, tuple[int, int]]

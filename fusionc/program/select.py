@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fusionc.algebra.groups import Group
@@ -28,16 +28,36 @@ MOST_COEFFICIENTS = 4000
 exact, and so many would take longer to find than anyone waits."""
 
 
-def plan(table: PathTable, strategy: str, sizes: Sizes) -> tuple[EdgePlan, ...]:
+@dataclass(frozen=True)
+class Order:
+    """The order that a product got: None as it was written. `saving`: how many times less it costs by itself;
+    `too_many`: the number of coefficients for which nothing was searched."""
+
+    product: Product
+    shape: Shape | None
+    saving: float = 1.0
+    too_many: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All products of a diagram, expanded into states, and the orders that were chosen."""
+
+    edges: tuple[EdgePlan, ...]
+    orders: tuple[Order, ...]
+
+
+def plan(table: PathTable, strategy: str, sizes: Sizes) -> Plan:
     """The products of a diagram, each expanded in the coupling order that a strategy gives it.
 
     `written`: as the text couples. `recoupled`: in the cheapest order that the search found.
     """
     selector = _Selector(table, Expander(table, StateTable(table.graph.group)), sizes)
-    return tuple(
+    edges = tuple(
         EdgePlan(edge.edge, tuple(selector.expansion(product, strategy) for product in edge.products))
         for edge in products(table)
     )
+    return Plan(edges, tuple(selector.orders))
 
 
 @dataclass
@@ -45,7 +65,8 @@ class _Selector:
     table: PathTable
     expander: Expander
     sizes: Sizes
-    _chosen: dict[Any, Shape | None] = field(default_factory=dict)
+    orders: list[Order] = field(default_factory=list)
+    _chosen: dict[Any, Order] = field(default_factory=dict)
     _expansions: dict[tuple[int, Shape | None], Expansion] = field(default_factory=dict)
 
     def expansion(self, product: Product, strategy: str) -> Expansion:
@@ -54,7 +75,9 @@ class _Selector:
         key = _make(product)
         if key not in self._chosen:
             self._chosen[key] = self._choose(product)
-        return self._expand(product, self._chosen[key])
+        order = self._chosen[key]
+        self.orders.append(replace(order, product=product))
+        return self._written(product) if order.shape is None else self._expand(product, order.shape)
 
     def _written(self, product: Product) -> Expansion:
         """In the written order; where no relation ties what would meet, in one that the search finds."""
@@ -68,11 +91,8 @@ class _Selector:
             self._expansions[key] = self.expander.expand(product, [shape] * len(product.paths))
         return self._expansions[key]
 
-    def _searched(self, product: Product) -> Shape | None:
-        """The order that the search finds; None where the product is too large to be recoupled."""
-        leaves = len(product.leaves)
-        if leaves > GREEDY_LEAVES or _coefficients(self.table, product) > MOST_COEFFICIENTS:
-            return None
+    def _searched(self, product: Product) -> Shape:
+        """The order that the search finds."""
         graph = self.table.graph
         irreps = [[block.irrep for block in self.table.blocks[leaf.edge]] for leaf in product.leaves]
         domains = {name: float(size) for name, size in self.sizes.domains.items()}
@@ -81,12 +101,15 @@ class _Selector:
         problem = problem_of(product, graph.group, graph.basis, irreps, ties_of(product), elements, closing(product))
         return best_shape(problem)
 
-    def _choose(self, product: Product) -> Shape | None:
+    def _choose(self, product: Product) -> Order:
+        coefficients = _coefficients(self.table, product)
+        if len(product.leaves) > GREEDY_LEAVES or coefficients > MOST_COEFFICIENTS:
+            return Order(product, None, too_many=coefficients)
         shape = self._searched(product)
-        if shape is None or shape == shape_of(product.paths[0].trees[0][0]):
-            return None
-        prices = {candidate: self._price(product, candidate) for candidate in (None, shape)}
-        return min(prices, key=prices.__getitem__)
+        if shape == shape_of(product.paths[0].trees[0][0]):
+            return Order(product, None)
+        written, searched = self._price(product, None), self._price(product, shape)
+        return Order(product, shape, written / searched) if searched < written else Order(product, None)
 
     def _price(self, product: Product, shape: Shape | None) -> float:
         """What a product costs by itself in an order."""

@@ -64,6 +64,22 @@ class Weighing:
                 ways[f"inside {side}"] = partial(self.inside, flip)
         return ways
 
+    def reason(self, name: str) -> str:
+        """A way in words."""
+        weight, target = self.factor.name, self.root.product.target
+        opened = opened_pair(self.uses[0])
+        if opened is None or name in ("state", "path"):
+            return f"{target}: {weight} weighs the coupled operands"
+        pair = opened.state.what
+        assert isinstance(pair, Pair)
+        right, left = (" ".join(side.state.node.leaves) for side in (pair.right, pair.left))
+        if name == "mixed":
+            return f"{target}: {weight} meets every kind of vertex where it costs least: before it or behind it"
+        one, other = (left, right) if name.split(",")[0].endswith("left") else (right, left)
+        if name.startswith("inside"):
+            return f"{target}: {weight} weighs {one} before the vertex: what meets {other} there is added up first"
+        return f"{target}: vertices, {weight} and {one} become one sparse matrix that is applied to {other}"
+
     def by_vertex(self) -> list[Weighing]:
         """The same, apart for every kind of last vertex."""
         found: dict[object, dict[int, tuple[ProductPath, list[tuple[Use, Surd]]]]] = {}

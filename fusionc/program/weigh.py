@@ -81,5 +81,7 @@ def _weighed(root: Root, factor: Factor, names: Names, mode: str | None) -> Plac
         weighing = Weighing(root, factor, names, tuple((path, tuple(uses)) for path, uses in group))
         ways = weighing.ways()
         chosen = {name: ways[name] for name in ways if mode and name.startswith(mode)} or weighing.promising()
-        parts.append(chosen[cheapest_name(root, chosen)]())
+        name = cheapest_name(root, chosen)
+        root.builder.notes.append(weighing.reason(name))
+        parts.append(chosen[name]())
     return added(root, parts, {p.place: root.path_dim(p) for p, _ in root.paths}, names)
