@@ -88,6 +88,7 @@ def machine(device: str, threads: int) -> dict[str, Any]:
 def main() -> int:
     inductor = tempfile.TemporaryDirectory(prefix="fusionc-benchmark-inductor-")
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = inductor.name  # nothing compiled is found from an earlier run
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler reports its starts and stops otherwise
     warnings.simplefilter("ignore")
     chosen = arguments()
 

@@ -9,28 +9,30 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import cache
 from time import perf_counter
 
 import torch
 
-from benchmarks.peers import cuequivariance_side, e3nn_side, openequivariance_side
-from benchmarks.peers.cases import Case, draw
+from benchmarks.peers import cuequivariance_side, e3nn_side, fusionc_side, openequivariance_side
+from benchmarks.peers.cases import draw
 from benchmarks.peers.mace_side import ROOT
-from benchmarks.peers.shapes import SHAPES
+from benchmarks.peers.shapes import SHAPES, Shape
 
 SIDES = {"e3nn": e3nn_side, "cuEquivariance": cuequivariance_side, "OpenEquivariance": openequivariance_side}
 
 
-def build_seconds(case: Case, name: str, configuration: str) -> float | None:
-    """Seconds to build a side's product for a case in a fresh process; None where that fails or has no meaning."""
+@cache
+def build_seconds(shape: Shape, name: str, configuration: str, dtype: str, device: str) -> float | None:
+    """Seconds to build a side's product in a fresh process; None where that fails."""
     question = {
-        "shape": case.shape.name,
-        "channels": case.shape.x[0].mul,
-        "text": case.shape.text if name[-1] != "*" else case.shape.unsummed.text,
+        "shape": shape.name,
+        "channels": shape.x[0].mul,
+        "text": shape.text if name[-1] != "*" else shape.unsummed.text,
         "name": name,
         "jit": "script" if "jit_mode script" in configuration else "eager",
-        "dtype": str(case.probe.dtype).removeprefix("torch."),
-        "device": str(case.probe.device),
+        "dtype": dtype,
+        "device": device,
     }
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.peers.cold"]
     found = subprocess.run(
@@ -57,7 +59,12 @@ def main() -> None:
     shape = SHAPES[question["shape"]].with_channels(question["channels"])
     case = draw(shape, 2, 2, getattr(torch, question["dtype"]), question["device"])
     e3nn_side.JIT = (question["jit"],)
-    print(SIDES[question["name"]].build(case, "eager").build_s)
+    side = SIDES[question["name"]]
+    if shape.kind == "symmetric":
+        found = cuequivariance_side.build(case, "eager", fusionc_side.samples(case))
+    else:
+        found = side.build(case, "eager")
+    print(found.build_s)
 
 
 if __name__ == "__main__":

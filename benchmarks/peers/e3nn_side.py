@@ -22,7 +22,7 @@ def build(case: Case, mode: str) -> Local:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import e3nn.o3
+            import e3nn.o3  # noqa: F401
     except ImportError:
         raise Unavailable("e3nn is not installed") from None
     if case.shape.kind == "symmetric":
@@ -31,19 +31,21 @@ def build(case: Case, mode: str) -> Local:
         warnings.simplefilter("ignore")
         if mode == "compile":
             return _contestant(case, mode, "eager")
-        found = []
+        found, remark = [], ""
         for jit in JIT:
             try:
                 one = _contestant(case, mode, jit)
                 run = partial(tasks.run, "backward", one.product, one.leaves, one.force, one.probe)
                 for _ in range(3):  # scripted code is rewritten during its first calls
                     run()
-                found.append((min(seconds(run, 1, one.device) for _ in range(3)), one))
+                found.append((min(seconds(run, 1, one.device) for _ in range(3)), jit))
             except Exception as problem:
                 if jit == JIT[0]:
                     raise
-                found[0][1].configuration += f" ({jit} fails: {type(problem).__name__})"
-        return min(found, key=lambda pair: pair[0])[1]
+                remark = f" ({jit} fails: {type(problem).__name__})"
+        chosen = _contestant(case, mode, min(found)[1])  # a fresh one, whose first calls are still to come
+        chosen.configuration += remark
+        return chosen
 
 
 def _contestant(case: Case, mode: str, jit: str) -> Local:

@@ -108,7 +108,16 @@ def _build_seconds(case: Case, one: Contestant, options: Options) -> float:
     if not options.cold or one.name == "MACE":
         return one.build_s
     log(f"  building {one.name} in a fresh process")
-    return cold.build_seconds(case, one.name, one.configuration) or one.build_s
+    return (
+        cold.build_seconds(
+            case.shape,
+            one.name,
+            one.configuration.removesuffix(", torch.compile"),
+            str(options.dtype).removeprefix("torch."),
+            options.device,
+        )
+        or one.build_s
+    )
 
 
 def _task(case: Case, task: str, contestants: list[Contestant], options: Options) -> dict[str, Any]:

@@ -28,7 +28,9 @@ class Worker:
     def build(self, question: dict[str, Any]) -> dict[str, Any]:
         """Construct the product under the dtype it runs in; its weights are fitted to fusionc's in float64."""
         from e3nn import o3
-        from mace.modules.symmetric_contraction import SymmetricContraction
+        from mace.modules.symmetric_contraction import (
+            SymmetricContraction,  # first: e3nn's old constants need its setting
+        )
 
         data = {name: torch.from_numpy(value) for name, value in np.load(question["file"]).items()}
         self.device, self.force, dtype = question["device"], "a", getattr(torch, question["dtype"])
@@ -73,7 +75,7 @@ class Worker:
         a = data["a"].to(self.device, dtype)
         self.probe = data["probe"].to(self.device, dtype)
         run = torch.compile(module, dynamic=False) if question["mode"] == "compile" else module
-        self.leaves = {"a": a.requires_grad_()} | {name: one for name, one in module.named_parameters()}
+        self.leaves = {"a": a.requires_grad_()} | dict(module.named_parameters())
 
         def product(a: torch.Tensor, **weights: torch.Tensor) -> torch.Tensor:
             out: torch.Tensor = run(a.view(len(a), channels, -1), attributes)
