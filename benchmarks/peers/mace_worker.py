@@ -27,10 +27,9 @@ class Worker:
 
     def build(self, question: dict[str, Any]) -> dict[str, Any]:
         """Construct the product under the dtype it runs in; its weights are fitted to fusionc's in float64."""
+        # MACE comes first: it makes the setting that the constants of its old e3nn need to be read.
+        from mace.modules.symmetric_contraction import SymmetricContraction  # isort: skip
         from e3nn import o3
-        from mace.modules.symmetric_contraction import (
-            SymmetricContraction,  # first: e3nn's old constants need its setting
-        )
 
         data = {name: torch.from_numpy(value) for name, value in np.load(question["file"]).items()}
         self.device, self.force, dtype = question["device"], "a", getattr(torch, question["dtype"])

@@ -46,7 +46,7 @@ def _line(result: dict[str, Any], one: dict[str, Any]) -> str:
     return (
         f"{head}{one['seconds']['median'] * 1e3:>9.2f}{first:>22}{ratios.get('fusionc ir_mul', ''):>22}"
         f"{one['build_s']:>9.2f}{one['first_call_s']:>9.2f}{one['peak_bytes'] / 1e6:>9.1f}"
-        f"{one['of_copy_fresh']['median']:>7.0%}{one['of_copy_existing']['median']:>9.0%}"
+        f"{one['of_copy_fresh']['median']:>7.1%}{one['of_copy_existing']['median']:>9.1%}"
         f"{f'{rate:.1%}' if rate is not None else '':>7}"
     )
 
