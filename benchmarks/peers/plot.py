@@ -93,7 +93,7 @@ def _scaling(panel: Any, scaling: dict[str, Any]) -> None:
         colour, line = styles.get(name, (COLOURS.get(name, "0.5"), "-"))
         panel.errorbar(edges, middle, yerr=errors, marker="o", markersize=4, color=colour, linestyle=line, label=name)
     panel.set_xscale("log")
-    panel.set_yscale("log")
+    panel.set_ylim(bottom=0)
     panel.grid(which="both", color="0.9", linewidth=0.6)
     panel.set_xlabel("edges")
     panel.set_ylabel("microseconds an edge")
