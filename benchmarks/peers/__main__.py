@@ -113,6 +113,9 @@ def main() -> int:
     found: dict[str, Any] = {"machine": about, "options": settings, "results": [], "scaling": None}
     print(f"{about['processor']}, {chosen.threads} threads, {about['device']}; {chosen.dtype}, {chosen.edges} edges")
     print(", ".join(f"{name} {number}" for name, number in about["versions"].items()))
+    if "compile" in chosen.modes:
+        one = torch.ones(8, device=chosen.device, requires_grad=True)  # so that nobody's first call starts the compiler
+        torch.compile(lambda value: value.exp().sum())(one).backward()
     for name in chosen.shapes:
         shape = SHAPES[name].with_channels(chosen.channels) if chosen.channels else SHAPES[name]
         for mode in chosen.modes:
