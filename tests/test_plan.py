@@ -217,6 +217,8 @@ def test_reasons_name_what_meets_first():
 
 
 def test_what_is_shared_is_said():
-    text = "diagram d(a: 4x0e + 4x1o) -> 4x0e { a[u] a[u] -> out[u] * W2[path, u]; a[u] a[u] a[u] -> out[u] * W3[path, u] }"
+    text = (
+        "diagram d(a: 4x0e + 4x1o) -> 4x0e { a[u] a[u] -> out[u] * V[path, u]; a[u] a[u] a[u] -> out[u] * W[path, u] }"
+    )
     reasons = fusionc.parse(text)["d"].cost(BATCH).reasons
     assert any("once, for line 1, line 2" in reason for reason in reasons)
