@@ -15,6 +15,7 @@ from fusionc.program.ir import (
     Instruction,
     LegBlock,
     Linear,
+    OutputBlock,
     Pool,
     Product,
     Program,
@@ -46,6 +47,17 @@ class Tables:
             flat = {self.size + i * columns + j: value for (i, j), value in sorted(entries.items(), key=lambda e: e[0])}
             self.constants.append((label, self.size, flat))
             self.size += rows * columns
+        return self._known[key]
+
+    def flat(self, size: int, entries: dict[int, Surd], label: str) -> int:
+        """The start of a list of constants, given by its nonzero entries."""
+        key = ("flat", size, tuple(sorted(entries.items(), key=lambda item: item[0])))
+        if key not in self._known:
+            self._known[key] = self.size
+            self.constants.append(
+                (label, self.size, {self.size + at: value for at, value in sorted(entries.items(), key=lambda e: e[0])})
+            )
+            self.size += size
         return self._known[key]
 
     def index(self, values: Sequence[int]) -> int:
@@ -96,6 +108,10 @@ class Arithmetic:
         self._forms[number] = op
         return True
 
+    def site_dim(self, channels: int) -> int:
+        """The axis of sites or pairs of a value."""
+        return -2 - channels
+
     # --- statements ----------------------------------------------------------------------------------------------
 
     def _statement(self, number: int, instruction: Instruction) -> str:
@@ -108,7 +124,7 @@ class Arithmetic:
             return self._linear(op, instruction)
         if isinstance(op, Product):
             return self._product(op, instruction)
-        value, dim = self.names[op.value], -2 - len(instruction.channels)
+        value, dim = self.names[op.value], self.site_dim(len(instruction.channels))
         if isinstance(op, Gather):
             return self._let("g", f"{value}.index_select({dim}, {op.relation}[{op.row}])")
         if isinstance(op, Scatter):
@@ -121,9 +137,12 @@ class Arithmetic:
         if isinstance(op, Spread):
             return self._let("s", f"{value}.unsqueeze({dim})")
         assert isinstance(op, Zeros)
-        shape = ", ".join(map(str, (instruction.components, *instruction.channels)))
+        return self._let("zero", self._zeros(op, instruction))
+
+    def _zeros(self, op: Zeros, instruction: Instruction) -> str:
+        value, shape = self.names[op.value], ", ".join(map(str, (instruction.components, *instruction.channels)))
         keep = -1 - len(self.program.instructions[op.value].channels)
-        return self._let("zero", f"{value}.new_zeros((*{value}.shape[:{keep}], {shape}))")
+        return f"{value}.new_zeros((*{value}.shape[:{keep}], {shape}))"
 
     def _let(self, wish: str, text: str, view: str = "") -> str:
         """A statement that names a value; what is a name already stays what it is."""
@@ -352,6 +371,37 @@ class Arithmetic:
         joined = self._let("p", joined)
         entries = {(k, at): Surd.of(sign) for at, (k, sign) in enumerate(order)}
         return self._let("t", self._applied(entries, n, len(order), joined, instruction))
+
+    # --- outputs -----------------------------------------------------------------------------------------------------
+
+    def output_parts(self, block: OutputBlock) -> list[str]:
+        """The flat pieces of a block. In `mul_ir` kept paths lie one behind the other; in `ir_mul` they interleave."""
+        pieces = [self._piece(value, start, block.dim) for value, start in block.pieces]
+        if self.program.layout == "mul_ir":
+            return [self._turned(piece, channels, block.dim) for piece, channels in pieces]
+        if len(pieces) == 1:
+            piece, channels = pieces[0]
+            return [piece if not channels else f"{piece}.flatten({-1 - channels})"]
+        columns = [
+            f"{piece}.unsqueeze(-1)" if not n else piece if n == 1 else f"{piece}.flatten({-n})" for piece, n in pieces
+        ]
+        joined = self._let("kept", f"torch.cat([{', '.join(columns)}], dim=-1)")
+        return [f"{joined}.flatten(-2)"]
+
+    def _piece(self, value: int, start: int, dim: int) -> tuple[str, int]:
+        """Some components of a value, and how many channel axes it has."""
+        instruction, name = self.program.instructions[value], self.names[value]
+        channels = len(instruction.channels)
+        if start == 0 and dim == instruction.components:
+            return name, channels
+        return f"{name}.narrow({-1 - channels}, {start}, {dim})", channels
+
+    def _turned(self, piece: str, channels: int, dim: int) -> str:
+        """Components [dim, channels…] as [channels · dim]."""
+        if not channels:
+            return piece
+        flat = piece if channels == 1 else f"{piece}.flatten({-channels})"
+        return f"{flat}.squeeze(-2)" if dim == 1 else f"{flat}.transpose(-1, -2).flatten(-2)"
 
     def _tuple(self, function: str, parts: Sequence[str], rest: str) -> str:
         names = [part if part.isidentifier() else self._let("p", part) for part in parts]
