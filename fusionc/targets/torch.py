@@ -9,7 +9,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import jinja2
 
@@ -17,6 +17,7 @@ from fusionc.program.ir import Program, ProgramLeg, ProgramOutput
 from fusionc.resources import resource
 from fusionc.targets.names import Namer, class_name
 from fusionc.targets.registry import Emission, Options
+from fusionc.targets.torch_arrange import arranged
 from fusionc.targets.torch_ops import Arithmetic
 from fusionc.targets.torch_rows import RowArithmetic, suits_rows
 from fusionc.version import __version__
@@ -105,9 +106,9 @@ class _Printer:
         kind = RowArithmetic if suits_rows(self.program) else Arithmetic
         self.arithmetic = kind(self.program, self.namer.fresh, self.lines.append, self.constants, self.index, sizes)
 
-    @property
+    @cached_property
     def program(self) -> Program:
-        return self.emission.program
+        return arranged(self.emission.program)
 
     def diagram(self) -> dict[str, object]:
         program = self.program
@@ -276,6 +277,9 @@ class _Printer:
             self.lines.append(f"return {self.file.result}({', '.join(results)})")
 
     def _output(self, output: ProgramOutput) -> str:
+        whole = self.arithmetic.whole_output(output.blocks)
+        if whole is not None:
+            return f"{whole}.to({self.dtype})"
         parts = [part for block in output.blocks for part in self.arithmetic.output_parts(block)]
         joined = parts[0] if len(parts) == 1 else self._cat(output.name, parts)
         return f"{joined}.to({self.dtype})"

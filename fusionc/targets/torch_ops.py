@@ -25,6 +25,11 @@ from fusionc.program.ir import (
     Zeros,
     operands,
 )
+from fusionc.targets.torch_arrange import Run, runs
+from fusionc.targets.torch_grid import grids
+
+MOST_GRIDS = 12
+"""A product with weights is printed in so many regular pieces at most."""
 
 MatrixEntries = dict[tuple[int, int], Surd]
 
@@ -263,8 +268,8 @@ class Arithmetic:
             return f"{value} @ {self._matrix(columns, rows, turned, instruction.note)}"
         matrix = self._matrix(rows, columns, entries, instruction.note)
         if len(channels) == 1:
-            return f"{matrix} @ {value}"
-        return f"({matrix} @ {value}.flatten({-len(channels)})).unflatten(-1, {channels})"
+            return f"_combined({matrix}, {value})"
+        return f"_combined({matrix}, {value}.flatten({-len(channels)})).unflatten(-1, {channels})"
 
     # --- products --------------------------------------------------------------------------------------------------
 
@@ -274,6 +279,9 @@ class Arithmetic:
                 return self._let("t", self._matrix_applied(op, instruction, flip))
         if set(op.left_axes) & set(op.right_axes) - set(op.axes):
             return self._contracted(op, instruction)
+        weighed = self._weighed(op, instruction)
+        if weighed is not None:
+            return self._let("t", weighed)
         left, right = self._picked(op, False), self._picked(op, True)
         if op.left_axes == op.right_axes == op.axes:
             text = f"{left} * {right}"
@@ -284,6 +292,27 @@ class Arithmetic:
         else:
             text = self._einsum(op, left, right)
         return self._let("t", self._added(op, instruction, text))
+
+    def _weighed(self, op: Product, instruction: Instruction) -> str | None:
+        """A value times weights, component by component, in a few regular pieces: nothing is gathered, and a value that
+        nobody else reads is weighed where it is."""
+        n = instruction.components
+        plain = [term[2] for term in op.terms] == list(range(n)) and all(term[3] == 1 for term in op.terms)
+        if not plain or op.left_axes != op.axes or op.right_axes != op.axes or not op.axes:
+            return None
+        if [term[0] for term in op.terms] != list(range(n)) or self.program.instructions[op.left].components != n:
+            return None
+        found = grids([term[1] for term in op.terms])
+        if len(found) > MOST_GRIDS or self.program.instructions[op.right].domain is None:
+            return None
+        order = [pick for grid in found for pick in grid.picks]
+        weights, dim = self.names[op.right], -1 - len(op.axes)
+        if order != list(range(self.program.instructions[op.right].components)):
+            weights = self._selected(weights, order, dim)
+        fresh = len(self._readers.get(op.left, [])) == 1 and op.left not in self._results
+        fresh = fresh and isinstance(self.program.instructions[op.left].op, Product)
+        shapes = ", ".join(f"({grid.rows}, {grid.columns}, {grid.across})" for grid in found)
+        return f"_weighed({self.names[op.left]}, {weights}, ({shapes},), {dim}, {fresh})"
 
     def _einsum(self, op: Product, left: str, right: str) -> str:
         """One product for every term, T, with channels as they are spelled."""
@@ -374,34 +403,74 @@ class Arithmetic:
 
     # --- outputs -----------------------------------------------------------------------------------------------------
 
+    def whole_output(self, blocks: Sequence[OutputBlock]) -> str | None:
+        """A value that is the output as it stands: its components in the order of memory."""
+        if self.program.layout != "ir_mul":
+            return None
+        at, value = 0, blocks[0].pieces[0][0]
+        for block in blocks:
+            for run in runs(block):
+                apart = run.paths > 1 and not run.interleaved and block.dim > 1
+                if run.value != value or run.start != at or run.stride > 1 or apart or len(runs(block)) > 1:
+                    return None
+                at += run.paths * block.dim
+        instruction = self.program.instructions[value]
+        if at != instruction.components:
+            return None
+        name, channels = self._in_place(value), len(instruction.channels)
+        return f"{name}.flatten({-1 - channels})" if channels else name
+
+    def _in_place(self, value: int) -> str:
+        """A value with its components in front of its channels."""
+        return self.names[value]
+
     def output_parts(self, block: OutputBlock) -> list[str]:
         """The flat pieces of a block. In `mul_ir` kept paths lie one behind the other; in `ir_mul` they interleave."""
-        pieces = [self._piece(value, start, block.dim) for value, start in block.pieces]
+        pieces = [(self._run(block, run), run) for run in runs(block)]
         if self.program.layout == "mul_ir":
-            return [self._turned(piece, channels, block.dim) for piece, channels in pieces]
-        if len(pieces) == 1:
-            piece, channels = pieces[0]
-            return [piece if not channels else f"{piece}.flatten({-1 - channels})"]
-        columns = [
-            f"{piece}.unsqueeze(-1)" if not n else piece if n == 1 else f"{piece}.flatten({-n})" for piece, n in pieces
-        ]
-        joined = self._let("kept", f"torch.cat([{', '.join(columns)}], dim=-1)")
+            return [self._turned(piece, run, block.dim) for piece, run in pieces]
+        columns = [self._columns(piece, run, block.dim) for piece, run in pieces]
+        if len(columns) == 1:
+            return [f"{columns[0]}.flatten(-2)"]
+        joined = self._let("kept", self._tuple("torch.cat", columns, "dim=-1"))
         return [f"{joined}.flatten(-2)"]
 
-    def _piece(self, value: int, start: int, dim: int) -> tuple[str, int]:
-        """Some components of a value, and how many channel axes it has."""
-        instruction, name = self.program.instructions[value], self.names[value]
-        channels = len(instruction.channels)
-        if start == 0 and dim == instruction.components:
-            return name, channels
-        return f"{name}.narrow({-1 - channels}, {start}, {dim})", channels
+    def _run(self, block: OutputBlock, run: Run) -> str:
+        """The components of some paths."""
+        instruction, name, count = self.program.instructions[run.value], self.names[run.value], block.dim * run.paths
+        dim = -1 - len(instruction.channels)
+        if run.stride > 1:
+            return self._let("p", self._selected(name, [run.start + k * run.stride for k in range(block.dim)], dim))
+        if run.start == 0 and count == instruction.components:
+            return name
+        return f"{name}.narrow({dim}, {run.start}, {count})"
 
-    def _turned(self, piece: str, channels: int, dim: int) -> str:
-        """Components [dim, channels…] as [channels · dim]."""
-        if not channels:
+    def _flat(self, piece: str, value: int) -> str:
+        """With one channel axis."""
+        channels = len(self.program.instructions[value].channels)
+        return f"{piece}.unsqueeze(-1)" if not channels else f"{piece}.flatten({-channels})" if channels > 1 else piece
+
+    def _columns(self, piece: str, run: Run, dim: int) -> str:
+        """Components [dim · paths, channels] as [dim, paths · channels]."""
+        flat = self._flat(piece, run.value)
+        if run.paths == 1:
+            return flat
+        if run.interleaved:
+            return f"{flat}.unflatten(-2, ({dim}, {run.paths})).flatten(-2)"
+        return f"{flat}.unflatten(-2, ({run.paths}, {dim})).transpose(-3, -2).flatten(-2)"
+
+    def _turned(self, piece: str, run: Run, dim: int) -> str:
+        """Components [paths · dim, channels] as [paths · channels · dim]."""
+        if run.paths == 1 and not self.program.instructions[run.value].channels:
             return piece
-        flat = piece if channels == 1 else f"{piece}.flatten({-channels})"
-        return f"{flat}.squeeze(-2)" if dim == 1 else f"{flat}.transpose(-1, -2).flatten(-2)"
+        flat = self._flat(piece, run.value)
+        if dim == 1:
+            return f"{flat}.flatten(-2)" if run.paths > 1 else f"{flat}.squeeze(-2)"
+        if run.paths == 1:
+            return f"{flat}.transpose(-1, -2).flatten(-2)"
+        if run.interleaved:
+            return f"{flat}.unflatten(-2, ({dim}, {run.paths})).movedim(-3, -1).flatten(-3)"
+        return f"{flat}.unflatten(-2, ({run.paths}, {dim})).transpose(-1, -2).flatten(-3)"
 
     def _tuple(self, function: str, parts: Sequence[str], rest: str) -> str:
         names = [part if part.isidentifier() else self._let("p", part) for part in parts]

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from fusionc.algebra.surds import ONE, Surd
 from fusionc.program.ir import Instruction, LegBlock, Linear, OutputBlock, Product, Program, WeightBlock, Zeros
+from fusionc.targets.torch_arrange import Run
 from fusionc.targets.torch_ops import Arithmetic, MatrixEntries
 
 WASTE = 3
@@ -242,19 +243,17 @@ class RowArithmetic(Arithmetic):
 
     # --- outputs -----------------------------------------------------------------------------------------------------
 
-    def output_parts(self, block: OutputBlock) -> list[str]:
-        """The flat pieces of a block."""
-        pieces = []
-        for value, start in block.pieces:
-            instruction, name = self.program.instructions[value], self.names[value]
-            channels = len(instruction.channels)
-            rows = name if block.dim == instruction.components else f"{name}[{start}:{start + block.dim}]"
-            rows = f"{rows}.flatten({-channels})" if channels > 1 else rows if channels else f"{rows}.unsqueeze(-1)"
-            pieces.append(rows)
-        if self.program.layout == "mul_ir":
-            return [f"{piece}.movedim(0, -1).flatten(-2)" for piece in pieces]
-        joined = pieces[0] if len(pieces) == 1 else self._let("kept", f"torch.cat(({', '.join(pieces)}), dim=-1)")
-        return [f"{joined}.movedim(0, -2).flatten(-2)"]
+    def _in_place(self, value: int) -> str:
+        return f"{self.names[value]}.movedim(0, {-1 - len(self.program.instructions[value].channels)})"
+
+    def _run(self, block: OutputBlock, run: Run) -> str:
+        """The components of some paths, behind the batch as they are in the other arithmetic."""
+        instruction, name, count = self.program.instructions[run.value], self.names[run.value], block.dim * run.paths
+        if run.stride > 1:
+            name = self._let("p", self._rows_of(name, [run.start + k * run.stride for k in range(block.dim)]))
+        elif count != instruction.components:
+            name = f"{name}[{run.start}:{run.start + count}]"
+        return f"{name}.movedim(0, {-1 - len(instruction.channels)})"
 
 
 @dataclass(frozen=True)
