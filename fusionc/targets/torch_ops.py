@@ -19,6 +19,7 @@ from fusionc.program.ir import (
     Pool,
     Product,
     Program,
+    ProgramOutput,
     Scatter,
     Spread,
     WeightBlock,
@@ -424,16 +425,34 @@ class Arithmetic:
         """A value with its components in front of its channels."""
         return self.names[value]
 
-    def output_parts(self, block: OutputBlock) -> list[str]:
-        """The flat pieces of a block. In `mul_ir` kept paths lie one behind the other; in `ir_mul` they interleave."""
-        pieces = [(self._run(block, run), run) for run in runs(block)]
+    def output(self, output: ProgramOutput) -> str:
+        """An output, flat. In `mul_ir` kept paths lie one behind the other; in `ir_mul` they interleave."""
+        whole = self.whole_output(output.blocks)
+        if whole is not None:
+            return whole
         if self.program.layout == "mul_ir":
-            return [self._turned(piece, run, block.dim) for piece, run in pieces]
-        columns = [self._columns(piece, run, block.dim) for piece, run in pieces]
-        if len(columns) == 1:
-            return [f"{columns[0]}.flatten(-2)"]
-        joined = self._let("kept", self._tuple("torch.cat", columns, "dim=-1"))
-        return [f"{joined}.flatten(-2)"]
+            parts = [
+                self._turned(self._run(block, run), run, block.dim) for block in output.blocks for run in runs(block)
+            ]
+            return parts[0] if len(parts) == 1 else self._wide("torch.cat", parts, "dim=-1")
+        blocks = []
+        for block in output.blocks:
+            columns = [self._columns(self._run(block, run), run, block.dim) for run in runs(block)]
+            blocks.append(f"({', '.join(columns)},)")
+        return self._wide("_interleaved", blocks, "")
+
+    def _wide(self, function: str, parts: Sequence[str], rest: str) -> str:
+        """A call with a list of many parts, a line for each."""
+        name = self.fresh("out")
+        self.say(f"{name} = {function}(")
+        self.say("    (")
+        for part in parts:
+            self.say(f"        {part},")
+        self.say("    ),")
+        if rest:
+            self.say(f"    {rest},")
+        self.say(")")
+        return name
 
     def _run(self, block: OutputBlock, run: Run) -> str:
         """The components of some paths."""
