@@ -55,6 +55,7 @@ def _file_names(emissions: Sequence[Emission]) -> list[FileNames]:
     programs = [emission.program for emission in emissions]
     arguments = {leg.name for program in programs for leg in program.legs}
     arguments |= {weight.name for program in programs for weight in program.weights}
+    arguments |= {name for program in programs for name in _by_keyword(program)}
     modules = [class_name(program.name) for program in programs]
     kept = {program.name for program in programs}
     namer = Namer({*modules, *kept, *arguments})
@@ -91,6 +92,7 @@ class _Printer:
     def __post_init__(self) -> None:
         program = self.program
         arguments = [leg.name for leg in program.legs] + [weight.name for weight in program.weights]
+        arguments += _by_keyword(program)
         self.class_name, self.function = self.file.module, self.file.function
         self.namer = Namer(
             [*arguments, self.class_name, self.function, self.file.table, self.file.indices, self.file.result]
@@ -98,7 +100,6 @@ class _Printer:
         self.dtype, self.compute, self.constants, self.index = map(
             self.namer.fresh, ("dtype", "compute", "constants", "index")
         )
-        self.namer.take(*(relation.name for relation in self.program.relations), *self.program.sites)
         sizes = {name: self.namer.fresh(f"n_{name}") for name in self.program.sites}
         self.arithmetic = Arithmetic(
             self.program, self.namer.fresh, self.lines.append, self.constants, self.index, sizes
@@ -133,7 +134,7 @@ class _Printer:
             "arguments": ", ".join((*(f"{name}: Tensor" for name in (*legs, *weights)), *self._keywords())),
             "forward_arguments": ", ".join(("self", *(f"{name}: Tensor" for name in legs), *self._keywords())),
             "call": ", ".join((*legs, *(f"self.{name}" for name in weights), *self._passed())),
-            "callee": "self._evaluate" if self.function in legs else self.function,
+            "callee": "self._evaluate" if self.function in (*legs, *_by_keyword(program)) else self.function,
             "name": program.name,
             "is_complex": program.is_complex,
             "class_headline": f"The diagram `{program.name}`"
@@ -153,15 +154,11 @@ class _Printer:
     def _keywords(self) -> list[str]:
         """Arguments given by keyword: relations, and the numbers of sites that no leg tells."""
         names = [f"{relation.name}: Tensor" for relation in self.program.relations]
-        names += [f"{name}: int" for name in self._told()]
+        names += [f"{name}: int" for name in _told(self.program)]
         return ["*", *names] if names else []
 
     def _passed(self) -> list[str]:
-        return [f"{name}={name}" for name in (*(r.name for r in self.program.relations), *self._told())]
-
-    def _told(self) -> list[str]:
-        """Site sets that no leg is over: their size has to be told."""
-        return [name for name in self.program.sites if all(leg.domain != name for leg in self.program.legs)]
+        return [f"{name}={name}" for name in _by_keyword(self.program)]
 
     def _legs_text(self) -> list[str]:
         lines = []
@@ -177,7 +174,7 @@ class _Printer:
             lines.append(
                 f"{relation.name}: int64 [2, E], for every pair its place in {relation.first} and in {relation.second}"
             )
-        for name in self._told():
+        for name in _told(self.program):
             lines.append(f"{name}: how many there are")
         for weight in self.program.weights:
             lines.append(f"{weight.name}: {[*weight.rows, weight.numel]}, learned")
@@ -324,6 +321,16 @@ class _Printer:
             return piece
         flat = piece if channels == 1 else f"{piece}.flatten({-channels})"
         return f"{flat}.squeeze(-2)" if dim == 1 else f"{flat}.transpose(-1, -2).flatten(-2)"
+
+
+def _told(program: Program) -> list[str]:
+    """Site sets that no leg is over: their size has to be told."""
+    return [name for name in program.sites if all(leg.domain != name for leg in program.legs)]
+
+
+def _by_keyword(program: Program) -> list[str]:
+    """What a caller gives by keyword: relations, and the numbers of sites that no leg tells."""
+    return [*(relation.name for relation in program.relations), *_told(program)]
 
 
 def _site_axis(leg: ProgramLeg) -> int:
