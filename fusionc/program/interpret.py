@@ -94,7 +94,8 @@ class _Run:
         index = self.relations[op.relation][op.row]
         if isinstance(op, Scatter):
             return self._scatter(value, index, axis, instruction)
-        return np.take(value, index, axis)
+        gathered: Array = np.take(value, index, axis)
+        return gathered
 
     def _leg(self, op: LegBlock, instruction: Instruction) -> Array:
         value, parts, start = self.inputs[op.leg], [], op.start

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fusionc.algebra.groups import Group
+from fusionc.algebra.irreps import Irrep
 from fusionc.diagram.paths import PathTable
 from fusionc.plan.expand import EdgePlan, Expander, Expansion, closing, ties_of
 from fusionc.plan.order import GREEDY_LEAVES, best_shape, problem_of
@@ -15,13 +17,15 @@ from fusionc.program.build import Builder
 from fusionc.program.cost import Sizes
 from fusionc.program.fuse import Side
 from fusionc.program.ir import BATCH, LegBlock
+from fusionc.program.roots import Root
 from fusionc.program.values import Values
-from fusionc.program.weigh import Root, weigh
-from fusionc.rewrite.recouple import Fused, Shape, shape_of
+from fusionc.program.weigh import weigh
+from fusionc.rewrite.recouple import Shape, shape_of
 
 STRATEGIES = ("written", "recoupled")
-MOST_STATES = 4096
-"""A path that would become more states than this keeps the order in which it was written."""
+MOST_COEFFICIENTS = 4000
+"""A product whose recoupling would have more coefficients than this keeps the order in which it was written: they are
+exact, and so many would take longer to find than anyone waits."""
 
 
 def plan(table: PathTable, strategy: str, sizes: Sizes) -> tuple[EdgePlan, ...]:
@@ -42,6 +46,7 @@ class _Selector:
     expander: Expander
     sizes: Sizes
     _chosen: dict[Any, Shape | None] = field(default_factory=dict)
+    _expansions: dict[tuple[int, Shape | None], Expansion] = field(default_factory=dict)
 
     def expansion(self, product: Product, strategy: str) -> Expansion:
         if strategy == "written" or len(product.leaves) < 3:
@@ -59,13 +64,14 @@ class _Selector:
             return self._expand(product, self._searched(product))
 
     def _expand(self, product: Product, shape: Shape | None) -> Expansion:
-        return self.expander.expand(product, [shape] * len(product.paths))
+        if (key := (product.line.number, shape)) not in self._expansions:
+            self._expansions[key] = self.expander.expand(product, [shape] * len(product.paths))
+        return self._expansions[key]
 
     def _searched(self, product: Product) -> Shape | None:
+        """The order that the search finds; None where the product is too large to be recoupled."""
         leaves = len(product.leaves)
-        if leaves > GREEDY_LEAVES or any(
-            not isinstance(tree, Fused) for path in product.paths for tree, _ in path.trees
-        ):
+        if leaves > GREEDY_LEAVES or _coefficients(self.table, product) > MOST_COEFFICIENTS:
             return None
         graph = self.table.graph
         irreps = [[block.irrep for block in self.table.blocks[leaf.edge]] for leaf in product.leaves]
@@ -97,6 +103,32 @@ class _Selector:
         for positions in groups.values():
             weigh(Root(self.table, builder, values, expansion, tuple(positions)), None)
         return builder.spent
+
+
+def _coefficients(table: PathTable, product: Product) -> int:
+    """How many coefficients recoupling has at most: for all paths the number of trees between their leaves."""
+    group, counts, total = table.graph.group, dict[Any, int](), 0
+    for path in product.paths:
+        irreps = tuple(
+            table.blocks[leaf.edge][block].irrep for leaf, block in zip(product.leaves, path.blocks, strict=True)
+        )
+        key = (irreps, path.trees[0][0].irrep)
+        if key not in counts:
+            counts[key] = _trees(group, irreps).get(key[1], 0)
+        total += counts[key]
+    return total
+
+
+def _trees(group: Group, irreps: Sequence[Irrep]) -> dict[Irrep, int]:
+    """In how many ways some irreps couple to each irrep."""
+    found = {irreps[0]: 1}
+    for irrep in irreps[1:]:
+        after: dict[Irrep, int] = {}
+        for before, number in found.items():
+            for c, multiplicity in group.product(before, irrep):
+                after[c] = after.get(c, 0) + number * multiplicity
+        found = after
+    return found
 
 
 class _Alone(Values):

@@ -1,4 +1,4 @@
-"""What a diagram would cost on dense tensors: path after path, two factors at a time, what paths share computed once."""
+"""What a diagram costs on dense tensors: path after path, two factors at a time, what paths share computed once."""
 
 from __future__ import annotations
 
