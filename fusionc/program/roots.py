@@ -159,9 +159,8 @@ def moved(root: Root, placed: Placed, sites: Names) -> Side:
 
 
 def weights_of(root: Root, factor: Factor, numbers: Sequence[int]) -> Placed:
-    side = root.values.weight(factor, numbers)
-    sites = tuple(dict.fromkeys((*factor.sites, *(site for row in factor.row_sites for site in row))))
-    return Placed(side, union(root, sites, ()))
+    sites = union(root, factor.sites, tuple(site for row in factor.row_sites for site in row))
+    return Placed(root.values.weight(factor, numbers, domain_of(root, sites), sites), sites)
 
 
 def summed_to(root: Root, placed: Placed, sites: Names, factor: Factor | None = None) -> Placed:

@@ -209,7 +209,7 @@ class _Printer:
                 found = ", ".join(f'("{leg.name}", {leg.name}.shape[{_site_axis(leg)}])' for leg in over)
                 lines.append(f'{sizes[name]} = _check_sites("{name}", {found})')
             else:
-                lines.append(f"{sizes[name]} = {name}")
+                lines.append(f'{sizes[name]} = _check_count("{name}", {name})')
         for relation in self.program.relations:
             name, ends = relation.name, f"{sizes[relation.first]}, {sizes[relation.second]}"
             over = [leg for leg in self.program.legs if leg.domain == name]
@@ -219,7 +219,8 @@ class _Printer:
 
     def _leg_checks(self, leg: ProgramLeg, first: str) -> list[str]:
         if leg.kind == "index":
-            return [f'_check_index("{leg.name}", {leg.name}, {leg.dim}, "{first}", {first})']
+            over = f', "{leg.domain}"' if leg.domain else ""
+            return [f'_check_index("{leg.name}", {leg.name}, {leg.dim}, "{first}", {first}{over})']
         text = leg.text if len(leg.text) < 60 else leg.text[:57] + "..."
         kinds = "_COMPLEX" if self.program.is_complex else "_REAL"
         if leg.kind == "weights" and self.program.is_complex:
