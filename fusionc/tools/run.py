@@ -126,8 +126,8 @@ def run_molecule(
 def _on_sites(diagram: CheckedDiagram, seed: int) -> tuple[Callable[[Molecule], Inputs], list[str]]:
     """How a diagram over sites takes a molecule, and what there is to say of it."""
     graph = diagram.graph
-    notes = [f"{name} are the atoms" for name in graph.sites]
-    notes += [f"{relation.name} are an atom and a neighbour each" for relation in graph.relations]
+    notes = [f"each of the {name} is an atom" for name in graph.sites if name != "atoms"]
+    notes += [f"each of the {relation.name} is an atom and one of its neighbours" for relation in graph.relations]
     return (lambda molecule: site_operands(diagram.table, molecule, seed)), notes
 
 

@@ -223,6 +223,8 @@ def _gradcheck(
     def run(*values: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return as_tuple(module(*values, **keywords))
 
+    if not any(output.requires_grad for output in run(*small)):  # a diagram that vanishes
+        return True, True
     options: dict[str, Any] = {"fast_mode": True, "raise_exception": False}
     return (
         torch.autograd.gradcheck(run, small, **options),
