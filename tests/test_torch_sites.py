@@ -82,10 +82,13 @@ ODD = {
     "{ x[j,u] -> out[i,u] * r[i,j,path,u] * s[j,path] * t[path]; x[i,u] -> out[i,u] * s[i,path] }",
     "mixed per pair": "(x: H[atoms], y: Y[edges], r: weights[edges], s: weights[atoms]) -> H[atoms] "
     "{ x[j,u] y[i,j] -> out[i,w] * r[i,j,path,u,w] * s[i,u] }",
-    "a global leg, an unused block": "(x: 2x0o + 2x0e[atoms], g: 1e + 0e) -> 2x0e + 2x1e { x[i,u] g -> out[u] * W[path] }",
-    "rows at both ends": "(x: 2x0e[atoms], y: Y[edges], z: index(3)[atoms], m: index(2)[atoms]) -> 2x0e + 2x1o[edges] "
+    "a global leg, an unused block": "(x: 2x0o + 2x0e[atoms], g: 1e + 0e) -> 2x0e + 2x1e "
+    "{ x[i,u] g -> out[u] * W[path] }",
+    "rows at both ends": "(x: 2x0e[atoms], y: Y[edges], z: index(3)[atoms], m: index(2)[atoms]) "
+    "-> 2x0e + 2x1o[edges] "
     "{ x[j,u] x[i,u] y[i,j] -> out[i,j,u] * W[i,z,j,m,path] }",
-    "rows of three kinds": "(x: H[atoms], y: Y[edges], z: index(3)[atoms], q: index(2)[edges], n: index(4)) -> H[atoms] "
+    "rows of three kinds": "(x: H[atoms], y: Y[edges], z: index(3)[atoms], q: index(2)[edges], n: index(4)) "
+    "-> H[atoms] "
     "{ x[j,u] y[i,j] -> out[i,u] * W[n,z,i,j,q,path,u] }",
     "rows of two kinds": "(x: H[atoms], y: Y[edges], z: index(3)[atoms], n: index(4)) -> H[atoms] "
     "{ x[j,u] y[i,j] -> out[i,u] * W[n,j,z,path,u] }",
@@ -97,7 +100,8 @@ ODD = {
 GROUPS = {
     "spins": "group SU(2)\ndiagram d(x: 2x0 + 2x1/2[atoms], y: 1/2 + 1[edges]) -> 2x0 + 2x1[atoms] "
     "{ x[j,u] y[i,j] x[k,u] y[i,k] -> out[i,u] * W[path,u] }",
-    "complex": "basis complex\nirreps H = 2x0e + 2x1o; irreps Y = 0e + 1o\ndiagram d(x: H[atoms], y: Y[edges], r: weights[edges]) -> H[atoms] "
+    "complex": "basis complex\nirreps H = 2x0e + 2x1o; irreps Y = 0e + 1o\n"
+    "diagram d(x: H[atoms], y: Y[edges], r: weights[edges]) -> H[atoms] "
     "{ x[j,u] y[i,j] -> A[i,u] in lmax 1 * r[i,j,path,u]; A[i,u] A[i,u] -> out[i,u] * W[path,u] }",
 }
 SMALL_NAMES = ("message", "four_body", "star", "many", "counted")
@@ -176,7 +180,7 @@ def check_strategies(one: Case, layout: str) -> None:
         found = interpret(program, one.inputs.legs, one.weights, one.inputs.relations, one.inputs.sizes)
         assert_same(found, wanted)
         module, values = with_strategy(one, strategy).module(layout), one.tensors()
-        moving = [value.requires_grad_() for value in values if not value.dtype == torch.int64]
+        moving = [value.requires_grad_() for value in values if value.dtype != torch.int64]
         outputs = as_tuple(module(*values, **one.keywords))
         assert_same(arrays(outputs), wanted)
         probes = [torch.linspace(-1, 1, out.numel(), dtype=torch.float64).view_as(out) for out in outputs]
@@ -492,7 +496,9 @@ def test_wrong_legs_over_sites():
     assert "legs `x` and `s` are over atoms, and have 4 and 3 of them" in complaint(
         ValueError, one, x, y, g, s[:, :3], z
     )
-    assert "leg `y` is over edges, and has 5 pairs where edges has 6" in complaint(ValueError, one, x, y[:, :5], g, s, z)
+    assert "leg `y` is over edges, and has 5 pairs where edges has 6" in complaint(
+        ValueError, one, x, y[:, :5], g, s, z
+    )
     assert "leg `z` should be int64" in complaint(TypeError, one, x, y, g, s, z.double())
     assert "leg `y` should be torch.float64 like leg `x`" in complaint(TypeError, one, x, y.float(), g, s, z)
     assert "leg `y` should be on cpu" in complaint(ValueError, one, x, y.to("meta"), g, s, z)
@@ -618,8 +624,8 @@ def test_smaller_dtypes(name, dtype, bound):
 def named(relation: str, sites: str = "atoms", diagram: str = "d") -> str:
     return (
         f"sites {sites}; pairs {relation}({sites}, {sites})\n"
-        f"diagram {diagram}(y: 0e + 1o[{relation}]) -> 2x0e + 2x1o[{sites}] {{ y[i,j] -> A[i,u] in 2x0e + 2x1o * V[path,u]\n"
-        "A[i,u] A[i,u] -> out[i,u] * W[path,u] }"
+        f"diagram {diagram}(y: 0e + 1o[{relation}]) -> 2x0e + 2x1o[{sites}] {{\n"
+        "y[i,j] -> A[i,u] in 2x0e + 2x1o * V[path,u]\nA[i,u] A[i,u] -> out[i,u] * W[path,u] }"
     )
 
 
@@ -698,7 +704,7 @@ def test_cost_takes_numbers_of_sites_and_pairs():
     assert report.sizes == {"atoms": 100, "edges": 2000}
     assert diagram.cost(batch=100).sizes == {"atoms": 100, "edges": 2000}, "20 pairs for each site unless told"
     assert diagram.cost(batch=100, dtype="float64").multiplications == report.multiplications
-    with pytest.raises(ValueError, match="sizes holds `atms`.*it is over atoms and edges"):
+    with pytest.raises(ValueError, match=r"sizes holds `atms`.*it is over atoms and edges"):
         diagram.cost(sizes={"atms": 3})
     with pytest.raises(ValueError, match="edges should not be negative"):
         diagram.cost(sizes={"edges": -1})

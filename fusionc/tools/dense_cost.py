@@ -84,8 +84,9 @@ class _Counter:
             key = ("edge", source.edge, source.place)
             return _Value(key, found.step if found else None, factor.axes, self.table.graph.domain(source.edge) or "")
         constant = isinstance(source, ConstantSource | ScaleSource)
-        batched = isinstance(source, WeightSource) and is_batched(source, term.batched_weights)
-        domain = self._weight_domain(source) if batched else None
+        domain = None
+        if isinstance(source, WeightSource) and is_batched(source, term.batched_weights):
+            domain = self._weight_domain(source)
         return _Value(source, None, factor.axes, domain, constant)
 
     def _weight_domain(self, source: WeightSource) -> str:
