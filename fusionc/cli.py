@@ -513,8 +513,8 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
             "Compile diagrams and run them in float64, on random operands or on a molecule; report shapes, time, cost "
             "and the equivariance error under a random rotation and an inversion. On a molecule, legs whose irreps are "
             "spherical harmonics take those of a neighbour, other legs features of the atom at the centre. In a "
-            "diagram over sites the sites are the atoms, every relation is the neighbour list, and legs over pairs take "
-            "the spherical harmonics of the vector to the neighbour; the atoms are permuted too.",
+            "diagram over sites the sites are the atoms, every relation is the neighbour list, and legs over pairs "
+            "take the spherical harmonics of the vector to the neighbour; the atoms are permuted too.",
         )
     )
     one.add_argument("--xyz", metavar="MOLECULE", help="a structure file (anything ASE reads)")
