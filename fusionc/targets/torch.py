@@ -70,6 +70,7 @@ def _file_names(emissions: Sequence[Emission]) -> list[FileNames]:
     programs = [emission.program for emission in emissions]
     arguments = {leg.name for program in programs for leg in program.legs}
     arguments |= {weight.name for program in programs for weight in program.weights}
+    arguments |= {name for program in programs for name in _by_keyword(program)}
     modules = [class_name(program.name) for program in programs]
     kept = {program.name for program in programs}
     namer = Namer({*modules, *kept, *arguments})
@@ -106,6 +107,7 @@ class _Printer:
     def __post_init__(self) -> None:
         program = self.program
         arguments = [leg.name for leg in program.legs] + [weight.name for weight in program.weights]
+        arguments += _by_keyword(program)
         self.class_name, self.function = self.file.module, self.file.function
         self.namer = Namer(
             [*arguments, self.class_name, self.function, self.file.table, self.file.indices, self.file.result]
@@ -113,7 +115,6 @@ class _Printer:
         self.dtype, self.compute, self.constants, self.index = map(
             self.namer.fresh, ("dtype", "compute", "constants", "index")
         )
-        self.namer.take(*(relation.name for relation in self.program.relations), *self.program.sites)
         sizes = {name: self.namer.fresh(f"n_{name}") for name in self.program.sites}
         kind = RowArithmetic if suits_rows(self.program) else Arithmetic
         self.arithmetic = kind(self.program, self.namer.fresh, self.lines.append, self.constants, self.index, sizes)
@@ -147,7 +148,7 @@ class _Printer:
             "arguments": ", ".join((*(f"{name}: Tensor" for name in (*legs, *weights)), *self._keywords())),
             "forward_arguments": ", ".join(("self", *(f"{name}: Tensor" for name in legs), *self._keywords())),
             "call": ", ".join((*legs, *(f"self.{name}" for name in weights), *self._passed())),
-            "callee": "self._evaluate" if self.function in legs else self.function,
+            "callee": "self._evaluate" if self.function in (*legs, *_by_keyword(program)) else self.function,
             "name": program.name,
             "is_complex": program.is_complex,
             "class_headline": f"The diagram `{program.name}`"
@@ -170,15 +171,11 @@ class _Printer:
     def _keywords(self) -> list[str]:
         """Arguments given by keyword: relations, and the numbers of sites that no leg tells."""
         names = [f"{relation.name}: Tensor" for relation in self.program.relations]
-        names += [f"{name}: int" for name in self._told()]
+        names += [f"{name}: int" for name in _told(self.program)]
         return ["*", *names] if names else []
 
     def _passed(self) -> list[str]:
-        return [f"{name}={name}" for name in (*(r.name for r in self.program.relations), *self._told())]
-
-    def _told(self) -> list[str]:
-        """Site sets that no leg is over: their size has to be told."""
-        return [name for name in self.program.sites if all(leg.domain != name for leg in self.program.legs)]
+        return [f"{name}={name}" for name in _by_keyword(self.program)]
 
     def _legs_text(self) -> list[str]:
         lines = []
@@ -194,7 +191,7 @@ class _Printer:
             lines.append(
                 f"{relation.name}: int64 [2, E], for every pair its place in {relation.first} and in {relation.second}"
             )
-        for name in self._told():
+        for name in _told(self.program):
             lines.append(f"{name}: how many there are")
         for weight in self.program.weights:
             lines.append(f"{weight.name}: {[*weight.rows, weight.numel]}, learned")
@@ -229,7 +226,7 @@ class _Printer:
                 found = ", ".join(f'("{leg.name}", {leg.name}.shape[{_site_axis(leg)}])' for leg in over)
                 lines.append(f'{sizes[name]} = _check_sites("{name}", {found})')
             else:
-                lines.append(f"{sizes[name]} = {name}")
+                lines.append(f'{sizes[name]} = _check_count("{name}", {name})')
         for relation in self.program.relations:
             name, ends = relation.name, f"{sizes[relation.first]}, {sizes[relation.second]}"
             over = [leg for leg in self.program.legs if leg.domain == name]
@@ -239,7 +236,8 @@ class _Printer:
 
     def _leg_checks(self, leg: ProgramLeg, first: str) -> list[str]:
         if leg.kind == "index":
-            return [f'_check_index("{leg.name}", {leg.name}, {leg.dim}, "{first}", {first})']
+            over = f', "{leg.domain}"' if leg.domain else ""
+            return [f'_check_index("{leg.name}", {leg.name}, {leg.dim}, "{first}", {first}{over})']
         text = leg.text if len(leg.text) < 60 else leg.text[:57] + "..."
         kinds = "_COMPLEX" if self.program.is_complex else "_REAL"
         if leg.kind == "weights" and self.program.is_complex:
@@ -325,6 +323,16 @@ class _Printer:
 
     def _output(self, output: ProgramOutput) -> str:
         return self.arithmetic.output(output)
+
+
+def _told(program: Program) -> list[str]:
+    """Site sets that no leg is over: their size has to be told."""
+    return [name for name in program.sites if all(leg.domain != name for leg in program.legs)]
+
+
+def _by_keyword(program: Program) -> list[str]:
+    """What a caller gives by keyword: relations, and the numbers of sites that no leg tells."""
+    return [*(relation.name for relation in program.relations), *_told(program)]
 
 
 def _site_axis(leg: ProgramLeg) -> int:

@@ -181,15 +181,28 @@ class Arithmetic:
     def _weight(self, op: WeightBlock, instruction: Instruction) -> str:
         name, size, dots = op.weight, instruction.size, "..., "
         if op.rows:
-            key = (op.weight, op.rows)
+            key = (op.weight, op.rows, op.reads)
             if key not in self._rows:
-                self._rows[key] = self._let(f"{op.weight}_rows", _selected(op))
+                self._rows[key] = self._let(f"{op.weight}_rows", self._row(op, instruction))
             name = self._rows[key]
         elif instruction.domain is None:
             dots = ""
         shape = ", ".join(map(str, (instruction.components, *instruction.channels)))
         piece = f"{name}[{dots}{op.start}:{op.start + size}]"
         return piece if not instruction.channels else f"{piece}.unflatten(-1, ({shape}))"
+
+    def _row(self, op: WeightBlock, instruction: Instruction) -> str:
+        """The rows that index legs select. An embedding refuses negative rows, which indexing would count from the
+        end."""
+        rows, domains = [], {leg.name: leg.domain for leg in self.program.legs}
+        for name, read in zip(op.rows, op.reads, strict=True):
+            if read is not None:
+                rows.append(f"{name}.index_select(-1, {read[0]}[{read[1]}])")
+            else:
+                rows.append(f"{name}.unsqueeze(-1)" if instruction.domain and not domains[name] else name)
+        if len(rows) == 1:
+            return f"torch.nn.functional.embedding({rows[0]}, {op.weight})"
+        return f"{op.weight}[{', '.join(rows)}]"
 
     # --- linear maps -----------------------------------------------------------------------------------------------
 
@@ -525,10 +538,3 @@ def _dots(program: Program, value: int) -> str:
 
 def _new_axes(count: int) -> str:
     return ", ".join(["..."] + ["None"] * count)
-
-
-def _selected(op: WeightBlock) -> str:
-    """The rows that index legs select. An embedding refuses negative rows, which indexing would count from the end."""
-    if len(op.rows) == 1:
-        return f"torch.nn.functional.embedding({op.rows[0]}, {op.weight})"
-    return f"{op.weight}[{', '.join(op.rows)}]"

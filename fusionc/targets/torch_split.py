@@ -11,6 +11,9 @@ from dataclasses import dataclass, field, replace
 from fusionc.algebra.surds import ONE
 from fusionc.program.ir import Instruction, Linear, Op, OutputBlock, Product, Program, operands, renumbered
 
+SMALL = 1000
+"""A matrix with fewer entries stays whole."""
+
 WASTE = 4
 """A matrix is cut where it has so many times the entries of its blocks: less is not worth more operations."""
 
@@ -48,9 +51,19 @@ def _parts(program: Program, number: int, instruction: Instruction) -> list[list
         members.setdefault(owner[next(iter(columns))], []).append(k)
     work = sum(len(members[first]) * len(columns) for first, columns in groups.items())
     whole = instruction.components * program.instructions[op.left].components
-    if len(members) < 2 or whole < WASTE * work or len(rows) != instruction.components:
+    if len(members) < 2 or whole < max(SMALL, WASTE * work) or len(rows) != instruction.components:
         return []
-    return list(members.values()) if _reader(program, number) is not False else []
+    reader = _reader(program, number)
+    if reader is False:
+        return []
+    owners = {k: first for first, part in members.items() for k in part}
+    target = number if reader is None else reader
+    for output in program.outputs:
+        for block in output.blocks:
+            for value, places in block.places:
+                if value == target and len({owners[k] for k in places}) > 1:
+                    return []  # a block of the output would be torn apart
+    return list(members.values())
 
 
 def _reader(program: Program, number: int) -> int | bool | None:
@@ -61,6 +74,8 @@ def _reader(program: Program, number: int) -> int | bool | None:
         return None if in_outputs else False
     op = program.instructions[readers[0]].op
     if len(readers) > 1 or in_outputs or not isinstance(op, Product) or op.left != number:
+        return False
+    if not op.left_axes == op.right_axes == op.axes:
         return False
     plain = [term[0] for term in op.terms] == [term[2] for term in op.terms] == list(range(len(op.terms)))
     return readers[0] if plain and _reader(program, readers[0]) is None else False
