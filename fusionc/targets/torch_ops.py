@@ -29,6 +29,9 @@ from fusionc.program.ir import (
 from fusionc.targets.torch_arrange import Run, runs
 from fusionc.targets.torch_grid import grids
 
+WIDTH = 108
+"""A statement that is longer is printed in several lines."""
+
 MOST_GRIDS = 12
 """A product with weights is printed in so many regular pieces at most."""
 
@@ -155,7 +158,20 @@ class Arithmetic:
         if text.isidentifier():
             return text
         name = self.fresh(wish)
-        self.say(f"{name} = {text}")
+        function, _, rest = text.partition("(")
+        if len(name) + len(text) < WIDTH or not _is_call(text):
+            self.say(f"{name} = {text}")
+            return name
+        self.say(f"{name} = {function}(")
+        for argument in _arguments(rest[:-1]):
+            if len(argument) < WIDTH or not argument.startswith("("):
+                self.say(f"    {argument},")
+                continue
+            self.say("    (")
+            for part in _arguments(argument[1:-1]):
+                self.say(f"        {part},")
+            self.say("    ),")
+        self.say(")")
         return name
 
     def _leg(self, op: LegBlock, instruction: Instruction) -> str:
@@ -507,6 +523,27 @@ class Arithmetic:
     def _tuple(self, function: str, parts: Sequence[str], rest: str) -> str:
         names = [part if part.isidentifier() else self._let("p", part) for part in parts]
         return f"{function}(({', '.join(names)}), {rest})"
+
+
+def _is_call(text: str) -> bool:
+    """Whether a text is one call: its first bracket closes at its end."""
+    depth = 0
+    for at, character in enumerate(text):
+        depth += (character in "([{") - (character in ")]}")
+        if character == ")" and depth == 0:
+            return at == len(text) - 1 and text.partition("(")[0].replace(".", "").isidentifier()
+    return False
+
+
+def _arguments(text: str) -> list[str]:
+    """The arguments of a call: what stands between its commas, those inside brackets left out."""
+    found, depth, start = [], 0, 0
+    for at, character in enumerate(text):
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and depth == 0:
+            found.append(text[start:at].strip())
+            start = at + 1
+    return [part for part in (*found, text[start:].strip()) if part]
 
 
 def _by_result(form: Linear) -> dict[int, list[tuple[int, Surd]]]:
