@@ -330,6 +330,29 @@ def compare(diagram: fusionc.Diagram) -> dict[str, Any]:
     }
 
 
+def check(count: int, seed: int, most_paths: int, progress: Progress) -> dict[str, Any]:
+    """The largest difference of any strategy from the dense einsum of the text, relative, over the random diagrams."""
+    import numpy as np
+
+    from fusionc.program.interpret import interpret
+    from fusionc.program.select import STRATEGIES
+    from fusionc.tools.oracle import evaluate, random_legs, random_weights
+
+    random, errors = Random(seed), dict.fromkeys(STRATEGIES, 0.0)
+    for number in range(count):
+        progress.show(f"diagram {number + 1} of {count}")
+        checked = random_diagram(random, 2 + number % 7, most_paths).checked
+        rng = np.random.default_rng(number)
+        legs, weights = random_legs(checked.table, 2, rng), random_weights(checked.table, rng)
+        wanted = evaluate(checked.table, legs, weights)
+        size = max(float(np.abs(part).max()) for part in wanted)
+        for strategy in STRATEGIES:
+            found = interpret(checked.program(strategy), legs, weights)
+            error = max(float(np.abs(f - w).max()) for f, w in zip(found, wanted, strict=True)) / size
+            errors[strategy] = max(errors[strategy], error)
+    return {"count": count, "seed": seed, "errors": errors}
+
+
 def orders(count: int, seed: int, most_paths: int, progress: Progress) -> dict[str, Any]:
     random, results = Random(seed), []
     for number in range(count):
@@ -524,6 +547,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the random diagrams")
     parser.add_argument("--paths", type=int, default=300, help="the most paths of a diagram")
     parser.add_argument("--time", metavar="FILE.svg", help="time the planner instead, and plot")
+    parser.add_argument("--check", action="store_true", help="evaluate them in every strategy instead, against einsum")
     parser.add_argument("--limit", type=float, default=120, help="seconds after which a point of --time is given up")
     parser.add_argument("--quick", action="store_true", help="20 diagrams of at most 50 paths; small sizes for --time")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
@@ -542,6 +566,11 @@ def main() -> int:
         plot(curves, arguments.time)
         print(json.dumps(curves, indent=2) if arguments.json else times_text(curves))
         return 0
+    if arguments.check:
+        found = check(count, arguments.seed, most_paths, progress)
+        progress.done()
+        print(json.dumps(found, indent=2))
+        return 0 if max(found["errors"].values()) < 1e-12 else 1
     report = orders(count, arguments.seed, most_paths, progress)
     progress.done()
     print(json.dumps(report, indent=2) if arguments.json else orders_text(report))

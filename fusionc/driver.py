@@ -33,7 +33,7 @@ from fusionc.program.build import Builder
 from fusionc.program.cost import count, domain_sizes
 from fusionc.program.ir import Layout, Program
 from fusionc.program.lower import Lowered, lower, space_text
-from fusionc.program.select import STRATEGIES, Plan, plan
+from fusionc.program.select import RECOUPLED, STRATEGIES, WRITTEN, Plan, plan
 from fusionc.rewrite.closed import network, value
 from fusionc.rewrite.formula import Formula
 from fusionc.rewrite.reduce import formula
@@ -99,6 +99,8 @@ class CheckedDiagram:
     @cached_property
     def strategy(self) -> str:
         """The strategy whose program needs the fewest multiplications, those with constants included."""
+        if not self.plan(RECOUPLED).changes:
+            return WRITTEN
         costs = {name: count(self.program(name), PLANNING_BATCH) for name in STRATEGIES}
         return min(costs, key=lambda name: costs[name].multiplications + costs[name].scalings)
 

@@ -141,7 +141,7 @@ class Surd:
     def sign(self) -> int:
         """-1, 0 or 1, decided exactly."""
         if len(self.terms) <= 1:
-            return 0 if not self.terms else (1 if self.terms[0][1] > 0 else -1)
+            return 0 if not self.terms else (1 if self.terms[0][1].numerator > 0 else -1)
         scaled, _ = _fixed_point(self.terms)
         return 1 if scaled > 0 else -1
 

@@ -20,6 +20,7 @@ from fusionc.program.roots import (
     moved,
     open_parts,
     opened_pair,
+    prepared,
     summed_to,
     union,
     weights_of,
@@ -31,6 +32,7 @@ def exact(root: Root, wanted: dict[Any, list[tuple[Use, Surd]]], names: Names, b
     dims = {key: dim for key, dim in key_dims(root, by_place).items() if key in wanted}
     parts = []
     for group in _by_node(wanted):
+        prepared(root, next(use for uses in group.values() for use, _ in uses))
         ways: list[Callable[[], Placed]] = [partial(_of_states, root, group, dims, names)]
         if all(opened_pair(use) is not None for uses in group.values() for use, _ in uses):
             ways.append(partial(_of_parts, root, group, dims, names))

@@ -86,6 +86,14 @@ class Opened:
         return Meeting(pair.left.state.number, pair.right.state.number, self.entries(use), factor)
 
 
+def prepared(root: Root, use: Use) -> None:
+    """Make the parts of a state's node, which every way needs: they are not taken back with a way that is tried."""
+    opened = opened_pair(use)
+    if opened is not None:
+        root.values.node(part_of(opened, 0).state)
+        root.values.node(part_of(opened, 1).state)
+
+
 def part_of(use: Use, which: int) -> Use:
     """The left or the right part of a state."""
     opened = opened_pair(use)

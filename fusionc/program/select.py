@@ -22,10 +22,11 @@ from fusionc.program.values import Values
 from fusionc.program.weigh import weigh
 from fusionc.rewrite.recouple import Shape, shape_of
 
-STRATEGIES = ("written", "recoupled")
-MOST_COEFFICIENTS = 4000
-"""A product whose recoupling would have more coefficients than this keeps the order in which it was written: they are
-exact, and so many would take longer to find than anyone waits."""
+WRITTEN, RECOUPLED = "written", "recoupled"
+STRATEGIES = (WRITTEN, RECOUPLED)
+MOST_COEFFICIENTS = 400_000
+"""A product whose recoupling has more coefficients than this over the square of its leaves keeps the order in which it
+was written: they are exact, each takes the longer the more leaves there are, and nobody waits for so many."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class Plan:
 
     edges: tuple[EdgePlan, ...]
     orders: tuple[Order, ...]
+
+    @property
+    def changes(self) -> bool:
+        """Whether any product meets in another order than the written one."""
+        return any(order.shape is not None for order in self.orders)
 
 
 def plan(table: PathTable, strategy: str, sizes: Sizes) -> Plan:
@@ -70,7 +76,7 @@ class _Selector:
     _expansions: dict[tuple[int, Shape | None], Expansion] = field(default_factory=dict)
 
     def expansion(self, product: Product, strategy: str) -> Expansion:
-        if strategy == "written" or len(product.leaves) < 3:
+        if strategy == WRITTEN or len(product.leaves) < 3:
             return self._written(product)
         key = _make(product)
         if key not in self._chosen:
@@ -103,7 +109,8 @@ class _Selector:
 
     def _choose(self, product: Product) -> Order:
         coefficients = _coefficients(self.table, product)
-        if len(product.leaves) > GREEDY_LEAVES or coefficients > MOST_COEFFICIENTS:
+        leaves = len(product.leaves)
+        if leaves > GREEDY_LEAVES or coefficients * leaves**2 > MOST_COEFFICIENTS:
             return Order(product, None, too_many=coefficients)
         shape = self._searched(product)
         if shape == shape_of(product.paths[0].trees[0][0]):

@@ -10,7 +10,7 @@ from fusionc.plan.products import Factor, ProductPath
 from fusionc.plan.states import Names, Use
 from fusionc.program.exact import exact, times
 from fusionc.program.fuse import Side
-from fusionc.program.roots import Placed, Root, added, at_target, cheapest_name, key_dims
+from fusionc.program.roots import Placed, Root, added, at_target, cheapest_name, key_dims, prepared
 from fusionc.program.ways import Weighing
 
 
@@ -79,6 +79,7 @@ def _weighed(root: Root, factor: Factor, names: Names, mode: str | None) -> Plac
             groups.setdefault(node, []).append((path, uses))
     for group in groups.values():
         weighing = Weighing(root, factor, names, tuple((path, tuple(uses)) for path, uses in group))
+        prepared(root, weighing.uses[0])
         ways = weighing.ways()
         chosen = {name: ways[name] for name in ways if mode and name.startswith(mode)} or weighing.promising()
         name = cheapest_name(root, chosen)
