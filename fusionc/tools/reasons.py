@@ -8,7 +8,7 @@ from fusionc.driver import CheckedDiagram
 from fusionc.plan.expand import EdgePlan, Expansion, closing
 from fusionc.plan.products import Product
 from fusionc.plan.states import Node, Pair, State, Summed
-from fusionc.program.select import Order
+from fusionc.program.select import RECOUPLED, Order
 from fusionc.rewrite.recouple import Shape
 
 MANY = 12
@@ -18,7 +18,7 @@ def reasons(diagram: CheckedDiagram) -> tuple[str, ...]:
     """One sentence for each decision that saves something, product by product."""
     plan = diagram.plan(diagram.strategy)
     found = [
-        *(text for order in plan.orders for text in _order(order)),
+        *_orders(diagram),
         *(text for edge in plan.edges for expansion in edge.expansions for text in _sums(expansion)),
         *_shared(plan.edges),
         *diagram.lowered(diagram.strategy).notes,
@@ -27,6 +27,16 @@ def reasons(diagram: CheckedDiagram) -> tuple[str, ...]:
     if not distinct:
         return ("nothing to choose: there is one way to evaluate this diagram",)
     return tuple(distinct[:MANY]) + ((f"… and {len(distinct) - MANY} more",) if len(distinct) > MANY else ())
+
+
+def _orders(diagram: CheckedDiagram) -> Iterator[str]:
+    """What was decided on the order of every product of three and more."""
+    searched = diagram.plan(RECOUPLED)
+    if searched.changes and diagram.strategy != RECOUPLED:
+        yield "kept the written orders: each product by itself would be cheaper in another, all together would not"
+        return
+    for order in searched.orders:
+        yield from _order(order)
 
 
 def _order(order: Order) -> Iterator[str]:
@@ -38,6 +48,8 @@ def _order(order: Order) -> Iterator[str]:
                 f"kept the written order of {_names(product, range(len(product.leaves)))}: recoupling its paths would "
                 f"take {order.too_many:,} exact coefficients"
             )
+        else:
+            yield f"kept the written order of {_names(product, range(len(product.leaves)))}: no other was found cheaper"
         return
     saves = f"saves {order.saving:.1f}x" if order.saving < 100 else f"saves {order.saving:,.0f}x"
     for pair in _first(order.shape):

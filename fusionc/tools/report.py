@@ -21,7 +21,8 @@ class CostReport:
     """Counted from a program, for a whole batch: multiplications, additions, bytes moved, peak bytes of intermediates.
 
     `naive` is the same for the written order, `opt_einsum` for opt_einsum's order of every path by itself, both on
-    dense tensors; `reasons` says in words why the plan is what it is. `strategy` names the plan.
+    dense tensors; `reasons` says in words why the plan is what it is. `strategy` names the plan. `scalings` are
+    multiplications with constants (other than 1 and -1), which ride on additions.
     """
 
     multiplications: int
@@ -104,9 +105,9 @@ def cost_table(name: str, report: CostReport) -> str:
         if one is None:
             continue
         ratio = f"{one.multiplications / report.multiplications:.1f}x" if report.multiplications else "-"
-        figures = (one.multiplications, one.additions, one.bytes, one.peak_bytes)
+        figures = (one.multiplications, one.additions, one.scalings, one.bytes, one.peak_bytes)
         lines.append((label, *(f"{figure:,}" for figure in figures), ratio))
-    header = ("", "multiplications", "additions", "bytes", "peak bytes", "ratio")
+    header = ("", "multiplications", "additions", "by constants", "bytes", "peak bytes", "ratio")
     over = ", ".join(f"{size:,} {domain}" for domain, size in report.sizes.items()) or f"batch {report.batch:,}"
     head = f"{name}: {over}, {report.dtype}"
     return "\n".join([head, table(header, lines), *(f"because: {reason}" for reason in report.reasons)])
