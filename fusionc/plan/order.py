@@ -115,7 +115,7 @@ def problem_of(
 class _Search:
     problem: Problem
     _counts: dict[int, Vector] = field(default_factory=dict)
-    _joins: dict[int, tuple[Vector, ...]] = field(default_factory=dict)
+    _joins: dict[tuple[bool, bytes], tuple[Vector, ...]] = field(default_factory=dict)
     _supports: dict[int, NDArray[np.bool_]] = field(default_factory=dict)
 
     # --- the search ------------------------------------------------------------------------------------------------
@@ -326,13 +326,9 @@ class _Search:
         """For every a and b, summed over the irreps that are useful in a subset: products of pairs, coefficients
         behind them, terms and coefficients of either matrix, dimensions of the results."""
         useful = self.useful(subset)
-        key = hash(useful.tobytes())
+        key = (subset == self.full, useful.tobytes())
         if key not in self._joins:
-            places = (
-                np.where(subset == self.full, self.outputs, useful.astype(float))
-                if subset == self.full
-                else useful.astype(float)
-            )
+            places = self.outputs if subset == self.full else useful.astype(float)
             sums = [table @ useful.astype(float) for table in self.tables]
             outer = np.multiply.outer(self.dims, self.dims)
             sums[0] = np.minimum(sums[0], outer)
