@@ -6,12 +6,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from fusionc.program.ir import (
+    Gather,
     Instruction,
     LegBlock,
     Linear,
     Op,
+    Pool,
     Product,
     Program,
+    Scatter,
+    Spread,
+    Total,
     WeightBlock,
     Zeros,
     operands,
@@ -26,7 +31,9 @@ def pruned(program: Program) -> Program:
     needed = _needed(program)
     kept = [number for number, components in enumerate(needed) if components]
     place = {number: at for at, number in enumerate(kept)}
-    moved = [_renumbering(program.instructions[number], needed[number]) for number in range(len(needed))]
+    moved: list[dict[int, int]] = []
+    for number, instruction in enumerate(program.instructions):
+        moved.append(_renumbering(instruction, needed[number], moved))
     instructions = tuple(_pruned(program.instructions[number], moved, number, place) for number in kept)
     outputs = tuple(
         replace(
@@ -69,10 +76,13 @@ def _needed(program: Program) -> Needed:
     return needed
 
 
-def _renumbering(instruction: Instruction, needed: set[int]) -> dict[int, int]:
-    """Where components are after pruning."""
-    if isinstance(instruction.op, LegBlock | WeightBlock):
+def _renumbering(instruction: Instruction, needed: set[int], moved: list[dict[int, int]]) -> dict[int, int]:
+    """Where components are after pruning; what moves a whole value has the components that the value has."""
+    op = instruction.op
+    if isinstance(op, LegBlock | WeightBlock):
         return {k: k for k in range(instruction.components)}
+    if needed and isinstance(op, Gather | Scatter | Pool | Total | Spread):
+        return moved[op.value]
     return {k: at for at, k in enumerate(sorted(needed))}
 
 
