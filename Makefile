@@ -5,11 +5,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint format wheel clean
+BENCH := .venv-bench
+BENCH_READY := $(BENCH)/.ready
+BENCH_FLAGS ?= --json benchmarks/results/peers.json --plot benchmarks/results/peers
+
+.PHONY: help demo test bench lint format wheel clean
 
 help:
 	@echo "make demo    compile, check and run a three-body block on a molecule"
 	@echo "make test    the whole test suite"
+	@echo "make bench   time fusionc and other libraries side by side (BENCH_FLAGS=--quick for minutes, not hours)"
 	@echo "make lint    ruff, mypy and the canonical form of the examples"
 	@echo "make format  rewrite sources and examples in canonical form"
 	@echo "make wheel   build the wheel and the source distribution in dist/"
@@ -27,6 +32,16 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 -q
 
+# A separate environment: the peers bring dependencies that fusionc does not have.
+$(BENCH_READY): pyproject.toml constraints.txt benchmarks/requirements.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r benchmarks/requirements.txt -e .
+	touch $(BENCH_READY)
+
+bench: $(BENCH_READY)
+	@mkdir -p benchmarks/results
+	$(BENCH)/bin/python -m benchmarks.peers $(BENCH_FLAGS)
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -43,4 +58,4 @@ wheel: $(READY)
 	$(BIN)/python -m build
 
 clean:
-	rm -rf $(VENV) dist build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) benchmarks/.env-mace dist build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -29,12 +29,11 @@ from fusionc.language.parser import limited, parse
 from fusionc.language.printer import print_file
 from fusionc.language.resolve import ScopedDiagram, Unit, resolve
 from fusionc.language.source import Source, Span
-from fusionc.plan.expand import EdgePlan
 from fusionc.program.build import Builder
 from fusionc.program.cost import count, domain_sizes
 from fusionc.program.ir import Layout, Program
-from fusionc.program.lower import lower, space_text
-from fusionc.program.select import STRATEGIES, plan
+from fusionc.program.lower import Lowered, lower, space_text
+from fusionc.program.select import STRATEGIES, Plan, plan
 from fusionc.rewrite.closed import network, value
 from fusionc.rewrite.formula import Formula
 from fusionc.rewrite.reduce import formula
@@ -59,8 +58,8 @@ class CheckedDiagram:
     scoped: ScopedDiagram
     graph: FusionGraph
     fusion: Fusion
-    _programs: dict[tuple[str, Layout], Program] = field(default_factory=dict, repr=False, compare=False)
-    _plans: dict[str, tuple[EdgePlan, ...]] = field(default_factory=dict, repr=False, compare=False)
+    _programs: dict[tuple[str, Layout], Lowered] = field(default_factory=dict, repr=False, compare=False)
+    _plans: dict[str, Plan] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -80,15 +79,18 @@ class CheckedDiagram:
             raise CompileError([limits.program_too_long(self.graph.span, count, self.name)])
 
     def program(self, strategy: str = "", layout: Layout = "mul_ir") -> Program:
-        """The program of one strategy of `plan.strategy` (by default of the cheapest)."""
-        strategy = strategy or self.strategy
+        """The program of one of `program.select.STRATEGIES` (by default of the cheapest)."""
+        return self.lowered(strategy or self.strategy, layout).program
+
+    def lowered(self, strategy: str, layout: Layout = "mul_ir") -> Lowered:
+        """A strategy's program, and what was decided on the way."""
         if (strategy, layout) not in self._programs:
             self.check_length()  # before the paths are listed: there may be too many
             builder = Builder(domain_sizes(self.graph, PLANNING_BATCH))
-            self._programs[strategy, layout] = lower(self.table, self.plan(strategy), builder, layout)
+            self._programs[strategy, layout] = lower(self.table, self.plan(strategy).edges, builder, layout)
         return self._programs[strategy, layout]
 
-    def plan(self, strategy: str) -> tuple[EdgePlan, ...]:
+    def plan(self, strategy: str) -> Plan:
         """What a strategy couples in which order."""
         if strategy not in self._plans:
             self._plans[strategy] = plan(self.table, strategy, domain_sizes(self.graph, PLANNING_BATCH))
@@ -265,9 +267,9 @@ def emit(diagrams: Sequence[CheckedDiagram], target: str = "torch", options: Opt
     return print_file([emission(diagram, options.layout) for diagram in diagrams], options)
 
 
-def emission(diagram: CheckedDiagram, layout: Layout) -> Emission:
-    """A diagram ready for a target's printer."""
-    program = diagram.program(layout=layout)
+def emission(diagram: CheckedDiagram, layout: Layout, strategy: str = "") -> Emission:
+    """A diagram ready for a target's printer (by default in the cheapest strategy)."""
+    program = diagram.program(strategy, layout)
     texts = tuple(space_text(diagram.table, diagram.table.outputs[output.name]) for output in diagram.graph.outputs)
     return Emission(program, diagram.text, texts)
 

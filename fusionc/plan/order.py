@@ -2,8 +2,8 @@
 
 All labels are searched at once: a subset of leaves stands for every state that its leaves can be coupled to and from
 which an output is still within reach, and joining two subsets costs what the vertices between all their states cost.
-Up to ten leaves the search is exact (dynamic programming over subsets); beyond, opt_einsum's greedy search asks the same
-cost model.
+Up to ten leaves the search is exact (dynamic programming over subsets); beyond, opt_einsum's greedy search asks the
+same cost model.
 """
 
 from __future__ import annotations
@@ -144,8 +144,8 @@ class _Search:
         return _shape(splits, full)
 
     def greedy(self) -> Shape:
-        """opt_einsum's greedy search with our price of a join: every leaf has an index of its own, by which the callable
-        knows which leaves stand behind an operand, and one that all share, so that any two may meet."""
+        """opt_einsum's greedy search with our price of a join: every leaf has an index of its own, by which the
+        callable knows which leaves stand behind an operand, and one that all share, so that any two may meet."""
         n = len(self.problem.leaves)
         inputs = [frozenset({"all", f"{number}"}) for number in range(n)]
 
@@ -214,14 +214,14 @@ class _Search:
     def support(self, subset: int) -> NDArray[np.bool_]:
         """The irreps that some leaves can be coupled to."""
         if subset not in self._supports:
-            vector = np.zeros(len(self.irreps), dtype=bool)
+            vector: NDArray[np.bool_] = np.zeros(len(self.irreps), dtype=bool)
             low = subset & -subset
             if subset == low:
                 for irrep, _ in self.problem.leaves[low.bit_length() - 1].blocks:
                     vector[self.number[irrep]] = True
             else:
                 one, two = self.support(low), self.support(subset ^ low)
-                vector = (np.tensordot(two.astype(float), self.fusion[one].sum(0), 1)) > 0
+                vector[:] = np.tensordot(two.astype(float), self.fusion[one].sum(0), 1) > 0
             self._supports[subset] = vector
         return self._supports[subset]
 
@@ -234,7 +234,7 @@ class _Search:
     def useful(self, subset: int) -> NDArray[np.bool_]:
         """The irreps of a subset from which the other leaves lead to an output."""
         if subset == self.full:
-            return self.outputs > 0
+            return np.array(self.outputs > 0, dtype=bool)
         rest = self.support(self.full ^ subset)
         found: NDArray[np.bool_] = self._completes[:, rest].any(1)
         return found

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from fusionc.algebra.surds import ONE, Surd
+from fusionc.algebra.surds import Surd
 from fusionc.diagram.ir import FusionGraph, Line
 from fusionc.diagram.normalize import PathScales, vertex_scale
 from fusionc.diagram.paths import LinePaths, PathTable, Tree
@@ -188,10 +188,10 @@ class _Builder:
         irreps = [self.table.blocks[o.edge][b].irrep for o, b in zip(line.operands, tree.blocks, strict=True)]
         found = []
         for steps, coefficient in expand(self.table.graph, line.fragment, tree):
-            coupled: CouplingTree = Leaf(0, irreps[0])
+            chain: CouplingTree = Leaf(0, irreps[0])
             for position, (irrep, copy) in enumerate(steps, start=1):
-                coupled = Fused(coupled, Leaf(position, irreps[position]), irrep, copy)
-            found.append((coupled, scale * coefficient))
+                chain = Fused(chain, Leaf(position, irreps[position]), irrep, copy)
+            found.append((chain, scale * coefficient))
         return tree.blocks, tuple(found)
 
 
@@ -218,8 +218,3 @@ def _shifted(tree: CouplingTree, by: int) -> CouplingTree:
             continue
         todo.pop()
     return done[id(tree)]
-
-
-def unit_scale(path: ProductPath) -> bool:
-    """Whether a path is one tree with coefficient one."""
-    return len(path.trees) == 1 and path.trees[0][1] == ONE

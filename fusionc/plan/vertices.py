@@ -28,12 +28,12 @@ class Vertex:
         return sum(1 for *_, value in self.entries if not is_unit(value))
 
 
-UNITS = (ONE, -ONE)
+UNITS = (ONE.terms, (-ONE).terms)
 
 
 def is_unit(value: Surd) -> bool:
     """Whether multiplying with a coefficient costs nothing."""
-    return value in UNITS
+    return value.terms in UNITS
 
 
 @lru_cache(maxsize=65536)

@@ -12,11 +12,13 @@ from fusionc.program.ir import Instruction, Linear, Op, Pool, Product, Scatter, 
 
 @dataclass
 class Builder:
-    """`spent` is what the instructions cost so far, in the units that alternatives are compared in."""
+    """`spent` is what the instructions cost so far, in the units that alternatives are compared in; `notes` say what
+    was decided, in words."""
 
     sizes: Sizes
     instructions: list[Instruction] = field(default_factory=list)
     spent: float = 0.0
+    notes: list[str] = field(default_factory=list)
     _known: dict[tuple[object, ...], int] = field(default_factory=dict)
     _keys: list[tuple[tuple[object, ...], float]] = field(default_factory=list)
 

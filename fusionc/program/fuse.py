@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fusionc.algebra.surds import ONE, Surd
 from fusionc.plan.vertices import Entries, is_unit
@@ -30,15 +31,15 @@ class Side:
 
     value: int
     names: tuple[str, ...]
-    starts: Mapping[Hashable, int]
+    starts: Mapping[Any, int]
 
 
 @dataclass(frozen=True)
 class Meeting:
     """One contribution to a fused block: block `left` meets block `right` at a vertex, times a coefficient."""
 
-    left: Hashable
-    right: Hashable
+    left: Any
+    right: Any
     entries: Entries
     coefficient: Surd = ONE
 
@@ -61,7 +62,7 @@ def fuse(
     """All wanted blocks in one value with the channels `names`; channels of the operands that are not among them are
     summed. Both operands live on the same domain."""
     forms, starts = bilinear_forms(builder, left, right, wanted, dims)
-    ways = (
+    ways: tuple[_Pairs | _Matrix, ...] = (
         _pairs(builder, left, right, forms, names),
         _right(builder, left, right, forms, names),
         _left(builder, left, right, forms, names),
@@ -72,10 +73,10 @@ def fuse(
 
 def bilinear_forms(
     builder: Builder, left: Side, right: Side, wanted: Mapping[Key, Sequence[Meeting]], dims: Mapping[Key, int]
-) -> tuple[list[Form], dict[Hashable, int]]:
+) -> tuple[list[Form], dict[Any, int]]:
     """Every component of the result as a bilinear form of components of the operands."""
     forms: list[Form] = []
-    starts: dict[Hashable, int] = {}
+    starts: dict[Any, int] = {}
     same = left.value == right.value and left.names == right.names
     for key, meetings in wanted.items():
         starts[key] = len(forms)
@@ -145,7 +146,7 @@ class _Pairs:
 
 
 def _pairs(builder: Builder, left: Side, right: Side, forms: Sequence[Form], names: tuple[str, ...]) -> _Pairs:
-    """Forms whose coefficients are all ±1 are summed at once, where that takes no more products than the shared pairs."""
+    """Forms whose coefficients are all ±1 are summed at once, where that takes no more products than shared pairs."""
     sizes = channel_sizes(builder, left, right)
     unit = [all(map(is_unit, form.values())) for form in forms]
     shared = {place: None for form, plain in zip(forms, unit, strict=True) if not plain for place in form}
@@ -263,14 +264,14 @@ class Rows:
         """The component that an entry is."""
         return self._list[number]
 
-    @property
+    @cached_property
     def _list(self) -> list[int]:
         return [form[0][0] for form in self.forms]
 
 
-def starts_of(keys: Iterable[Hashable], dims: Mapping[Hashable, int]) -> tuple[dict[Hashable, int], int]:
+def starts_of(keys: Iterable[Any], dims: Mapping[Any, int]) -> tuple[dict[Any, int], int]:
     """Blocks one behind the other: where each starts, and the size of all."""
-    starts: dict[Hashable, int] = {}
+    starts: dict[Any, int] = {}
     total = 0
     for key in keys:
         starts[key] = total

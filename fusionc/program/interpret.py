@@ -103,7 +103,8 @@ class _Run:
         index = self.relations[op.relation][op.row]
         if isinstance(op, Scatter):
             return self._scatter(value, index, axis, instruction)
-        return np.take(value, index, axis)
+        gathered: Array = np.take(value, index, axis)
+        return gathered
 
     def _leg(self, op: LegBlock, instruction: Instruction) -> Array:
         value, parts, start = self.inputs[op.leg], [], op.start
@@ -170,7 +171,7 @@ class _Run:
         if value.ndim == 1 + len(instruction.channels):  # no domain
             everywhere: Array = np.broadcast_to(value, (*self.batch, *sites, *value.shape))
             return everywhere
-        return np.repeat(np.expand_dims(value, axis), sites[0], axis)
+        return np.repeat(np.expand_dims(value, axis), *sites, axis=axis)
 
     def _total(self, op: Total, value: Array, instruction: Instruction) -> Array:
         own = value.shape[value.ndim - 1 - len(instruction.channels) :]

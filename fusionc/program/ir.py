@@ -148,7 +148,7 @@ def renumbered(op: Op, place: Mapping[int, int]) -> Op:
 
 @dataclass(frozen=True)
 class Instruction:
-    """`value[number] = op`: its components, the sizes of its channel axes, its domain. `note` says what the value is."""
+    """`value[number] = op`: its components, the sizes of its channel axes, its domain; `note` says what it is."""
 
     op: Op
     components: int

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from fusionc.algebra.surds import ONE
-from fusionc.diagram.ir import IndexLeg, Space, TensorLeg
+from fusionc.diagram.ir import IndexLeg, Leg, Space, TensorLeg
 from fusionc.diagram.paths import PathTable
 from fusionc.plan.expand import EdgePlan, Expansion
 from fusionc.program.build import Builder
@@ -23,16 +24,25 @@ from fusionc.program.ir import (
     ProgramWeight,
 )
 from fusionc.program.prune import pruned
+from fusionc.program.roots import Root
 from fusionc.program.values import Sizes, Values
-from fusionc.program.weigh import Root, weigh
+from fusionc.program.weigh import weigh
 
 Mode = str | None
 """How weights meet states; None: in the cheapest way, product by product."""
 
 
+@dataclass(frozen=True)
+class Lowered:
+    """A program, and in words how weights met states."""
+
+    program: Program
+    notes: tuple[str, ...]
+
+
 def lower(
     table: PathTable, plans: Sequence[EdgePlan], builder: Builder, layout: Layout = "mul_ir", mode: Mode = None
-) -> Program:
+) -> Lowered:
     """The program of a plan."""
     values = Values(table, builder)
     values.demand(
@@ -41,10 +51,11 @@ def lower(
     lowering = _Lowering(table, builder, values, mode)
     for plan in plans:
         lowering.edge(plan)
-    return pruned(_program(table, builder, lowering.outputs, layout))
+    program = pruned(_program(table, builder, lowering.outputs, layout))
+    return Lowered(program, tuple(dict.fromkeys(builder.notes)))
 
 
-Placed = dict[Hashable, tuple[int, int]]
+Placed = dict[Any, tuple[int, int]]
 """Where blocks are: (value, first component), by place or by path."""
 
 
@@ -74,10 +85,10 @@ class _Lowering:
         """Blocks of a plain edge are numbered among those that some path reaches."""
         places = sorted({path.place for expansion in plan.expansions for path in expansion.product.paths})
         number = {place: at for at, place in enumerate(places)}
-        return Side(side.value, side.names, {number[place]: start for place, start in side.starts.items()})  # type: ignore[index]
+        return Side(side.value, side.names, {number[place]: start for place, start in side.starts.items()})
 
     def product(self, expansion: Expansion) -> list[tuple[Sizes, Side]]:
-        """The values of a product, one for each set of channel sizes: blocks by place, or by path where they are kept."""
+        """The values of a product, one for each set of channel sizes: blocks by place (by path where they are kept)."""
         product, found = expansion.product, []
         groups: dict[tuple[int, ...], list[int]] = {}
         for position, path in enumerate(product.paths):
@@ -96,7 +107,7 @@ class _Lowering:
         builder = self.builder
         dims = {key: dim for side in sides for key, dim in self._dims(side).items()}
         starts, total = {}, 0
-        for key in sorted(dims):  # type: ignore[type-var]
+        for key in sorted(dims):
             starts[key] = total
             total += dims[key]
         entries = [
@@ -113,7 +124,7 @@ class _Lowering:
     def _domain(self, sides: Sequence[Side]) -> str | None:
         return next((d for side in sides if (d := self.builder[side.value].domain) is not None), None)
 
-    def _dims(self, side: Side) -> dict[Hashable, int]:
+    def _dims(self, side: Side) -> dict[Any, int]:
         """The dimension of every block: up to where the next one starts."""
         ordered = sorted(side.starts.items(), key=lambda item: item[1])
         ends = [start for _, start in ordered[1:]] + [self.builder[side.value].components]
@@ -121,7 +132,7 @@ class _Lowering:
 
     def _blocks(self, plan: EdgePlan, sides: Mapping[Sizes, Side], keeps: bool) -> Iterable[OutputBlock]:
         graph = self.table.graph
-        where: dict[Hashable, list[tuple[int, int]]] = {}
+        where: dict[Any, list[tuple[int, int]]] = {}
         if keeps:
             order = [path for expansion in plan.expansions for path in expansion.product.paths]
             found = {key: (side.value, start) for side in sides.values() for key, start in side.starts.items()}
@@ -157,7 +168,7 @@ def _program(
     )
 
 
-def _leg(table: PathTable, leg: object) -> ProgramLeg:
+def _leg(table: PathTable, leg: Leg) -> ProgramLeg:
     group = table.graph.group
     if isinstance(leg, TensorLeg):
         blocks = tuple((block.mul, group.dim(block.irrep)) for block in leg.space.blocks)
@@ -166,9 +177,8 @@ def _leg(table: PathTable, leg: object) -> ProgramLeg:
         )
     if isinstance(leg, IndexLeg):
         return ProgramLeg(leg.name, "index", leg.size, f"index({leg.size})", leg.domain or BATCH)
-    name: str = leg.name  # type: ignore[attr-defined]
-    numel = table.weights[name].numel if name in table.weights else 0
-    return ProgramLeg(name, "weights", numel, "weights", leg.domain or BATCH)  # type: ignore[attr-defined]
+    numel = table.weights[leg.name].numel if leg.name in table.weights else 0
+    return ProgramLeg(leg.name, "weights", numel, "weights", leg.domain or BATCH)
 
 
 def space_text(table: PathTable, space: Space) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from fusionc.algebra.groups import Group
+from fusionc.algebra.irreps import Irrep
 from fusionc.diagram.paths import PathTable
 from fusionc.plan.expand import EdgePlan, Expander, Expansion, closing, ties_of
 from fusionc.plan.order import GREEDY_LEAVES, best_shape, problem_of
@@ -15,25 +17,47 @@ from fusionc.program.build import Builder
 from fusionc.program.cost import Sizes
 from fusionc.program.fuse import Side
 from fusionc.program.ir import BATCH, LegBlock
+from fusionc.program.roots import Root
 from fusionc.program.values import Values
-from fusionc.program.weigh import Root, weigh
-from fusionc.rewrite.recouple import Fused, Shape, shape_of
+from fusionc.program.weigh import weigh
+from fusionc.rewrite.recouple import Shape, shape_of
 
 STRATEGIES = ("written", "recoupled")
-MOST_STATES = 4096
-"""A path that would become more states than this keeps the order in which it was written."""
+MOST_COEFFICIENTS = 4000
+"""A product whose recoupling would have more coefficients than this keeps the order in which it was written: they are
+exact, and so many would take longer to find than anyone waits."""
 
 
-def plan(table: PathTable, strategy: str, sizes: Sizes) -> tuple[EdgePlan, ...]:
+@dataclass(frozen=True)
+class Order:
+    """The order that a product got: None as it was written. `saving`: how many times less it costs by itself;
+    `too_many`: the number of coefficients for which nothing was searched."""
+
+    product: Product
+    shape: Shape | None
+    saving: float = 1.0
+    too_many: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All products of a diagram, expanded into states, and the orders that were chosen."""
+
+    edges: tuple[EdgePlan, ...]
+    orders: tuple[Order, ...]
+
+
+def plan(table: PathTable, strategy: str, sizes: Sizes) -> Plan:
     """The products of a diagram, each expanded in the coupling order that a strategy gives it.
 
     `written`: as the text couples. `recoupled`: in the cheapest order that the search found.
     """
     selector = _Selector(table, Expander(table, StateTable(table.graph.group)), sizes)
-    return tuple(
+    edges = tuple(
         EdgePlan(edge.edge, tuple(selector.expansion(product, strategy) for product in edge.products))
         for edge in products(table)
     )
+    return Plan(edges, tuple(selector.orders))
 
 
 @dataclass
@@ -41,7 +65,9 @@ class _Selector:
     table: PathTable
     expander: Expander
     sizes: Sizes
-    _chosen: dict[Any, Shape | None] = field(default_factory=dict)
+    orders: list[Order] = field(default_factory=list)
+    _chosen: dict[Any, Order] = field(default_factory=dict)
+    _expansions: dict[tuple[int, Shape | None], Expansion] = field(default_factory=dict)
 
     def expansion(self, product: Product, strategy: str) -> Expansion:
         if strategy == "written" or len(product.leaves) < 3:
@@ -49,7 +75,9 @@ class _Selector:
         key = _make(product)
         if key not in self._chosen:
             self._chosen[key] = self._choose(product)
-        return self._expand(product, self._chosen[key])
+        order = self._chosen[key]
+        self.orders.append(replace(order, product=product))
+        return self._written(product) if order.shape is None else self._expand(product, order.shape)
 
     def _written(self, product: Product) -> Expansion:
         """In the written order; where no relation ties what would meet, in one that the search finds."""
@@ -59,14 +87,12 @@ class _Selector:
             return self._expand(product, self._searched(product))
 
     def _expand(self, product: Product, shape: Shape | None) -> Expansion:
-        return self.expander.expand(product, [shape] * len(product.paths))
+        if (key := (product.line.number, shape)) not in self._expansions:
+            self._expansions[key] = self.expander.expand(product, [shape] * len(product.paths))
+        return self._expansions[key]
 
-    def _searched(self, product: Product) -> Shape | None:
-        leaves = len(product.leaves)
-        if leaves > GREEDY_LEAVES or any(
-            not isinstance(tree, Fused) for path in product.paths for tree, _ in path.trees
-        ):
-            return None
+    def _searched(self, product: Product) -> Shape:
+        """The order that the search finds."""
         graph = self.table.graph
         irreps = [[block.irrep for block in self.table.blocks[leaf.edge]] for leaf in product.leaves]
         domains = {name: float(size) for name, size in self.sizes.domains.items()}
@@ -75,12 +101,15 @@ class _Selector:
         problem = problem_of(product, graph.group, graph.basis, irreps, ties_of(product), elements, closing(product))
         return best_shape(problem)
 
-    def _choose(self, product: Product) -> Shape | None:
+    def _choose(self, product: Product) -> Order:
+        coefficients = _coefficients(self.table, product)
+        if len(product.leaves) > GREEDY_LEAVES or coefficients > MOST_COEFFICIENTS:
+            return Order(product, None, too_many=coefficients)
         shape = self._searched(product)
-        if shape is None or shape == shape_of(product.paths[0].trees[0][0]):
-            return None
-        prices = {candidate: self._price(product, candidate) for candidate in (None, shape)}
-        return min(prices, key=prices.__getitem__)
+        if shape == shape_of(product.paths[0].trees[0][0]):
+            return Order(product, None)
+        written, searched = self._price(product, None), self._price(product, shape)
+        return Order(product, shape, written / searched) if searched < written else Order(product, None)
 
     def _price(self, product: Product, shape: Shape | None) -> float:
         """What a product costs by itself in an order."""
@@ -97,6 +126,32 @@ class _Selector:
         for positions in groups.values():
             weigh(Root(self.table, builder, values, expansion, tuple(positions)), None)
         return builder.spent
+
+
+def _coefficients(table: PathTable, product: Product) -> int:
+    """How many coefficients recoupling has at most: for all paths the number of trees between their leaves."""
+    group, counts, total = table.graph.group, dict[Any, int](), 0
+    for path in product.paths:
+        irreps = tuple(
+            table.blocks[leaf.edge][block].irrep for leaf, block in zip(product.leaves, path.blocks, strict=True)
+        )
+        key = (irreps, path.trees[0][0].irrep)
+        if key not in counts:
+            counts[key] = _trees(group, irreps).get(key[1], 0)
+        total += counts[key]
+    return total
+
+
+def _trees(group: Group, irreps: Sequence[Irrep]) -> dict[Irrep, int]:
+    """In how many ways some irreps couple to each irrep."""
+    found = {irreps[0]: 1}
+    for irrep in irreps[1:]:
+        after: dict[Irrep, int] = {}
+        for before, number in found.items():
+            for c, multiplicity in group.product(before, irrep):
+                after[c] = after.get(c, 0) + number * multiplicity
+        found = after
+    return found
 
 
 class _Alone(Values):

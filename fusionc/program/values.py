@@ -39,7 +39,7 @@ class Values:
         self.builder.back_to(mark[0])
         for table, size in ((self._edges, mark[1]), (self._nodes, mark[2])):
             while len(table) > size:
-                table.popitem()  # type: ignore[attr-defined]
+                table.popitem()
 
     # --- states ------------------------------------------------------------------------------------------------
 

@@ -258,7 +258,7 @@ class _Printer:
 
     def _constant_table(self) -> list[dict[str, object]]:
         """The nonzero entries of every constant matrix, by place, as rows of a dict literal."""
-        entries = []
+        entries: list[dict[str, object]] = []
         for label, _, flat in self.arithmetic.tables.constants:
             rows = _rows([f"{place}: {float(value)!r}," for place, value in flat.items()], WIDTH - 8)
             entries.append({"label": label, "rows": rows})

@@ -1,7 +1,7 @@
 """The arithmetic of the torch target: each instruction of a program as a few large tensor operations.
 
-A value has shape [..., components, channels…]: components stand before channels, so that rows of channels are contiguous
-and a sparse matrix over components is one matrix product. Constants and indices are slices of two flat tables.
+A value has shape [..., components, channels…]: components stand before channels, so that rows of channels are
+contiguous and a sparse matrix over components is one matrix product. Constants and indices are slices of two tables.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Arithmetic:
         if not isinstance(op, Linear) or len(op.values) != 1 or op.order or instruction.channels:
             return False
         readers = self._readers.get(number, [])
-        if number in self._results or len(readers) != 1 or not _is_matrix_of(self.program, number, readers[0]):
+        if number in self._results or len(readers) != 1 or not _is_matrix_of(number, readers[0]):
             return False
         self._forms[number] = op
         return True
@@ -251,7 +251,7 @@ class Arithmetic:
 
     def _product(self, op: Product, instruction: Instruction) -> str:
         for flip in (False, True):
-            if _applies_matrix(self.program, op, flip):
+            if _applies_matrix(op, flip):
                 return self._let("t", self._matrix_applied(op, instruction, flip))
         if set(op.left_axes) & set(op.right_axes) - set(op.axes):
             return self._contracted(op, instruction)
@@ -263,8 +263,13 @@ class Arithmetic:
         elif not op.left_axes and op.right_axes == op.axes:
             text = f"{left}[{_new_axes(len(op.axes))}] * {right}"
         else:
-            text = f'torch.einsum("{_dots(self.program, op.left)}T{op.left_axes},{_dots(self.program, op.right)}T{op.right_axes}->...T{op.axes}", {left}, {right})'
+            text = self._einsum(op, left, right)
         return self._let("t", self._added(op, instruction, text))
+
+    def _einsum(self, op: Product, left: str, right: str) -> str:
+        """One product for every term, T, with channels as they are spelled."""
+        one, two = (_dots(self.program, value) for value in (op.left, op.right))
+        return f'torch.einsum("{one}T{op.left_axes},{two}T{op.right_axes}->...T{op.axes}", {left}, {right})'
 
     def _picked(self, op: Product, right: bool) -> str:
         """An operand's component for every term."""
@@ -320,8 +325,7 @@ class Arithmetic:
             by_part.setdefault(part, []).append((at, k, sign))
         if not plain or len(op.axes) != 1:
             left, right = self._picked(op, False), self._picked(op, True)
-            spec = f"{_dots(self.program, op.left)}T{op.left_axes},{_dots(self.program, op.right)}T{op.right_axes}->...T{op.axes}"
-            return self._let("t", self._added(op, instruction, f'torch.einsum("{spec}", {left}, {right})'))
+            return self._let("t", self._added(op, instruction, self._einsum(op, left, right)))
         mixer, value = (op.left, op.right) if flip else (op.right, op.left)
         pieces: list[str] = []
         order: list[tuple[int, int]] = []
@@ -362,18 +366,18 @@ def _by_result(form: Linear) -> dict[int, list[tuple[int, Surd]]]:
     return found
 
 
-def _applies_matrix(program: Program, op: Product, flip: bool) -> bool:
+def _applies_matrix(op: Product, flip: bool) -> bool:
     """Whether one operand (the right one, or the left) has no channels and the other has those of the result."""
-    source, own, other = (op.left, op.left_axes, op.right_axes) if flip else (op.right, op.right_axes, op.left_axes)
+    own, other = (op.left_axes, op.right_axes) if flip else (op.right_axes, op.left_axes)
     return not own and bool(other) and other == op.axes
 
 
-def _is_matrix_of(program: Program, number: int, instruction: Instruction) -> bool:
+def _is_matrix_of(number: int, instruction: Instruction) -> bool:
     op = instruction.op
     if not isinstance(op, Product):
         return False
-    return (op.right == number and _applies_matrix(program, op, False)) or (
-        op.left == number and not _applies_matrix(program, op, False) and _applies_matrix(program, op, True)
+    return (op.right == number and _applies_matrix(op, False)) or (
+        op.left == number and not _applies_matrix(op, False) and _applies_matrix(op, True)
     )
 
 

@@ -1,4 +1,4 @@
-"""What a diagram would cost on dense tensors: path after path, two factors at a time, what paths share computed once."""
+"""What a diagram costs on dense tensors: path after path, two factors at a time, what paths share computed once."""
 
 from __future__ import annotations
 
@@ -84,8 +84,16 @@ class _Counter:
             key = ("edge", source.edge, source.place)
             return _Value(key, found.step if found else None, factor.axes, self.table.graph.domain(source.edge) or "")
         constant = isinstance(source, ConstantSource | ScaleSource)
-        domain = "" if isinstance(source, WeightSource) and is_batched(source, term.batched_weights) else None
+        domain = self._weight_domain(source, term) if isinstance(source, WeightSource) else None
         return _Value(source, None, factor.axes, domain, constant)
+
+    def _weight_domain(self, source: WeightSource, term: Term) -> str | None:
+        if not is_batched(source, term.batched_weights):
+            return None
+        graph = self.table.graph
+        if source.weight in graph.weights_legs:
+            return graph.weights_legs[source.weight].domain or ""
+        return next((found for row in source.rows if (found := graph.index_legs[row].domain)), "")
 
     def _pair(self, left: _Value, right: _Value, needed: set[str], term: Term) -> _Value:
         union = tuple(dict.fromkeys((*left.axes, *right.axes)))
@@ -94,7 +102,7 @@ class _Counter:
         spelled = tuple(tuple(place[axis] for axis in part) for part in (left.axes, right.axes, axes))
         sizes = tuple(term.sizes[axis] for axis in union)
         key = (left.key, right.key, spelled, sizes)
-        domain = left.domain if left.domain is not None else right.domain
+        domain = max(left.domain, right.domain, key=self.sizes.of)
         if left.constant and right.constant:
             return _Value(key, None, axes, None, constant=True)
         if key not in self._known:

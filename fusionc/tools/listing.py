@@ -111,7 +111,7 @@ def list_plan(checked: Checked) -> str:
 
 def _plan(diagram: CheckedDiagram) -> Iterator[str]:
     yield f"diagram {diagram.name}: strategy `{diagram.strategy}`"
-    for edge in diagram.plan(diagram.strategy):
+    for edge in diagram.plan(diagram.strategy).edges:
         for expansion in edge.expansions:
             yield from _expansion(diagram, expansion)
 

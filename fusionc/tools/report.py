@@ -11,6 +11,7 @@ from fusionc.tools.dense_cost import dense_cost
 from fusionc.tools.dense_network import networks
 from fusionc.tools.dense_order import ORDERS
 from fusionc.tools.listing import table
+from fusionc.tools.reasons import reasons
 
 ITEMSIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
@@ -58,8 +59,7 @@ def cost_report(
     itemsize = ITEMSIZES[dtype]
     cost = count(diagram.program(), batch, itemsize, sizes)
     naive, whole = (_dense(diagram, order, batch, dtype, sizes) for order in ("written", "whole"))
-    reasons = (f"{cost.multiplications}",)
-    return _report(cost, reasons, diagram.strategy, batch, dtype, naive, whole)
+    return _report(cost, reasons(diagram), diagram.strategy, batch, dtype, naive, whole)
 
 
 def _dense(diagram: CheckedDiagram, order: str, batch: int, dtype: str, sizes: Mapping[str, int] | None) -> CostReport:

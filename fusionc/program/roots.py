@@ -1,0 +1,244 @@
+"""The paths of a product that are lowered together, the parts of their states, and the domains where things meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from fusionc.algebra.surds import ONE, Surd
+from fusionc.diagram.paths import PathTable
+from fusionc.plan.expand import Expansion
+from fusionc.plan.products import Factor, Product, ProductPath
+from fusionc.plan.states import Names, Pair, Summed, Use
+from fusionc.plan.vertices import Entries, vertex
+from fusionc.program.build import Builder
+from fusionc.program.fuse import Meeting, Side, starts_of
+from fusionc.program.ir import Linear, Zeros
+from fusionc.program.values import Values
+
+
+@dataclass(frozen=True)
+class Root:
+    """The paths of a product that have the same channel sizes (`positions` among its paths)."""
+
+    table: PathTable
+    builder: Builder
+    values: Values
+    expansion: Expansion
+    positions: tuple[int, ...]
+
+    @property
+    def product(self) -> Product:
+        return self.expansion.product
+
+    @cached_property
+    def paths(self) -> tuple[tuple[ProductPath, tuple[tuple[Use, Surd], ...]], ...]:
+        return tuple((self.product.paths[p], self.expansion.paths[p]) for p in self.positions)
+
+    @property
+    def target(self) -> Names:
+        return self.product.channels
+
+    def dim(self, use: Use) -> int:
+        return self.table.graph.group.dim(use.irrep)
+
+    def path_dim(self, path: ProductPath) -> int:
+        return self.table.graph.group.dim(path.trees[0][0].irrep)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A side with its site indices."""
+
+    side: Side
+    sites: Names
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The two parts of the states of a node, on one domain."""
+
+    root: Root
+    left: Side
+    right: Side
+    sites: Names
+
+    def pair(self, use: Use) -> Pair:
+        found = opened_pair(use)
+        assert found is not None
+        assert isinstance(found.state.what, Pair)
+        return found.state.what
+
+    def entries(self, use: Use) -> Entries:
+        graph, pair = self.root.table.graph, self.pair(use)
+        return vertex(graph.group, graph.basis, pair.left.irrep, pair.right.irrep, use.irrep, pair.copy).entries
+
+    def scale(self, use: Use) -> Surd:
+        found = opened_pair(use)
+        assert found is not None
+        return self.root.values.scale(found.state)
+
+    def meeting(self, use: Use, coefficient: Surd, exact: bool = True) -> Meeting:
+        pair = self.pair(use)
+        factor = coefficient * self.scale(use) if exact else coefficient
+        return Meeting(pair.left.state.number, pair.right.state.number, self.entries(use), factor)
+
+
+def part_of(use: Use, which: int) -> Use:
+    """The left or the right part of a state."""
+    opened = opened_pair(use)
+    assert opened is not None
+    assert isinstance(opened.state.what, Pair)
+    return opened.state.what.right if which else opened.state.what.left
+
+
+def opened_pair(use: Use) -> Use | None:
+    """The pair that a state is, with its sums not yet done; None where it is none."""
+    state, sites = use.state, use.sites
+    while isinstance(state.what, Summed):
+        state = state.what.inner
+        sites = ()
+    return Use(state, use.channels, sites) if isinstance(state.what, Pair) else None
+
+
+def open_parts(root: Root, uses: Iterable[Use], more_sites: Names) -> Opened:
+    """The parts of states of one node, moved to the domain where they and the weights meet."""
+    use = next(iter(uses))
+    found = opened_pair(use)
+    assert found is not None
+    state, values = found.state, root.values
+    pair = state.what
+    assert isinstance(pair, Pair)
+    inner_sites = _inner_sites(root, use)
+    sites = union(root, inner_sites, more_sites)
+    domain = domain_of(root, sites)
+    number = {str(at): name for at, name in enumerate(use.channels)}
+    place = {str(at): name for at, name in enumerate(inner_sites)}
+
+    def side(part: Use) -> Side:
+        value = values.node(part.state)
+        names, own = tuple(number[c] for c in part.channels), tuple(place[s] for s in part.sites)
+        return values.at(value, part.state.node.domain, names, own, domain, sites)
+
+    return Opened(root, side(pair.left), side(pair.right), sites)
+
+
+def _inner_sites(root: Root, use: Use) -> Names:
+    """The site indices of a state before its sums: those of the domain of its pair."""
+    state, known = use.state, use.sites
+    while isinstance(state.what, Summed):
+        state = state.what.inner
+    ties = root.expansion.ties
+    if state is use.state:
+        return known
+    for relation, ends in ties.joins:
+        if relation == state.node.domain and set(known) <= set(ends):
+            return ends
+    (name,) = [name for name, sites in ties.sets.items() if sites == state.node.domain][:1]
+    return (name,)
+
+
+def union(root: Root, one: Names, two: Names) -> Names:
+    found = root.expansion.ties.domain((*one, *two))
+    assert found is not None, "the front end lets weights meet on one relation only"
+    return found[1]
+
+
+def domain_of(root: Root, sites: Names) -> str:
+    found = root.expansion.ties.domain(sites)
+    assert found is not None
+    return found[0]
+
+
+def moved(root: Root, placed: Placed, sites: Names) -> Side:
+    side, builder = placed.side, root.builder
+    value = root.values.moved(side.value, builder[side.value].domain, placed.sites, domain_of(root, sites), sites)
+    return Side(value, side.names, side.starts)
+
+
+def weights_of(root: Root, factor: Factor, numbers: Sequence[int]) -> Placed:
+    side = root.values.weight(factor, numbers)
+    sites = tuple(dict.fromkeys((*factor.sites, *(site for row in factor.row_sites for site in row))))
+    return Placed(side, union(root, sites, ()))
+
+
+def summed_to(root: Root, placed: Placed, sites: Names, factor: Factor | None = None) -> Placed:
+    """Sum the site indices that neither the states nor the weight keep."""
+    kept = set(sites) | (set(factor.sites) | {s for row in factor.row_sites for s in row} if factor else set())
+    for index in [name for name in placed.sites if name not in kept]:
+        placed = _sum_site(root, placed, index)
+    return placed
+
+
+def _sum_site(root: Root, placed: Placed, index: str) -> Placed:
+    kept = tuple(name for name in placed.sites if name != index)
+    row = placed.sites.index(kept[0]) if kept else None
+    value = root.values.summed(placed.side.value, row, domain_of(root, kept))
+    return Placed(Side(value, placed.side.names, placed.side.starts), kept)
+
+
+def at_target(root: Root, placed: Placed) -> Side:
+    """Sum what is left to be summed; what the right edge has more is the same there."""
+    for index in [name for name in placed.sites if name not in root.product.line.sites]:
+        placed = _sum_site(root, placed, index)
+    return moved(root, placed, root.product.line.sites)
+
+
+def _nothing(root: Root, starts: dict[Any, int], total: int, names: Names) -> Placed:
+    """Zeros, where every path vanishes; they live where the first leaf does."""
+    product, path = root.product, root.paths[0][0]
+    leaf, extents = product.leaves[0], dict(zip(product.indices, path.sizes, strict=True))
+    side = root.values.edge(leaf.edge, tuple(extents[index] for index in leaf.channels))
+    source = root.builder[side.value]
+    sizes = tuple(extents[name] for name in names)
+    value = root.builder.emit(Zeros(side.value), total, sizes, source.domain, "zero")
+    return Placed(Side(value, names, starts), leaf.sites)
+
+
+def added(root: Root, parts: Sequence[Placed], dims: dict[Any, int], names: Names) -> Placed:
+    """Partial results added up, block by block; a block that nothing reaches is zero."""
+    sites: Names = ()
+    for part in parts:
+        sites = union(root, sites, part.sites)
+    if len(parts) == 1 and set(parts[0].side.starts) == set(dims):
+        return parts[0]
+    builder = root.builder
+    sides = [moved(root, part, sites) for part in parts]
+    starts, total = starts_of(sorted(dims), dims)
+    if not parts:
+        return _nothing(root, starts, total, names)
+    entries = [
+        (source, start + k, starts[key] + k, ONE)
+        for source, side in enumerate(sides)
+        for key, start in side.starts.items()
+        for k in range(dims[key])
+    ]
+    first = builder[sides[0].value]
+    op = Linear(tuple(side.value for side in sides), tuple(sorted(entries, key=lambda e: (e[2], e[0]))))
+    value = builder.emit(op, total, first.channels, first.domain, root.product.target)
+    return Placed(Side(value, sides[0].names, starts), sites)
+
+
+def cheapest(root: Root, ways: Sequence[Callable[[], Placed]]) -> Placed:
+    """The result of the way whose instructions cost least."""
+    named = {str(number): way for number, way in enumerate(ways)}
+    return named[cheapest_name(root, named)]()
+
+
+def cheapest_name(root: Root, ways: Mapping[str, Callable[[], Placed]]) -> str:
+    """The way whose instructions cost least; all are tried and taken back."""
+    if len(ways) == 1:
+        return next(iter(ways))
+    prices = {}
+    for name, way in ways.items():
+        mark, before = root.values.mark(), root.builder.spent
+        way()
+        prices[name] = root.builder.spent - before
+        root.values.back_to(mark)
+    return min(prices, key=prices.__getitem__)
+
+
+def key_dims(root: Root, by_place: bool) -> dict[Any, int]:
+    return {(path.place if by_place else path.number): root.path_dim(path) for path, _ in root.paths}
