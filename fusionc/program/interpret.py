@@ -171,7 +171,9 @@ class _Run:
         if value.ndim == 1 + len(instruction.channels):  # no domain
             everywhere: Array = np.broadcast_to(value, (*self.batch, *sites, *value.shape))
             return everywhere
-        return np.repeat(np.expand_dims(value, axis), *sites, axis=axis)
+        one = np.expand_dims(value, axis)
+        repeated: Array = one.take([0] * sum(sites), axis)
+        return repeated
 
     def _total(self, op: Total, value: Array, instruction: Instruction) -> Array:
         own = value.shape[value.ndim - 1 - len(instruction.channels) :]
