@@ -121,7 +121,7 @@ class _Printer(torch_target._Printer):
         first = next(leg.name for leg in self.program.legs if leg.kind == "tensor")
         plain, kernels_function = (self.namer.fresh(f"_{self.function}_{kind}") for kind in ("torch", "kernels"))
         self.plain = plain
-        values |= {"plain": plain, "kernels_function": kernels_function, "plain_body": [*self.converted, *statements]}
+        values |= {"plain": plain, "kernels_function": kernels_function, "plain_body": [*self._counted(), *self.converted, *statements]}
         call = ", ".join((*self._names(), *self._passed()))
         if self.program.is_complex:
             values |= {
@@ -137,6 +137,19 @@ class _Printer(torch_target._Printer):
             f"return {plain}({call})",
         ]
         return values | self._stages()
+
+    def _counted(self) -> list[str]:
+        """The sizes of sites, as the plain function's statements call them."""
+        return [f"{self.arithmetic.sizes[name]} = {size}" for name, size in self._site_sizes().items()]
+
+    def _site_sizes(self) -> dict[str, str]:
+        """Where a caller's operands say how many sites a set has."""
+        found = {}
+        for name in self.program.sites:
+            leg = next((leg for leg in self.program.legs if leg.domain == name), None)
+            axis = -1 if leg is not None and leg.kind == "index" else -2
+            found[name] = name if leg is None else f"{leg.name}.shape[{axis}]"
+        return found
 
     def _names(self) -> list[str]:
         return [leg.name for leg in self.program.legs] + [weight.name for weight in self.program.weights]
@@ -234,12 +247,8 @@ class _Printer(torch_target._Printer):
         )
         lines.append(f"{leading} = {first.name}.shape[: {first.name}.ndim - {keep}]")
         sizes = [f"math.prod({leading})"]
-        counted: dict[str, str] = {}
-        for name in program.sites:
-            leg = next((leg for leg in program.legs if leg.domain == name), None)
-            axis = -1 if leg is not None and leg.kind == "index" else -2
-            sizes.append(name if leg is None else f"{leg.name}.shape[{axis}]")
-            counted[name] = sizes[-1]
+        counted = self._site_sizes()
+        sizes += counted.values()
         sizes += [f"{relation.name}.shape[1]" for relation in program.relations]
         operands = []
         for name in differentiable(program):
