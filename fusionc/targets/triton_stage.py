@@ -258,6 +258,8 @@ class _Printer:
     def _argument(self, name: str, one: Kernel) -> str:
         if name == "n_rows":
             return self._rows_of(one)
+        if name[0] == "b" and name[1:].isdigit() and int(name[1:]) in self.cut.outside:
+            return f"{name}.contiguous()"
         return name
 
     def _rows_of(self, one: Kernel) -> str:
