@@ -127,9 +127,8 @@ def test_a_loop_is_gone_from_the_program():
         "a[u] c -> out[u] * W[path, u] }"
     )["d"].checked.program()
     single = fusionc.parse("diagram d(x: 8x1o, y: 1o) -> 8x1e { x[u] y -> out[u] * W[path, u] }")["d"].checked.program()
-    assert [i.op for i in exchange.instructions if isinstance(i.op, Product)] == [
-        i.op for i in single.instructions if isinstance(i.op, Product)
-    ]
+    sizes = [[len(i.op.terms) for i in p.instructions if isinstance(i.op, Product)] for p in (exchange, single)]
+    assert sizes[0] == sizes[1]
 
 
 def test_evaluation_of_one_irrep_to_itself_is_the_module():

@@ -236,7 +236,7 @@ class _Search:
         if subset == self.full:
             return np.array(self.outputs > 0, dtype=bool)
         rest = self.support(self.full ^ subset)
-        found: NDArray[np.bool_] = self._completes[:, rest].any(1)
+        found: NDArray[np.bool_] = np.any(self._completes[:, rest], axis=1)
         return found
 
     def counts(self, subset: int) -> Vector:

@@ -191,10 +191,10 @@ class _Run:
     def _block(self, block: OutputBlock) -> Array:
         """A block of an output, flat; channels of several pieces stand one behind the other."""
         parts = []
-        for value, start in block.pieces:
+        for value, places in block.places:
             channels = self.program.instructions[value].channels
             array = self.values[value]
-            part = np.take(array, range(start, start + block.dim), array.ndim - 1 - len(channels))
+            part = np.take(array, places, array.ndim - 1 - len(channels))
             parts.append(part.reshape((*part.shape[: part.ndim - 1 - len(channels)], block.dim, -1)))
         joined = np.concatenate(parts, axis=-1)
         if self.program.layout == "mul_ir":

@@ -165,11 +165,22 @@ class Instruction:
 @dataclass(frozen=True)
 class OutputBlock:
     """One block of an output: pieces (value, first component), each with `dim` components, whose channels stand one
-    behind the other (one piece, unless paths are kept)."""
+    behind the other (one piece, unless paths are kept). `strides`: how far apart the components of each piece are
+    (empty: side by side)."""
 
     pieces: tuple[tuple[int, int], ...]
     mul: int
     dim: int
+    strides: tuple[int, ...] = ()
+
+    @property
+    def places(self) -> tuple[tuple[int, range], ...]:
+        """Every piece as its value and the places of its components there."""
+        strides = self.strides or (1,) * len(self.pieces)
+        return tuple(
+            (value, range(start, start + self.dim * stride, stride))
+            for (value, start), stride in zip(self.pieces, strides, strict=True)
+        )
 
 
 @dataclass(frozen=True)

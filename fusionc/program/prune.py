@@ -53,8 +53,8 @@ def _needed(program: Program) -> Needed:
     needed: Needed = [set() for _ in program.instructions]
     for output in program.outputs:
         for block in output.blocks:
-            for value, start in block.pieces:
-                needed[value].update(range(start, start + block.dim))
+            for value, places in block.places:
+                needed[value].update(places)
     for number in range(len(needed) - 1, -1, -1):
         if not needed[number]:
             continue

@@ -16,7 +16,7 @@ FILE_NAMES = frozenset(
 # What the functions of diagrams use: no leg and no weight may take such a name.
 FUNCTION_NAMES = frozenset(
     "torch self _HALVES _REAL _COMPLEX _table _check_leg _check_like _check_index _check_weight _broadcast "
-    "_check_sites _check_relation _scatter _evaluate".split()
+    "_check_sites _check_relation _scatter _blocks _mixed _combined _weighed _scaled _unbatched _evaluate".split()
 )
 # Attributes of torch.nn.Module, which a learned weight would shadow.
 MODULE_NAMES = frozenset(

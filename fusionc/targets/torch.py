@@ -9,15 +9,17 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import jinja2
 
-from fusionc.program.ir import OutputBlock, Program, ProgramLeg, ProgramOutput
+from fusionc.program.ir import Program, ProgramLeg, ProgramOutput
 from fusionc.resources import resource
 from fusionc.targets.names import Namer, class_name
 from fusionc.targets.registry import Emission, Options
+from fusionc.targets.torch_arrange import arranged
 from fusionc.targets.torch_ops import Arithmetic
+from fusionc.targets.torch_rows import RowArithmetic, suits_rows
 from fusionc.version import __version__
 
 WIDTH = 112
@@ -31,9 +33,10 @@ def emit(emissions: Sequence[Emission], options: Options) -> str:
     names = ", ".join(str(diagram["class_name"]) for diagram in diagrams)
     summary = f"Fusion diagram{'s' if len(diagrams) > 1 else ''}: {names}."
     summary = "\n".join(textwrap.wrap(summary, WIDTH))
+    in_rows = any(suits_rows(emission.program) for emission in emissions)
     over_sites = any(emission.program.sites for emission in emissions)
     text = _template().render(
-        version=__version__, options=options, summary=summary, diagrams=diagrams, over_sites=over_sites
+        version=__version__, options=options, summary=summary, diagrams=diagrams, over_sites=over_sites, in_rows=in_rows
     )
     return "\n".join(line.rstrip() for line in text.split("\n")).rstrip("\n") + "\n"
 
@@ -100,13 +103,12 @@ class _Printer:
         )
         self.namer.take(*(relation.name for relation in self.program.relations), *self.program.sites)
         sizes = {name: self.namer.fresh(f"n_{name}") for name in self.program.sites}
-        self.arithmetic = Arithmetic(
-            self.program, self.namer.fresh, self.lines.append, self.constants, self.index, sizes
-        )
+        kind = RowArithmetic if suits_rows(self.program) else Arithmetic
+        self.arithmetic = kind(self.program, self.namer.fresh, self.lines.append, self.constants, self.index, sizes)
 
-    @property
+    @cached_property
     def program(self) -> Program:
-        return self.emission.program
+        return arranged(self.emission.program)
 
     def diagram(self) -> dict[str, object]:
         program = self.program
@@ -275,7 +277,10 @@ class _Printer:
             self.lines.append(f"return {self.file.result}({', '.join(results)})")
 
     def _output(self, output: ProgramOutput) -> str:
-        parts = [part for block in output.blocks for part in self._output_parts(block)]
+        whole = self.arithmetic.whole_output(output.blocks)
+        if whole is not None:
+            return f"{whole}.to({self.dtype})"
+        parts = [part for block in output.blocks for part in self.arithmetic.output_parts(block)]
         joined = parts[0] if len(parts) == 1 else self._cat(output.name, parts)
         return f"{joined}.to({self.dtype})"
 
@@ -294,36 +299,6 @@ class _Printer:
             ")",
         ]
         return value
-
-    def _output_parts(self, block: OutputBlock) -> list[str]:
-        """The flat pieces of a block. In `mul_ir` kept paths lie one behind the other; in `ir_mul` they interleave."""
-        pieces = [self._piece(value, start, block.dim) for value, start in block.pieces]
-        if self.program.layout == "mul_ir":
-            return [self._turned(piece, channels, block.dim) for piece, channels in pieces]
-        if len(pieces) == 1:
-            piece, channels = pieces[0]
-            return [piece if not channels else f"{piece}.flatten({-1 - channels})"]
-        columns = [
-            f"{piece}.unsqueeze(-1)" if not n else piece if n == 1 else f"{piece}.flatten({-n})" for piece, n in pieces
-        ]
-        joined = self.namer.fresh("kept")
-        self.lines.append(f"{joined} = torch.cat([{', '.join(columns)}], dim=-1)")
-        return [f"{joined}.flatten(-2)"]
-
-    def _piece(self, value: int, start: int, dim: int) -> tuple[str, int]:
-        """Some components of a value, and how many channel axes it has."""
-        instruction, name = self.program.instructions[value], self.names[value]
-        channels = len(instruction.channels)
-        if start == 0 and dim == instruction.components:
-            return name, channels
-        return f"{name}.narrow({-1 - channels}, {start}, {dim})", channels
-
-    def _turned(self, piece: str, channels: int, dim: int) -> str:
-        """Components [dim, channels…] as [channels · dim]."""
-        if not channels:
-            return piece
-        flat = piece if channels == 1 else f"{piece}.flatten({-channels})"
-        return f"{flat}.squeeze(-2)" if dim == 1 else f"{flat}.transpose(-1, -2).flatten(-2)"
 
 
 def _site_axis(leg: ProgramLeg) -> int:

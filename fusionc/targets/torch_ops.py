@@ -15,6 +15,7 @@ from fusionc.program.ir import (
     Instruction,
     LegBlock,
     Linear,
+    OutputBlock,
     Pool,
     Product,
     Program,
@@ -24,6 +25,11 @@ from fusionc.program.ir import (
     Zeros,
     operands,
 )
+from fusionc.targets.torch_arrange import Run, runs
+from fusionc.targets.torch_grid import grids
+
+MOST_GRIDS = 12
+"""A product with weights is printed in so many regular pieces at most."""
 
 MatrixEntries = dict[tuple[int, int], Surd]
 
@@ -46,6 +52,17 @@ class Tables:
             flat = {self.size + i * columns + j: value for (i, j), value in sorted(entries.items(), key=lambda e: e[0])}
             self.constants.append((label, self.size, flat))
             self.size += rows * columns
+        return self._known[key]
+
+    def flat(self, size: int, entries: dict[int, Surd], label: str) -> int:
+        """The start of a list of constants, given by its nonzero entries."""
+        key = ("flat", size, tuple(sorted(entries.items(), key=lambda item: item[0])))
+        if key not in self._known:
+            self._known[key] = self.size
+            self.constants.append(
+                (label, self.size, {self.size + at: value for at, value in sorted(entries.items(), key=lambda e: e[0])})
+            )
+            self.size += size
         return self._known[key]
 
     def index(self, values: Sequence[int]) -> int:
@@ -96,6 +113,10 @@ class Arithmetic:
         self._forms[number] = op
         return True
 
+    def site_dim(self, channels: int) -> int:
+        """The axis of sites or pairs of a value."""
+        return -2 - channels
+
     # --- statements ----------------------------------------------------------------------------------------------
 
     def _statement(self, number: int, instruction: Instruction) -> str:
@@ -108,7 +129,7 @@ class Arithmetic:
             return self._linear(op, instruction)
         if isinstance(op, Product):
             return self._product(op, instruction)
-        value, dim = self.names[op.value], -2 - len(instruction.channels)
+        value, dim = self.names[op.value], self.site_dim(len(instruction.channels))
         if isinstance(op, Gather):
             return self._let("g", f"{value}.index_select({dim}, {op.relation}[{op.row}])")
         if isinstance(op, Scatter):
@@ -121,9 +142,12 @@ class Arithmetic:
         if isinstance(op, Spread):
             return self._let("s", f"{value}.unsqueeze({dim})")
         assert isinstance(op, Zeros)
-        shape = ", ".join(map(str, (instruction.components, *instruction.channels)))
+        return self._let("zero", self._zeros(op, instruction))
+
+    def _zeros(self, op: Zeros, instruction: Instruction) -> str:
+        value, shape = self.names[op.value], ", ".join(map(str, (instruction.components, *instruction.channels)))
         keep = -1 - len(self.program.instructions[op.value].channels)
-        return self._let("zero", f"{value}.new_zeros((*{value}.shape[:{keep}], {shape}))")
+        return f"{value}.new_zeros((*{value}.shape[:{keep}], {shape}))"
 
     def _let(self, wish: str, text: str, view: str = "") -> str:
         """A statement that names a value; what is a name already stays what it is."""
@@ -244,8 +268,8 @@ class Arithmetic:
             return f"{value} @ {self._matrix(columns, rows, turned, instruction.note)}"
         matrix = self._matrix(rows, columns, entries, instruction.note)
         if len(channels) == 1:
-            return f"{matrix} @ {value}"
-        return f"({matrix} @ {value}.flatten({-len(channels)})).unflatten(-1, {channels})"
+            return f"_combined({matrix}, {value})"
+        return f"_combined({matrix}, {value}.flatten({-len(channels)})).unflatten(-1, {channels})"
 
     # --- products --------------------------------------------------------------------------------------------------
 
@@ -255,6 +279,9 @@ class Arithmetic:
                 return self._let("t", self._matrix_applied(op, instruction, flip))
         if set(op.left_axes) & set(op.right_axes) - set(op.axes):
             return self._contracted(op, instruction)
+        weighed = self._weighed(op, instruction)
+        if weighed is not None:
+            return self._let("t", weighed)
         left, right = self._picked(op, False), self._picked(op, True)
         if op.left_axes == op.right_axes == op.axes:
             text = f"{left} * {right}"
@@ -265,6 +292,27 @@ class Arithmetic:
         else:
             text = self._einsum(op, left, right)
         return self._let("t", self._added(op, instruction, text))
+
+    def _weighed(self, op: Product, instruction: Instruction) -> str | None:
+        """A value times weights, component by component, in a few regular pieces: nothing is gathered, and a value that
+        nobody else reads is weighed where it is."""
+        n = instruction.components
+        plain = [term[2] for term in op.terms] == list(range(n)) and all(term[3] == 1 for term in op.terms)
+        if not plain or op.left_axes != op.axes or op.right_axes != op.axes or not op.axes:
+            return None
+        if [term[0] for term in op.terms] != list(range(n)) or self.program.instructions[op.left].components != n:
+            return None
+        found = grids([term[1] for term in op.terms])
+        if len(found) > MOST_GRIDS or self.program.instructions[op.right].domain is None:
+            return None
+        order = [pick for grid in found for pick in grid.picks]
+        weights, dim = self.names[op.right], -1 - len(op.axes)
+        if order != list(range(self.program.instructions[op.right].components)):
+            weights = self._selected(weights, order, dim)
+        fresh = len(self._readers.get(op.left, [])) == 1 and op.left not in self._results
+        fresh = fresh and isinstance(self.program.instructions[op.left].op, Product)
+        shapes = ", ".join(f"({grid.rows}, {grid.columns}, {grid.across})" for grid in found)
+        return f"_weighed({self.names[op.left]}, {weights}, ({shapes},), {dim}, {fresh})"
 
     def _einsum(self, op: Product, left: str, right: str) -> str:
         """One product for every term, T, with channels as they are spelled."""
@@ -352,6 +400,77 @@ class Arithmetic:
         joined = self._let("p", joined)
         entries = {(k, at): Surd.of(sign) for at, (k, sign) in enumerate(order)}
         return self._let("t", self._applied(entries, n, len(order), joined, instruction))
+
+    # --- outputs -----------------------------------------------------------------------------------------------------
+
+    def whole_output(self, blocks: Sequence[OutputBlock]) -> str | None:
+        """A value that is the output as it stands: its components in the order of memory."""
+        if self.program.layout != "ir_mul":
+            return None
+        at, value = 0, blocks[0].pieces[0][0]
+        for block in blocks:
+            for run in runs(block):
+                apart = run.paths > 1 and not run.interleaved and block.dim > 1
+                if run.value != value or run.start != at or run.stride > 1 or apart or len(runs(block)) > 1:
+                    return None
+                at += run.paths * block.dim
+        instruction = self.program.instructions[value]
+        if at != instruction.components:
+            return None
+        name, channels = self._in_place(value), len(instruction.channels)
+        return f"{name}.flatten({-1 - channels})" if channels else name
+
+    def _in_place(self, value: int) -> str:
+        """A value with its components in front of its channels."""
+        return self.names[value]
+
+    def output_parts(self, block: OutputBlock) -> list[str]:
+        """The flat pieces of a block. In `mul_ir` kept paths lie one behind the other; in `ir_mul` they interleave."""
+        pieces = [(self._run(block, run), run) for run in runs(block)]
+        if self.program.layout == "mul_ir":
+            return [self._turned(piece, run, block.dim) for piece, run in pieces]
+        columns = [self._columns(piece, run, block.dim) for piece, run in pieces]
+        if len(columns) == 1:
+            return [f"{columns[0]}.flatten(-2)"]
+        joined = self._let("kept", self._tuple("torch.cat", columns, "dim=-1"))
+        return [f"{joined}.flatten(-2)"]
+
+    def _run(self, block: OutputBlock, run: Run) -> str:
+        """The components of some paths."""
+        instruction, name, count = self.program.instructions[run.value], self.names[run.value], block.dim * run.paths
+        dim = -1 - len(instruction.channels)
+        if run.stride > 1:
+            return self._let("p", self._selected(name, [run.start + k * run.stride for k in range(block.dim)], dim))
+        if run.start == 0 and count == instruction.components:
+            return name
+        return f"{name}.narrow({dim}, {run.start}, {count})"
+
+    def _flat(self, piece: str, value: int) -> str:
+        """With one channel axis."""
+        channels = len(self.program.instructions[value].channels)
+        return f"{piece}.unsqueeze(-1)" if not channels else f"{piece}.flatten({-channels})" if channels > 1 else piece
+
+    def _columns(self, piece: str, run: Run, dim: int) -> str:
+        """Components [dim · paths, channels] as [dim, paths · channels]."""
+        flat = self._flat(piece, run.value)
+        if run.paths == 1:
+            return flat
+        if run.interleaved:
+            return f"{flat}.unflatten(-2, ({dim}, {run.paths})).flatten(-2)"
+        return f"{flat}.unflatten(-2, ({run.paths}, {dim})).transpose(-3, -2).flatten(-2)"
+
+    def _turned(self, piece: str, run: Run, dim: int) -> str:
+        """Components [paths · dim, channels] as [paths · channels · dim]."""
+        if run.paths == 1 and not self.program.instructions[run.value].channels:
+            return piece
+        flat = self._flat(piece, run.value)
+        if dim == 1:
+            return f"{flat}.flatten(-2)" if run.paths > 1 else f"{flat}.squeeze(-2)"
+        if run.paths == 1:
+            return f"{flat}.transpose(-1, -2).flatten(-2)"
+        if run.interleaved:
+            return f"{flat}.unflatten(-2, ({dim}, {run.paths})).movedim(-3, -1).flatten(-3)"
+        return f"{flat}.unflatten(-2, ({run.paths}, {dim})).transpose(-1, -2).flatten(-3)"
 
     def _tuple(self, function: str, parts: Sequence[str], rest: str) -> str:
         names = [part if part.isidentifier() else self._let("p", part) for part in parts]

@@ -1,0 +1,302 @@
+"""Arithmetic in rows: values of shape [components, ..., channels…], a row for each component.
+
+Where no operand becomes a matrix of its own for every element, rows are the better layout: what is gathered is
+contiguous, and a sparse map over components falls apart into small independent blocks, which one batched product runs
+at once.
+
+    values  ──index_select──>  [blocks, c, row]   ──  [blocks, r, c] @  ──>  [blocks, r, row]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fusionc.algebra.surds import ONE, Surd
+from fusionc.program.ir import Instruction, LegBlock, Linear, OutputBlock, Product, Program, WeightBlock, Zeros
+from fusionc.targets.torch_arrange import Run
+from fusionc.targets.torch_ops import Arithmetic, MatrixEntries
+
+WASTE = 3
+"""A batched product may do so many times the work of its nonzero entries before it is cut into more than one."""
+
+
+def suits_rows(program: Program) -> bool:
+    """Whether no value has to be a matrix, or a set of mixing weights, for every element of the batch."""
+    for instruction in program.instructions:
+        op = instruction.op
+        if not isinstance(op, Product):
+            continue
+        sides = ((op.left, op.left_axes, op.right_axes), (op.right, op.right_axes, op.left_axes))
+        for value, own, other in sides:
+            batched = program.instructions[value].domain is not None
+            if batched and not own and other:
+                return False
+            if batched and len(own) > 1 and set(own) & set(other) - set(op.axes):
+                return False
+    return any(isinstance(instruction.op, Product) for instruction in program.instructions)
+
+
+@dataclass
+class RowArithmetic(Arithmetic):
+    """`places`: where the components of a value are among its rows (a value without an entry: in order)."""
+
+    places: dict[int, list[int]] = field(default_factory=dict)
+    _order: list[int] = field(default_factory=list)
+
+    def site_dim(self, channels: int) -> int:
+        return -1 - channels
+
+    def component_dim(self, channels: int) -> int:
+        return 0
+
+    def _statement(self, number: int, instruction: Instruction) -> str:
+        self._order.clear()
+        name = super()._statement(number, instruction)
+        if self._order:
+            order = list(self._order)
+            if number in self._results:
+                return self._let("t", self._rows_of(name, order))
+            self.places[number] = order
+        elif not isinstance(instruction.op, Product | Linear) and self._source(instruction) in self.places:
+            self.places[number] = self.places[self._source(instruction)]
+        return name
+
+    def _postponed(self, number: int, instruction: Instruction) -> bool:
+        return False
+
+    def _source(self, instruction: Instruction) -> int:
+        return getattr(instruction.op, "value", -1)
+
+    # --- inputs --------------------------------------------------------------------------------------------------
+
+    def _leg(self, op: LegBlock, instruction: Instruction) -> str:
+        mul, start, total = (instruction.channels or (1,))[0], op.start, sum(op.dims)
+        whole = f"{op.leg}[..., {start}:{start + total * mul}]"
+        if not instruction.channels:
+            return f"{whole}.movedim(-1, 0).contiguous()"
+        if self.program.layout == "ir_mul" or mul == 1:
+            return f"{whole}.unflatten(-1, ({total}, {mul})).movedim(-2, 0).contiguous()"
+        parts = []
+        for dim in op.dims:
+            piece = f"{op.leg}[..., {start}:{start + dim * mul}]"
+            parts.append(f"{piece}.unflatten(-1, ({mul}, {dim})).movedim(-1, 0)")
+            start += dim * mul
+        return f"{parts[0]}.contiguous()" if len(parts) == 1 else f"torch.cat(({', '.join(parts)}))"
+
+    def _weight(self, op: WeightBlock, instruction: Instruction) -> str:
+        text = super()._weight(op, instruction)
+        if instruction.domain is None:
+            return text
+        return f"{text}.movedim({-1 - len(instruction.channels)}, 0).contiguous()"
+
+    # --- linear maps -----------------------------------------------------------------------------------------------
+
+    def _linear(self, op: Linear, instruction: Instruction) -> str:
+        values = [self._shaped(value, instruction, op) for value in op.values]
+        entries = [(s, self._row(op.values[s], i), k, c) for s, i, k, c in op.entries]
+        if all(c == ONE for *_, c in entries):
+            plain = self._rearranged(Linear(op.values, tuple(entries)), instruction, values, 0)
+            if plain is not None:
+                return self._let("t", plain)
+        starts, total = [], 0
+        for value in op.values:
+            starts.append(total)
+            total += self.program.instructions[value].components
+        matrix: MatrixEntries = {}
+        for source, i, k, c in entries:
+            place = (k, starts[source] + i)
+            matrix[place] = matrix[place] + c if place in matrix else c
+        joined = values[0] if len(values) == 1 else self._let("t", f"torch.cat(({', '.join(values)}))")
+        return self._let("t", self._applied(matrix, instruction.components, total, joined, instruction))
+
+    def _zeros(self, op: Zeros, instruction: Instruction) -> str:
+        value, own = self.names[op.value], len(self.program.instructions[op.value].channels)
+        middle = f"*{value}.shape[1:{value}.ndim - {own}]" if own else f"*{value}.shape[1:]"
+        shape = ", ".join(map(str, (instruction.components, middle, *instruction.channels)))
+        return f"{value}.new_zeros(({shape}))"
+
+    def _row(self, value: int, component: int) -> int:
+        places = self.places.get(value)
+        return component if places is None else places[component]
+
+    def _rows_of(self, name: str, rows: Sequence[int]) -> str:
+        """Some rows of a value."""
+        if list(rows) == list(range(rows[0], rows[0] + len(rows))):
+            return f"{name}[{rows[0]}:{rows[0] + len(rows)}]"
+        return self._selected(name, rows, 0)
+
+    def _applied(self, entries: MatrixEntries, rows: int, columns: int, value: str, instruction: Instruction) -> str:
+        """A sparse matrix [rows, columns] over the rows of a value, in independent blocks of one shape where that saves
+        work. The rows of the result stand in the order of the blocks (`_order`)."""
+        blocks = independent_blocks(entries, rows)
+        if _work(blocks) * WASTE * 2 > rows * columns or rows * columns <= 64:
+            matrix = self._matrix(rows, columns, entries, instruction.note)
+            return f"_mixed({matrix}, {value})"
+        parts, order = [], list[int]()
+        for (height, width), group in sorted(_classes(blocks).items()):
+            own, used = [k for block in group for k in block.rows], [i for block in group for i in block.columns]
+            order += own
+            picked = self._rows_of(value, used)
+            if height == width == 1:
+                scale = [entries[k, i] for k, i in zip(own, used, strict=True)]
+                parts.append(picked if all(c == ONE for c in scale) else f"_scaled({self._column(scale)}, {picked})")
+                continue
+            flat: dict[int, Surd] = {}
+            for number, block in enumerate(group):
+                for a, k in enumerate(block.rows):
+                    for b, i in enumerate(block.columns):
+                        if (k, i) in entries:
+                            flat[(number * height + a) * width + b] = entries[k, i]
+            shape = (len(group), height, width)
+            start = self.tables.flat(len(group) * height * width, flat, instruction.note)
+            constants = f"{self.constants}[{start}:{start + len(group) * height * width}].view{shape}"
+            parts.append(f"_blocks({constants}, {picked})")
+        joined = parts[0] if len(parts) == 1 else self._tuple("torch.cat", parts, "dim=0")
+        at = {k: place for place, k in enumerate(order)}
+        if set(at) != set(range(rows)):  # a row that nothing reaches is zero
+            matrix = self._matrix(rows, columns, entries, instruction.note)
+            return f"_mixed({matrix}, {value})"
+        if order != list(range(rows)):
+            self._order[:] = [at[k] for k in range(rows)]
+        return joined
+
+    def _column(self, values: Sequence[Surd]) -> str:
+        start = self.tables.flat(len(values), dict(enumerate(values)), "scales")
+        return f"{self.constants}[{start}:{start + len(values)}]"
+
+    # --- products --------------------------------------------------------------------------------------------------
+
+    def _product(self, op: Product, instruction: Instruction) -> str:
+        if set(op.left_axes) & set(op.right_axes) - set(op.axes):
+            return self._contracted(op, instruction)
+        terms = sorted(op.terms, key=lambda term: term[2])
+        left = self._beside(op, terms, right=False)
+        right = self._beside(op, terms, right=True)
+        text = f"{left} * {right}"
+        n, results = instruction.components, [term[2] for term in terms]
+        if results == list(range(n)) and all(term[3] == 1 for term in terms):
+            return self._let("t", text)
+        entries = {(k, at): Surd.of(sign) for at, (_, _, k, sign) in enumerate(terms)}
+        return self._let("t", self._applied(entries, n, len(terms), self._let("p", text), instruction))
+
+    def _beside(self, op: Product, terms: Sequence[tuple[int, int, int, int]], right: bool) -> str:
+        """An operand's row for every term, with axes of size one for channels that only the other has."""
+        value, axes = (op.right, op.right_axes) if right else (op.left, op.left_axes)
+        rows = [self._row(value, term[1] if right else term[0]) for term in terms]
+        name, instruction = self.names[value], self.program.instructions[value]
+        if rows != list(range(instruction.components)):
+            name = self._rows_of(name, rows) if instruction.components > 1 else name
+        other = self.program.instructions[op.left if right else op.right]
+        if instruction.domain is None and other.domain is not None:
+            name = f"_unbatched({name}, {self.names[op.left if right else op.right]}, {len(other.channels)})"
+        if axes == op.axes:
+            return name
+        order = [axes.index(axis) for axis in op.axes if axis in axes]
+        if order != sorted(order):
+            name = f"{name}.movedim({tuple(at - len(axes) for at in order)}, {tuple(range(-len(axes), 0))})"
+        slots = [":" if axis in axes else "None" for axis in op.axes]
+        return f"{name}[..., {', '.join(slots)}]"
+
+    def _contracted(self, op: Product, instruction: Instruction) -> str:
+        """Channels are summed with weights that are the same for all: one matrix product for each part of them. Where
+        both operands have the batch, row by row."""
+        if None not in (self.program.instructions[op.left].domain, self.program.instructions[op.right].domain):
+            return self._contracted_rows(op, instruction)
+        summed = "".join(axis for axis in op.left_axes if axis in op.right_axes and axis not in op.axes)
+        flip = self.program.instructions[op.left].domain is None
+        mixer, value = (op.left, op.right) if flip else (op.right, op.left)
+        mixer_axes, axes = (op.left_axes, op.right_axes) if flip else (op.right_axes, op.left_axes)
+        by_part: dict[int, list[tuple[int, int, int]]] = {}
+        for i, j, k, sign in op.terms:
+            part, at = (i, j) if flip else (j, i)
+            by_part.setdefault(self._row(mixer, part), []).append((self._row(value, at), k, sign))
+        plain = mixer_axes == summed + op.axes and axes == summed and len(op.axes) == 1
+        pieces: list[str] = []
+        order: list[tuple[int, int]] = []
+        for part, terms in by_part.items():
+            rows, weight = self._rows_of(self.names[value], [at for at, _, _ in terms]), f"{self.names[mixer]}[{part}]"
+            if plain and len(summed) > 1:
+                rows, weight = f"{rows}.flatten({-len(summed)})", f"{weight}.flatten(0, {len(summed) - 1})"
+            if plain:
+                pieces.append(f"{rows} @ {weight}")
+            else:
+                pieces.append(f'torch.einsum("...{axes},{mixer_axes}->...{op.axes}", {rows}, {weight})')
+            order += [(k, sign) for _, k, sign in terms]
+        joined = self._let("p", pieces[0] if len(pieces) == 1 else self._tuple("torch.cat", pieces, "dim=0"))
+        n = instruction.components
+        if [k for k, _ in order] == list(range(n)) and all(sign == 1 for _, sign in order):
+            return joined
+        entries = {(k, at): Surd.of(sign) for at, (k, sign) in enumerate(order)}
+        return self._let("t", self._applied(entries, n, len(order), joined, instruction))
+
+    def _contracted_rows(self, op: Product, instruction: Instruction) -> str:
+        terms = sorted(op.terms, key=lambda term: term[2])
+        left = self._rows_of(self.names[op.left], [self._row(op.left, term[0]) for term in terms])
+        right = self._rows_of(self.names[op.right], [self._row(op.right, term[1]) for term in terms])
+        text = f'torch.einsum("T...{op.left_axes},T...{op.right_axes}->T...{op.axes}", {left}, {right})'
+        n = instruction.components
+        if [term[2] for term in terms] == list(range(n)) and all(term[3] == 1 for term in terms):
+            return self._let("t", text)
+        entries = {(k, at): Surd.of(sign) for at, (_, _, k, sign) in enumerate(terms)}
+        return self._let("t", self._applied(entries, n, len(terms), self._let("p", text), instruction))
+
+    # --- outputs -----------------------------------------------------------------------------------------------------
+
+    def _in_place(self, value: int) -> str:
+        return f"{self.names[value]}.movedim(0, {-1 - len(self.program.instructions[value].channels)})"
+
+    def _run(self, block: OutputBlock, run: Run) -> str:
+        """The components of some paths, behind the batch as they are in the other arithmetic."""
+        instruction, name, count = self.program.instructions[run.value], self.names[run.value], block.dim * run.paths
+        if run.stride > 1:
+            name = self._let("p", self._rows_of(name, [run.start + k * run.stride for k in range(block.dim)]))
+        elif count != instruction.components:
+            name = f"{name}[{run.start}:{run.start + count}]"
+        return f"{name}.movedim(0, {-1 - len(instruction.channels)})"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows of a sparse matrix that share columns, and those columns."""
+
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+
+
+def independent_blocks(entries: MatrixEntries, rows: int) -> list[Block]:
+    """The connected parts of a sparse matrix, in the order of their first rows."""
+    parent = list(range(rows))
+
+    def find(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = parent[parent[row]]
+            row = parent[row]
+        return row
+
+    owner: dict[int, int] = {}
+    for k, i in entries:
+        if i in owner:
+            one, two = sorted((find(k), find(owner[i])))
+            parent[two] = one
+        else:
+            owner[i] = k
+    members: dict[int, tuple[list[int], dict[int, None]]] = {}
+    for k, i in sorted(entries):
+        own = members.setdefault(find(k), ([], {}))
+        if not own[0] or own[0][-1] != k:
+            own[0].append(k)
+        own[1][i] = None
+    return [Block(tuple(sorted(rows)), tuple(sorted(columns))) for rows, columns in members.values()]
+
+
+def _classes(blocks: Sequence[Block]) -> Mapping[tuple[int, int], list[Block]]:
+    """Blocks by shape; shapes that are few are widened to one that fits."""
+    classes: dict[tuple[int, int], list[Block]] = {}
+    for block in blocks:
+        classes.setdefault((len(block.rows), len(block.columns)), []).append(block)
+    return classes
+
+
+def _work(blocks: Sequence[Block]) -> int:
+    return sum(len(block.rows) * len(block.columns) for block in blocks)
