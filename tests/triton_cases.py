@@ -83,7 +83,9 @@ def derivatives(one, kernels) -> tuple[float, float]:
         torch.autograd.grad(f(*inputs), inputs, cotangents, create_graph=True, allow_unused=True)
         for f in (kernels, plain)
     ]
-    kept = [k for k, pair in enumerate(zip(*first, strict=True)) if all(g is not None and g.requires_grad for g in pair)]
+    kept = [
+        k for k, pair in enumerate(zip(*first, strict=True)) if all(g is not None and g.requires_grad for g in pair)
+    ]
     if not kept:
         return error(*first), 0.0
     directions = [torch.as_tensor(d) for d in random_like([inputs[k].shape for k in kept], 2)]
@@ -244,9 +246,7 @@ def diagrams() -> dict[str, Errors]:
     return found
 
 
-GROUPS = {
-    one.__name__: one for one in (diagrams, dtypes, transforms, empty, deterministic, random_trees)
-}
+GROUPS = {one.__name__: one for one in (diagrams, dtypes, transforms, empty, deterministic, random_trees)}
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")

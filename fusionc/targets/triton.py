@@ -21,6 +21,7 @@ from fusionc.resources import resource
 from fusionc.targets import torch as torch_target
 from fusionc.targets.names import Namer
 from fusionc.targets.registry import Emission, Options, Sums
+from fusionc.targets.torch_rows import suits_rows
 from fusionc.targets.triton_kernel import Kernel
 from fusionc.targets.triton_stage import Stage, sorted_rows, stage
 from fusionc.version import __version__
@@ -52,6 +53,7 @@ def emit(emissions: Sequence[Emission], options: Options) -> str:
         summary=summary,
         diagrams=diagrams,
         over_sites=any(emission.program.sites for emission in emissions),
+        in_rows=any(suits_rows(emission.program) for emission in emissions),
         namespace="NAMESPACE",
     )
     text = text.replace("NAMESPACE::", f"fusionc_{hashlib.sha256(text.encode()).hexdigest()[:12]}::")
@@ -121,7 +123,11 @@ class _Printer(torch_target._Printer):
         first = next(leg.name for leg in self.program.legs if leg.kind == "tensor")
         plain, kernels_function = (self.namer.fresh(f"_{self.function}_{kind}") for kind in ("torch", "kernels"))
         self.plain = plain
-        values |= {"plain": plain, "kernels_function": kernels_function, "plain_body": [*self._counted(), *self.converted, *statements]}
+        values |= {
+            "plain": plain,
+            "kernels_function": kernels_function,
+            "plain_body": [*self._counted(), *self.converted, *statements],
+        }
         call = ", ".join((*self._names(), *self._passed()))
         if self.program.is_complex:
             values |= {
@@ -158,7 +164,7 @@ class _Printer(torch_target._Printer):
 
     def _stages(self) -> Tag:
         prefix = self.namer.fresh(f"_{self.function}_stage")
-        found = kernels(self.program, self.options, prefix)
+        found = kernels(self.emission.program, self.options, prefix)
         about = [part for one in found.stages for line in one.description() for part in textwrap.wrap(line, WIDTH)]
         domains = ["", *self.program.sites, *(f"r_{relation.name}" for relation in self.program.relations)]
         by_row, diagram = self.namer.fresh(f"{prefix}_rows"), self.namer.fresh(f"_{self.function.upper()}")
@@ -172,7 +178,10 @@ class _Printer(torch_target._Printer):
             "counts": tuple(len(names) for names in found.operands),
             "results": found.results,
             "shapes": tuple(
-                tuple((like, None if domain is None else domains.index(domain), shape) for like, domain, shape in one.shapes)
+                tuple(
+                    (like, None if domain is None else domains.index(domain), shape)
+                    for like, domain, shape in one.shapes
+                )
                 for one in found.stages
             ),
             "weight_places": tuple(self._weight_places(found, level) for level in range(STAGES)),
@@ -297,8 +306,7 @@ class _Printer(torch_target._Printer):
         lines.append(f"found = {self.plain}({', '.join((*arguments, *passed))})")
         each = ["found"] if len(program.outputs) == 1 else [f"found[{place}]" for place in range(len(program.outputs))]
         rows = [
-            f"{one}.flatten(0, 1)" if output.domain else one
-            for one, output in zip(each, program.outputs, strict=True)
+            f"{one}.flatten(0, 1)" if output.domain else one for one, output in zip(each, program.outputs, strict=True)
         ]
         lines.append(f"return {_tuple(rows)}")
         return lines

@@ -27,8 +27,9 @@ from fusionc.program.ir import (
     Zeros,
 )
 from fusionc.targets.triton_plan import Cut, Group, Store
+from fusionc.targets.triton_schedule import WIDTH, Load, Statement, Sum, Sink, Term, scheduled
 
-WIDTH = 108
+ZERO = "0.0"
 TOTAL_PROGRAMS = 1024
 """How many programs a kernel with a sum over everything has at most: each writes its own part of the sum."""
 
@@ -98,9 +99,9 @@ class _Printer:
     cut: Cut
     group: Group
     name: str
-    head: list[str] = field(default_factory=list)
-    loop: list[str] = field(default_factory=list)
-    tail: list[str] = field(default_factory=list)
+    head: list[Statement] = field(default_factory=list)
+    loop: list[Statement] = field(default_factory=list)
+    tail: list[Statement] = field(default_factory=list)
     names: dict[object, str] = field(default_factory=dict)
     arguments: dict[str, None] = field(default_factory=dict)
     accumulators: dict[str, str] = field(default_factory=dict)
@@ -213,7 +214,7 @@ class _Printer:
             top.append(f"row = {at} * {self.tile.rows} + {spread}.to(tl.int64)")
             top.append(f"inside = row < {self._rows()}")
         lanes = self._lane_lines()
-        body = [*top, *self.head, *self._loop_lines(), *self.tail]
+        body = [*top, *scheduled(self.head, (*self.loop, *self.tail)), *self._loop_lines(), *scheduled(self.tail)]
         if self.totals:
             start = [*lanes, *self._zeroed(total=True)]
             stop = f"tl.cdiv({self._rows()}, {self.tile.rows})"
@@ -279,7 +280,7 @@ class _Printer:
             live = ", mask=live, other=0"
             lines.append("for k in range(0, tl.max(end - begin)):")
         inner += [f"local = tl.load({order} + at{live})", f"pair = member * {pairs} + local"]
-        return [*lines, *_indented([*inner, *self.loop])]
+        return [*lines, *_indented([*inner, *scheduled(self.loop)])]
 
     def _zeroed(self, total: bool) -> list[str]:
         return [
@@ -294,7 +295,7 @@ class _Printer:
         self.arguments.setdefault(name)
         return name
 
-    def _part(self, value: int, place: Place) -> list[str]:
+    def _part(self, place: Place) -> list[Statement]:
         """Where a value is computed: in the loop over pairs, or before or after it."""
         if self.group.key is not None and place[-1] == "pair":
             return self.loop
@@ -315,16 +316,16 @@ class _Printer:
             return "pair" if place == PAIR and self.group.key is not None else "row"
         key = ("row of", place)
         if key not in self.names:
-            out = self._part(-1, place)
+            out = self._part(place)
             if place[0] == "batch":
                 many = self._argument(f"n_{place[1]}")
                 self.names[key] = "batch_row"
-                out.append(f"{self.names[key]} = {self._row(place[2:])} // {many}")
+                out.append(Load("batch_row", f"{self._row(place[2:])} // {many}"))
             else:
                 self.names[key] = self._end(place, out)
         return self.names[key]
 
-    def _end(self, place: Place, out: list[str]) -> str:
+    def _end(self, place: Place, out: list[Statement]) -> str:
         """The site at one end of a pair."""
         relation, row = place[0], int(place[1])
         declared = self.relations[relation]
@@ -334,9 +335,13 @@ class _Printer:
         masked = f", mask={mask}, other=0" if mask else ""
         if self.group.key is None and "local" not in self.names:
             self.names["local"] = "local"
-            out += [f"member = row // {pairs}", f"local = row - member * {pairs}"]
-        index = f"tl.load({self._argument(relation)} + {row} * {pairs} + local{masked})"
-        out.append(f"{name} = member * {sites} + {index}")
+            out += [
+                Load("member", f"row // {pairs}"),
+                Load("local", f"row - member * {pairs}", ("member",)),
+            ]
+        start = f" + {pairs}" if row else ""
+        index = f"tl.load({self._argument(relation)}{start} + local{masked})"
+        out.append(Load(name, f"member * {sites} + {index}", ("member", "local")))
         return name
 
     # --- values --------------------------------------------------------------------------------------------------
@@ -369,7 +374,7 @@ class _Printer:
             inner = self.program.instructions[op.value]
             return self.value(op.value, component, self._batch_of(place) if inner.domain == BATCH else place)
         if isinstance(op, Zeros):
-            return "0.0"
+            return ZERO
         if isinstance(op, Product):
             return self._product(op, value, component, place)
         assert isinstance(op, Linear)
@@ -382,18 +387,16 @@ class _Printer:
             return ("batch", self.group.domain, *ROW)
         return ("batch", (self.relations[relation].first, self.relations[relation].second)[row], *ROW)
 
-    def _say(self, value: int, component: int, place: Place, text: str) -> str:
-        name = f"t{value}_{component}" + _suffix(place)
-        self._part(value, place).extend(_statement(name, text))
-        return name
+    def _name(self, value: int, component: int, place: Place) -> str:
+        return f"t{value}_{component}" + _suffix(place)
 
     def _product(self, op: Product, value: int, component: int, place: Place) -> str:
         terms = []
         for i, j, k, sign in op.terms:
             if k == component:
                 left, right = self.value(op.left, i, place), self.value(op.right, j, place)
-                if "0.0" not in (left, right):
-                    terms.append(("-" if sign < 0 else "+", f"{left} * {right}"))
+                if ZERO not in (left, right):
+                    terms.append(Term("-" if sign < 0 else "+", "", left, right))
         return self._sum(value, component, place, terms)
 
     def _linear(self, op: Linear, value: int, component: int, place: Place) -> str:
@@ -405,21 +408,21 @@ class _Printer:
         terms = []
         for (source, i), c in coefficients.items():
             name = self.value(source, i, place)
-            if name == "0.0" or not c:
+            if name == ZERO or not c:
                 continue
             number = float(c)
-            factor = "" if abs(c) == ONE else f"{abs(number)!r} * "
-            terms.append(("-" if number < 0 else "+", f"{factor}{name}"))
-        if len(terms) == 1 and terms[0][0] == "+" and terms[0][1].isidentifier():
-            return terms[0][1]
+            terms.append(Term("-" if number < 0 else "+", "" if abs(c) == ONE else repr(abs(number)), name))
+        if len(terms) == 1 and terms[0].text == terms[0].left and terms[0].sign == "+":
+            return terms[0].left
         return self._sum(value, component, place, terms)
 
-    def _sum(self, value: int, component: int, place: Place, terms: Sequence[tuple[str, str]]) -> str:
+    def _sum(self, value: int, component: int, place: Place, terms: Sequence[Term]) -> str:
         if not terms:
-            return "0.0"
+            return ZERO
         self.terms += len(terms)
-        first = ("-" if terms[0][0] == "-" else "") + terms[0][1]
-        return self._say(value, component, place, " ".join((first, *(f"{s} {text}" for s, text in terms[1:]))))
+        name = self._name(value, component, place)
+        self._part(place).append(Sum(name, tuple(terms)))
+        return name
 
     # --- reading -------------------------------------------------------------------------------------------------
 
@@ -429,7 +432,9 @@ class _Printer:
         masked = f", mask={mask}, other=0.0" if mask else ""
         self.memory += 1
         address = f"{base} + {offset}" if offset != "0" else base
-        return self._say(value, component, place, f"tl.load({address}{masked}).to(COMPUTE)")
+        name = self._name(value, component, place)
+        self._part(place).append(Load(name, f"tl.load({address}{masked}).to(COMPUTE)", (base,)))
+        return name
 
     def _base(self, name: str, size: int, place: Place) -> str:
         """The address of a row of an operand."""
@@ -440,7 +445,7 @@ class _Printer:
         if key not in self.names:
             at = f"{name}_at" + _suffix(place)
             row = self._row(place)
-            self._part(-1, place).append(f"{at} = {pointer} + {row} * {size}")
+            self._part(place).append(Load(at, f"{pointer} + {row} * {size}", (row,)))
             self.names[key] = at
         return self.names[key]
 
@@ -478,14 +483,14 @@ class _Printer:
         if key in self.names:
             return self.names[key]
         self._argument(pointer)
-        out, text, mask = self._part(-1, place), "", self._mask(place, False)
+        out, text, mask = self._part(place), "", self._mask(place, False)
         masked = f", mask={mask}, other=0" if mask else ""
         for row in op.rows:
             leg = next(leg for leg in self.program.legs if leg.name == row)
-            loaded = f"tl.load({self._argument(row)} + {self._row(place)}{masked}).to(tl.int64)"
+            loaded = f"tl.load({self._argument(row)} + {self._row(place)}{masked})"
             text = f"({text}) * {leg.dim} + {loaded}" if text else loaded
         name = f"{op.weight}_{'_'.join(op.rows)}_at" + _suffix(place)
-        out += _statement(name, f"{pointer} + ({text}) * {numel}")
+        out.append(Load(name, f"{pointer} + ({text}) * {numel}", (self._row(place),)))
         self.names[key] = name
         return name
 
@@ -503,20 +508,25 @@ class _Printer:
         assert isinstance(op, Scatter)
         text = self.value(op.value, component, PAIR)
         key = (value, component, ROW)
-        if text == "0.0":
+        if text == ZERO:
             self.names[key] = text
             return
         self.names[key] = f"sum{value}_{component}"
         self._accumulate(self.names[key], op.value, text, self.loop, "live")
 
-    def _accumulate(self, name: str, source: int, text: str, out: list[str], mask: str) -> None:
+    def _accumulate(self, name: str, source: int, text: str, out: list[Statement], mask: str) -> None:
         shape = self.tile
         lane = bool(shape.lanes) and self.cut.lane(source) is not None
         sizes = ([shape.rows] if shape.rows > 1 else []) + ([shape.lanes if lane else 1] if shape.lanes else [])
         if shape.rows == 1 and not lane:
             sizes = []
         self.accumulators[name] = f"[{', '.join(map(str, sizes))}]"
-        out.append(f"{name} += {text if shape.rows == 1 else f'tl.where({mask}, {text}, 0.0)'}")
+        if text == ZERO:
+            return
+        if shape.rows == 1:
+            out.append(Sink(f"{name} += {text}", text, accumulates=name))
+        else:
+            out.append(Sink(f"{name} += tl.where({mask}, {text}, 0.0)", text))
 
     def _store(self, store: Store, place: Place) -> None:
         op = self._op(store)
@@ -534,9 +544,7 @@ class _Printer:
         text, name = self.value(op.value, component, place), f"total{store.value}_{component}"
         self._buffer(store)
         mask = "live" if place == PAIR else "inside"
-        if text == "0.0":
-            text = "0.0 * COMPUTE(0)"
-        self._accumulate(name, op.value, text, self._part(-1, place), mask)
+        self._accumulate(name, op.value, text, self._part(place), mask)
 
     def _buffer(self, store: Store) -> str:
         """The argument for the memory of a kept value."""
@@ -572,25 +580,26 @@ class _Printer:
         return lines
 
     def _lane_sum(self, text: str) -> str:
-        if text == "0.0":
+        if text == ZERO:
             return text
         return f"tl.sum({text}, 0)" if self.tile.rows == 1 else f"tl.sum({text}, 1)[:, None]"
 
     def _store_kept(self, store: Store, component: int, place: Place) -> None:
         one, pointer, summed = self.program.instructions[store.value], self._buffer(store), self._summed(store)
-        text, out = self.value(store.value, component, place), self._part(-1, place)
+        text, out = self.value(store.value, component, place), self._part(place)
         row = self._row(place)
         if summed and self.tile.blocks > 1:
             many = self._rows() if place == ROW else f"{self._argument('batch')} * {self._argument(f'n_{one.domain}')}"
             row = f"(tl.program_id(1) * {many} + {row})"
         mul = one.channels[0] if one.channels else 1
         offset = _places(component * mul, 1, bool(one.channels))
-        text = self._lane_sum(text) if summed else text
-        self._write(out, f"{pointer} + {row} * {one.size} + {offset}", text, self._mask(place, bool(one.channels)))
+        mask, written = self._mask(place, bool(one.channels)), self._lane_sum(text) if summed else text
+        address = f"{pointer} + {row} * {one.size} + {offset}"
+        out.append(Sink(self._written(address, written, mask), text))
 
-    def _write(self, out: list[str], address: str, text: str, mask: str) -> None:
+    def _written(self, address: str, text: str, mask: str) -> str:
         self.memory += 1
-        out.append(f"tl.store({address}, {text}{f', mask={mask}' if mask else ''})")
+        return f"tl.store({address}, {text}{f', mask={mask}' if mask else ''})"
 
     def _store_output(self, store: Store, component: int, place: Place) -> None:
         assert store.output is not None
@@ -602,22 +611,23 @@ class _Printer:
         else:
             offset = _places(store.start + m * store.mul + store.channel, 1, lane)
         text = self.value(store.value, component, place)
-        self._write(self._part(-1, place), f"{base} + {offset}", text, self._mask(place, lane))
+        written = self._written(f"{base} + {offset}", text, self._mask(place, lane))
+        self._part(place).append(Sink(written, text, (base,)))
 
     def _add_atomically(self, store: Store, op: Scatter, component: int) -> None:
         """Pairs added into their sites as they come."""
         one, pointer = self.program.instructions[store.value], self._buffer(store)
         text = self.value(op.value, component, ROW)
-        if text == "0.0":
+        if text == ZERO:
             return
         site = self._row((op.relation, str(op.row), *ROW))
         mul, lane = (one.channels[0] if one.channels else 1), bool(one.channels)
-        if self._summed(store):
-            text = self._lane_sum(text)
+        added = self._lane_sum(text) if self._summed(store) else text
         mask = self._mask(ROW, lane)
         self.memory += 1
         address = f"{pointer} + {site} * {one.size} + {_places(component * mul, 1, lane)}"
-        self.head.append(f'tl.atomic_add({address}, {text}{f", mask={mask}" if mask else ""}, sem="relaxed")')
+        written = f'tl.atomic_add({address}, {added}{f", mask={mask}" if mask else ""}, sem="relaxed")'
+        self.head.append(Sink(written, text, (site,)))
 
 
 def _places(start: int, step: int, lane: bool) -> str:
@@ -652,32 +662,6 @@ def _reads(one: Instruction, component: int) -> Iterator[tuple[int, int]]:
 
 def _indented(lines: Iterable[str]) -> list[str]:
     return [f"    {line}" for line in lines]
-
-
-def _statement(name: str, text: str) -> list[str]:
-    """`name = text`, over several lines where it is long; cut before a sign."""
-    if len(name) + len(text) + 3 <= WIDTH:
-        return [f"{name} = {text}"]
-    lines, line = [f"{name} = ("], "   "
-    for word in _terms(text):
-        if len(line) + 1 + len(word) > WIDTH and line.strip():
-            lines.append(line)
-            line = "   "
-        line += f" {word}"
-    return [*lines, line, ")"]
-
-
-def _terms(text: str) -> list[str]:
-    """A sum, cut before its signs."""
-    words: list[str] = []
-    for word in text.split(" "):
-        if words and word not in "+-" and words[-1] not in ("+", "-") and not words[-1].endswith((" *", " +", " -")):
-            words[-1] += f" {word}"
-        elif words and words[-1] in ("+", "-") or words and words[-1].endswith(" *"):
-            words[-1] += f" {word}"
-        else:
-            words.append(word)
-    return words
 
 
 def _wrapped_def(name: str, arguments: Sequence[str], line: str) -> list[str]:

@@ -28,8 +28,9 @@ from fusionc.program.ir import (
     operands,
 )
 from fusionc.targets.registry import Sums
-from fusionc.targets.torch_ops import Arithmetic, Tables
+from fusionc.targets.torch_ops import Tables
 from fusionc.targets.triton_kernel import TOTAL_PROGRAMS, Buffer, Kernel, kernel
+from fusionc.targets.triton_outside import Statements
 from fusionc.targets.triton_plan import Cut, Group, Outside, Store, cut, in_torch, split_sums, steps
 
 MOST_TERMS, MOST_MEMORY = 900, 120
@@ -96,51 +97,6 @@ def sorted_rows(program: Program, sums: Sums) -> tuple[tuple[str, int], ...]:
     return tuple(dict.fromkeys(keys))
 
 
-class _Statements(Arithmetic):
-    """Torch's statements over rows: values are [rows, components, channels…], sites and pairs are rows too."""
-
-    def moved(self, op: Gather | Scatter | Pool | Spread | Zeros | Total, number: int) -> str:
-        value, one = self.names[op.value], self.program.instructions[number]
-        inner = self.program.instructions[op.value]
-        if isinstance(op, Total):
-            return self._total(op, value, inner)
-        if isinstance(op, Zeros):
-            shape = ", ".join(map(str, (one.components, *one.channels)))
-            keep = -1 - len(inner.channels)
-            return f"{value}.new_zeros((*{value}.shape[:{keep}], {shape}))"
-        if isinstance(op, Gather):
-            return f"{value}.index_select(0, {self._flat(op)})"
-        if isinstance(op, Scatter):
-            assert one.domain
-            shape = f"(batch * n_{one.domain}, *{value}.shape[1:])"
-            return f"{value}.new_zeros({shape}).index_add(0, {self._flat(op)}, {value})"
-        if isinstance(op, Pool):
-            return f"{value}.unflatten(0, (batch, n_{inner.domain})).sum(1)"
-        if inner.domain is None:
-            return f"{value}.expand(batch{f' * n_{one.domain}' if one.domain else ''}, *{value}.shape)"
-        return f"{value}.repeat_interleave(n_{one.domain}, 0)"
-
-    def _flat(self, op: Gather | Scatter) -> str:
-        relation = next(relation for relation in self.program.relations if relation.name == op.relation)
-        return f"_flat({op.relation}[{op.row}], batch, n_{(relation.first, relation.second)[op.row]})"
-
-    def _total(self, op: Total, value: str, inner: Instruction) -> str:
-        if not op.rows:
-            return f"{value}.sum(0)"
-        sizes = [next(leg.dim for leg in self.program.legs if leg.name == row) for row in op.rows]
-        index = ", ".join(op.rows)
-        shape = ", ".join(map(str, sizes))
-        return (
-            f"{value}.new_zeros(({shape}, *{value}.shape[1:])).index_put(({index},), {value}, accumulate=True)"
-        )
-
-    def contracted(self, product: Product) -> str:
-        """A product summed over all rows: one matrix product."""
-        left, right = self._picked(product, False), self._picked(product, True)
-        spec = f"zT{product.left_axes},zT{product.right_axes}->T{product.axes}"
-        return f'torch.einsum("{spec}", {left}, {right})'
-
-
 @dataclass
 class _Printer:
     program: Program
@@ -157,10 +113,7 @@ class _Printer:
         self.cut: Cut = cut(self.program, self.sums)
         self.totalled = self._totalled()
         self.body: list[str] = []
-        self.taken = 0
-        self.torch = _Statements(
-            self.program, self._fresh, self.body.append, "constants", "index", {}
-        )
+        self.torch = Statements(self.program, self.body.append)
         ordered = steps(self.cut)
         for one in ordered:
             if isinstance(one, Group):
@@ -180,10 +133,6 @@ class _Printer:
             self.torch.tables,
             tuple(self._shape(number, output) for number, output in enumerate(self.program.outputs)),
         )
-
-    def _fresh(self, wish: str) -> str:
-        self.taken += 1
-        return f"v{self.taken}_{wish}"
 
     def _totalled(self) -> set[int]:
         """Products that only a total reads, where channels mix: they are one matrix product with it."""
@@ -243,7 +192,9 @@ class _Printer:
             self._allocate(buffer, one)
         rows = self._rows_of(one)
         tile = one.tile
-        programs = f"min(_blocks({rows}, {tile.rows}), {TOTAL_PROGRAMS})" if one.totals else f"_blocks({rows}, {tile.rows})"
+        programs = (
+            f"min(_count({rows}, {tile.rows}), {TOTAL_PROGRAMS})" if one.totals else f"_count({rows}, {tile.rows})"
+        )
         arguments = ", ".join(self._argument(name, one) for name in one.arguments)
         self.body.append(f"_launch({one.name}, {programs}, {tile.blocks}, {tile.warps}, compute, {arguments})")
         for buffer in one.buffers:
@@ -287,19 +238,15 @@ class _Printer:
 
     def _outside(self, one: Outside) -> None:
         op = self.program.instructions[one.value].op
-        inner = self.program.instructions[operands(op)[0]].op if isinstance(op, Total) else None
-        if isinstance(op, Total) and op.value in self.totalled and isinstance(inner, Product):
-            self._read_operands(operands(inner))
+        if isinstance(op, Total) and op.value in self.totalled:
             instruction = self.program.instructions[op.value]
-            text = self.torch._let("p", self.torch.contracted(inner))
-            self._name(one.value, self.torch._added(inner, instruction, text), one.why)
+            product = instruction.op
+            assert isinstance(product, Product)
+            self._read_operands(operands(product))
+            self._name(one.value, self.torch.contracted(product, instruction), one.why)
             return
         self._read_operands(operands(op))
-        if isinstance(op, Gather | Scatter | Pool | Spread | Zeros | Total):
-            self._name(one.value, self.torch.moved(op, one.value), one.why)
-        else:
-            text = self.torch._statement(one.value, self.program.instructions[one.value])
-            self._name(one.value, text, one.why)
+        self._name(one.value, self.torch.expression(one.value), one.why)
 
     def _name(self, value: int, text: str, why: str) -> None:
         self.body.append(f"b{value} = {text}  # in torch: {why}")
@@ -313,7 +260,7 @@ class _Printer:
                 continue
             assert isinstance(one.op, LegBlock | WeightBlock), one
             self.used.add(one.op.leg if isinstance(one.op, LegBlock) else one.op.weight)
-            self.torch.names[value] = self.torch._statement(value, one)
+            self.torch.names[value] = self.torch.let(self.torch.expression(value))
 
     # --- results ---------------------------------------------------------------------------------------------------
 
@@ -383,9 +330,7 @@ class _Printer:
         outputs = ", ".join(f"{output.name}" for output in self.program.outputs)
         outputs += "," if len(self.program.outputs) == 1 else ""
         lines.append(f"{outputs} = results")
-        lines += [
-            f"{output.name}.zero_()" for output, gap in zip(self.program.outputs, zeros, strict=True) if gap
-        ]
+        lines += [f"{output.name}.zero_()" for output, gap in zip(self.program.outputs, zeros, strict=True) if gap]
         if self.torch.tables.size:
             constants = f"{self.name.upper()}_CONSTANTS"
             lines.append(f"constants = {constants}.to(device={self.names[0]}.device, dtype=compute)")

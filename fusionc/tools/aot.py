@@ -52,13 +52,28 @@ def compile_ahead(
 ) -> tuple[Compiled, ...]:
     """Compile every kernel of a generated module for an architecture. Raises `NoTriton`, ValueError."""
     number = architecture(arch)
-    if find_spec("triton") is None:
+    if not has_triton():
         raise NoTriton("triton is not installed: pip install triton")
     found = []
     for name, (kernel, warps, types) in module.KERNELS.items():
         step(name)
         found.append(_compile(name, kernel, warps, types, number, dtype))
     return tuple(found)
+
+
+def has_triton() -> bool:
+    return find_spec("triton") is not None
+
+
+def summary_of(kernels: Sequence[Compiled]) -> str:
+    """All kernels in one line."""
+    if not kernels:
+        return "no kernels"
+    most, spilled = max(one.registers for one in kernels), sum(one.spilled for one in kernels)
+    return (
+        f"{len(kernels)} kernels, at most {most} registers, {spilled} bytes spilled, "
+        f"{total_seconds(kernels):.1f} s to compile"
+    )
 
 
 def total_seconds(kernels: Sequence[Compiled]) -> float:
@@ -77,7 +92,7 @@ def _compile(name: str, kernel: Any, warps: int, types: dict[str, str], arch: in
     signature = {argument: written.get(kind, kind) for argument, kind in types.items()} | {"COMPUTE": "constexpr"}
     constants = {"COMPUTE": getattr(tl, "float64" if compute == "fp64" else "float32")}
     aligned = {(place,): [["tt.divisibility", 16]] for place, kind in enumerate(types.values()) if kind[0] == "*"}
-    options = {"num_warps": warps, "num_stages": 1, "enable_fp_fusion": True, "maxnreg": 128}
+    options = {"num_warps": warps, "num_stages": 1, "enable_fp_fusion": True}
     source = ASTSource(kernel, signature=signature, constexprs=constants, attrs=aligned)
     always = triton.knobs.compilation.always_compile
     triton.knobs.compilation.always_compile = True
