@@ -27,7 +27,6 @@ diagram message(x: X[atoms], y: 0e + 1o + 2e + 3o[edges], r: weights[edges]) -> 
     x[j,u] y[i,j] -> out[i,u] * r[i,j,path,u]
 }
 """
-LIMITS = {"float32": 1e-5, "float64": 1e-12}
 
 triton = pytest.importorskip("triton", reason="triton is not installed")
 
@@ -122,7 +121,7 @@ def test_the_file_works_without_triton(tmp_path):
     assert run.stdout.strip() == "(2, 2048)"
 
 
-# --- compiled ahead of time --------------------------------------------------------------------------------------------
+# --- compiled ahead of time ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
@@ -159,7 +158,7 @@ def test_derived_programs_of_a_message_stay_one_pass():
     assert len(kernels(program).stages[1].kernels) <= 2
 
 
-# --- on a GPU ----------------------------------------------------------------------------------------------------------
+# --- on a GPU --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.gpu

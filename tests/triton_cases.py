@@ -17,6 +17,7 @@ from test_derive import SITES, SIZES, TEXTS, Autograd, case, random_like
 import fusionc
 from fusionc.cache import import_text
 from fusionc.driver import emit
+from fusionc.program.derive import differentiable
 from fusionc.targets.registry import Options
 from fusionc.tools.oracle import evaluate
 
@@ -121,41 +122,47 @@ def dtypes() -> dict[str, Errors]:
 
 def transforms() -> dict[str, Errors]:
     """torch.func, torch.compile and torch.export."""
-    found = {}
+    found = exported()
     for name in ("uvu per element", "message", "mixed on the way"):
         one = case({**TEXTS, **MORE}[name])
         kernels, plain = Kernels(one), Autograd(one)
-        values = [value.detach() for value in kernels.inputs()]
-        rest = values[1:]
-        square = lambda f: lambda v: f(v, *rest)[0].square().sum()  # noqa: E731
-        both = {
-            "jvp": [torch.func.jvp(f, tuple(values), tuple(v + 1 for v in values))[1] for f in (kernels, plain)],
-            "grad": [[torch.func.grad(square(f))(values[0])] for f in (kernels, plain)],
-            "hessian": [[torch.func.hessian(square(f))(values[0])] for f in (kernels, plain)],
-            "jacrev": [[torch.func.jacrev(lambda v, f=f: f(v, *rest)[0])(values[0])] for f in (kernels, plain)],
-            "vmap": [
-                [torch.func.vmap(lambda v, f=f: f(v, *rest)[0])(torch.stack([values[0], values[0] * 2]))]
-                for f in (kernels, plain)
-            ],
-            "vmap of grad": [
-                [torch.func.vmap(torch.func.grad(square(f)))(torch.stack([values[0], values[0] * 2]))]
-                for f in (kernels, plain)
-            ],
-        }
-        found |= {f"{name}, {kind}": {"value": error(*pair)} for kind, pair in both.items()}
-        leaves = kernels.inputs()
-        compiled = torch.compile(kernels.function, fullgraph=True, backend="aot_eager")
-        call = lambda f: f(*_arguments(one, leaves), **kernels.relations)  # noqa: E731
-        outs = [call(compiled), call(plain.function)]
-        gradients = [torch.autograd.grad(out.square().sum(), leaves) for out in outs]
-        found[f"{name}, compiled"] = {"value": error([outs[0]], [outs[1]]), "first": error(*gradients)}
-    return found | exported()
+        pairs = zip(_transformed(kernels), _transformed(plain), strict=True)
+        found |= {f"{name}, {kind}": {"value": error(got, wanted)} for (kind, got), (_, wanted) in pairs}
+        found[f"{name}, compiled"] = _compiled(one, kernels, plain)
+    return found
+
+
+def _transformed(function: Autograd) -> list[tuple[str, list[torch.Tensor]]]:
+    """What torch.func makes of a diagram, as a function of all operands or of the first."""
+    values = tuple(value.detach() for value in function.inputs())
+    twice = torch.stack([values[0], values[0] * 2])
+
+    def first(value):
+        return function(value, *values[1:])[0]
+
+    def square(value):
+        return first(value).square().sum()
+
+    return [
+        ("jvp", list(torch.func.jvp(function, values, tuple(value + 1 for value in values))[1])),
+        ("grad", [torch.func.grad(square)(values[0])]),
+        ("hessian", [torch.func.hessian(square)(values[0])]),
+        ("jacrev", [torch.func.jacrev(first)(values[0])]),
+        ("vmap", [torch.func.vmap(first)(twice)]),
+        ("vmap of grad", [torch.func.vmap(torch.func.grad(square))(twice)]),
+    ]
+
+
+def _compiled(one, kernels: Autograd, plain: Autograd) -> Errors:
+    leaves = kernels.inputs()
+    functions = (torch.compile(kernels.function, fullgraph=True, backend="aot_eager"), plain.function)
+    outs = [function(*_arguments(one, leaves), **kernels.relations) for function in functions]
+    gradients = [torch.autograd.grad(out.square().sum(), leaves) for out in outs]
+    return {"value": error(outs[:1], outs[1:]), "first": error(*gradients)}
 
 
 def _arguments(one, leaves) -> list[torch.Tensor]:
     names = [leg.name for leg in one.program.legs] + [weight.name for weight in one.program.weights]
-    from fusionc.program.derive import differentiable
-
     known = dict(zip(differentiable(one.program), leaves, strict=True))
     return [known[name] if name in known else torch.as_tensor(one.operands[name]) for name in names]
 

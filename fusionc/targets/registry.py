@@ -29,10 +29,9 @@ SUMS: tuple[Sums, ...] = ("sorted", "atomic")
 
 @dataclass(frozen=True)
 class Options:
-    """The options of a generated file: the layout of operands and outputs ("mul_ir" is e3nn's), and the dtype of
-    learned
-    weights where the module is not told another (None: torch's default), and how kernels sum over neighbours: over the sorted pairs of each site, the same way every
-    time, or by atomic additions. Raises ValueError for an unknown value."""
+    """The options of a generated file: the layout of operands and outputs ("mul_ir" is e3nn's); the dtype of learned
+    weights where the module is not told another (None: torch's default); how kernels sum over neighbours: over the
+    sorted pairs of each site, always the same way, or by atomic additions. Raises ValueError for an unknown value."""
 
     layout: Layout = "mul_ir"
     dtype: str | None = None

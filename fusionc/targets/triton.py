@@ -15,11 +15,10 @@ from functools import lru_cache
 
 import jinja2
 
-from fusionc.program.derive import Derivative, differentiable, vjp
-from fusionc.program.ir import BATCH, Program
+from fusionc.program.derive import differentiable, vjp
+from fusionc.program.ir import Program
 from fusionc.resources import resource
 from fusionc.targets import torch as torch_target
-from fusionc.targets.names import Namer
 from fusionc.targets.registry import Emission, Options, Sums
 from fusionc.targets.torch_rows import suits_rows
 from fusionc.targets.triton_kernel import Kernel
@@ -28,6 +27,7 @@ from fusionc.version import __version__
 
 WIDTH = torch_target.WIDTH
 STAGES = 3
+DEFAULTS = Options()
 Tag = dict[str, object]
 
 
@@ -60,12 +60,12 @@ def emit(emissions: Sequence[Emission], options: Options) -> str:
     return "\n".join(line.rstrip() for line in text.split("\n")).rstrip("\n") + "\n"
 
 
-def description(program: Program, options: Options = Options()) -> tuple[str, ...]:
+def description(program: Program, options: Options = DEFAULTS) -> tuple[str, ...]:
     """What runs where: one line for each kernel of every stage, and for each instruction that runs in torch."""
     return tuple(line for one in kernels(program, options).stages for line in one.description())
 
 
-def kernels(program: Program, options: Options = Options(), name: str = "") -> Kernels:
+def kernels(program: Program, options: Options = DEFAULTS, name: str = "") -> Kernels:
     """The stages of a program."""
     name = name or f"_{program.name}"
     sums: Sums = options.sums
@@ -73,7 +73,7 @@ def kernels(program: Program, options: Options = Options(), name: str = "") -> K
     for _ in range(STAGES - 1):
         derived = vjp(programs[-1])
         places = tuple(operands[-1].index(operand) for operand, _ in derived.results)
-        programs.append(_in_order(derived))
+        programs.append(derived.program)
         results.append(places)
         likes.append(places)
         operands.append((*operands[-1], *(given for _, given in derived.given)))
@@ -82,10 +82,6 @@ def kernels(program: Program, options: Options = Options(), name: str = "") -> K
     )
     keys = dict.fromkeys(key for one in programs for key in sorted_rows(one, sums))
     return Kernels(stages, tuple(operands), tuple(results), tuple(keys))
-
-
-def _in_order(derived: Derivative) -> Program:
-    return derived.program
 
 
 @lru_cache(maxsize=1)

@@ -1,14 +1,14 @@
 """The text of one Triton kernel: components in registers, constants as literals, everything read and written once.
 
-Values are asked for from what is written backwards, component by component, so that nothing is computed in vain and what
-belongs together stands together. A kernel has three parts: the head (what belongs to a row), for sums over neighbours
-the loop over the pairs of the row, and the tail (what follows from the sums).
+Values are asked for from what is written backwards, component by component, so that nothing is computed in vain. A
+kernel has three parts: the head (what belongs to a row), for sums over neighbours the loop over the pairs of the row,
+and the tail (what follows from the sums).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
 import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from fusionc.algebra.surds import ONE, Surd
@@ -27,7 +27,7 @@ from fusionc.program.ir import (
     Zeros,
 )
 from fusionc.targets.triton_plan import Cut, Group, Store
-from fusionc.targets.triton_schedule import WIDTH, Load, Statement, Sum, Sink, Term, scheduled
+from fusionc.targets.triton_schedule import WIDTH, Load, Sink, Statement, Sum, Term, scheduled
 
 ZERO = "0.0"
 TOTAL_PROGRAMS = 1024
@@ -94,6 +94,13 @@ def kernel(cut: Cut, group: Group, name: str) -> Kernel:
     return _Printer(cut, group, name).kernel()
 
 
+def weight(cut: Cut, group: Group) -> tuple[int, int]:
+    """The terms of a kernel, and its loads and stores."""
+    printer = _Printer(cut, group, "")
+    printer.collect()
+    return printer.terms, printer.memory
+
+
 @dataclass
 class _Printer:
     cut: Cut
@@ -130,7 +137,8 @@ class _Printer:
 
     # --- the whole -----------------------------------------------------------------------------------------------
 
-    def kernel(self) -> Kernel:
+    def collect(self) -> None:
+        """All statements of the three parts."""
         pairs = [store for store in self.group.stores if self._is_of_pairs(store)]
         for value, component in self._scattered():
             self._accumulate_pairs(value, component)
@@ -140,6 +148,9 @@ class _Printer:
         for store in self.group.stores:
             if store not in pairs:
                 self._store(store, ROW)
+
+    def kernel(self) -> Kernel:
+        self.collect()
         lines = self._assembled()
         return Kernel(
             self.name,
@@ -566,7 +577,8 @@ class _Printer:
             summed, lane = self._summed(store), bool(one.channels)
             row = "tl.program_id(0)"
             if self.tile.rows > 1:
-                row = f"({row} * {self.tile.rows} + tl.arange(0, {self.tile.rows}){'[:, None]' if self.tile.lanes else ''})"
+                side = "[:, None]" if self.tile.lanes else ""
+                row = f"({row} * {self.tile.rows} + tl.arange(0, {self.tile.rows}){side})"
             if summed and self.tile.blocks > 1:
                 row = f"(tl.program_id(1) * tl.num_programs(0) * {self.tile.rows} + {row})"
             mul = one.channels[0] if one.channels else 1
@@ -605,9 +617,9 @@ class _Printer:
         assert store.output is not None
         output, one = self.program.outputs[store.output], self.program.instructions[store.value]
         base = self._base(output.name, output.dim, place)
-        m, lane = component - store.first, bool(one.channels)
+        m, lane = store.at + component - store.first, bool(one.channels)
         if self.program.layout == "mul_ir":
-            offset = _places(store.start + store.channel * store.dim + m, store.dim, lane)
+            offset = _places(store.start + store.channel * store.block + m, store.block, lane)
         else:
             offset = _places(store.start + m * store.mul + store.channel, 1, lane)
         text = self.value(store.value, component, place)

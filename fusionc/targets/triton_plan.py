@@ -3,12 +3,12 @@
 A kernel runs over the elements of one domain (or over the sites of one domain and, inside, over the pairs of each) and
 over one set of channels, with the components of everything in registers. So a program is cut where that ends:
 
-    a channel letter is summed with a weight, two letters stand side by side, channels are reordered    -> torch
-    a sum over all sites, rows of a table summed, what has no domain after a total                      -> torch
-    a value is gathered that is not an operand itself, a sum over channels is used on the spot          -> two kernels
+    a channel letter is summed with a weight, two letters stand side by side, channels are reordered   -> torch
+    a sum over all sites, rows of a table summed, what has no domain after a total                     -> torch
+    a value is gathered that is not an operand itself, a sum over channels is used on the spot         -> two kernels
 
-Values at the cuts are *kept*: they stand in memory, [rows, components, channels…]. A sum over channels is postponed past
-linear maps (it commutes with them) to where the result is written.
+Values at the cuts are *kept*: they stand in memory, [rows, components, channels…]. A sum over channels is postponed
+past linear maps (it commutes with them) to where the result is written.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 
 from fusionc.algebra.surds import ONE
 from fusionc.program.ir import (
+    Entry,
     Gather,
     Instruction,
     LegBlock,
@@ -44,8 +45,9 @@ MOVES = (Gather, Spread)
 
 @dataclass(frozen=True)
 class Store:
-    """One thing that a kernel writes: components of a value, into an output (at `start`, from channel `channel` of
-    `mul` on) or, without an output, into the value's own memory."""
+    """One thing that a kernel writes: `dim` components of a value from `first` on, into an output or, without one, into
+    the value's own memory. In the output they are those from `at` on of a block of `block` components and `mul`
+    channels that stands at `start`; the value's channels are those from `channel` on."""
 
     value: int
     first: int
@@ -54,6 +56,14 @@ class Store:
     start: int = 0
     channel: int = 0
     mul: int = 1
+    block: int = 1
+    at: int = 0
+
+    def apart(self) -> tuple[Store, ...]:
+        """Component by component, where an output is written."""
+        if self.output is None:
+            return (self,)
+        return tuple(replace(self, first=self.first + m, dim=1, at=self.at + m) for m in range(self.dim))
 
 
 @dataclass(frozen=True)
@@ -126,7 +136,7 @@ def _pass(found: Cut) -> None:
                 _needed_in_torch(found, value)
         if isinstance(op, Gather) and not isinstance(found.program.instructions[op.value].op, VIEWS):
             found.kept.add(op.value)
-        if isinstance(op, Total) and not why or isinstance(op, Scatter) and found.sums == "atomic":
+        if (isinstance(op, Total) and not why) or (isinstance(op, Scatter) and found.sums == "atomic"):
             found.kept.add(number)
         _lanes(found, number, instruction)
         _keys(found, instruction)
@@ -231,7 +241,8 @@ def _keys(found: Cut, one: Instruction) -> None:
 def split_sums(program: Program) -> Program:
     """The program with linear maps of values that are sums over different channels cut in two: first each sum by
     itself, then what they add up to."""
-    found, instructions, place = cut(program, "sorted"), [], dict[int, int]()
+    found, place = cut(program, "sorted"), dict[int, int]()
+    instructions: list[Instruction] = []
     for number, one in enumerate(program.instructions):
         op = one.op
         if isinstance(op, Linear) and number not in found.outside:
@@ -262,7 +273,7 @@ def _split(
         kinds.setdefault(lane, []).append(source)
     if len(kinds) < 2:
         return replace(one, op=replace(op, values=tuple(place[value] for value in op.values)))
-    values, entries = [], []
+    values, entries = list[int](), list[Entry]()
     for lane, sources in kinds.items():
         listed = [(sources.index(s), i, k, c) for s, i, k, c in op.entries if s in sources]
         if lane is None:
@@ -286,7 +297,7 @@ def steps(found: Cut) -> tuple[Step, ...]:
     """Kernels and torch statements, each after what it reads."""
     wanted: dict[tuple[int, str, Key | None, int | None], list[Store]] = {}
     last: dict[tuple[str, Key | None, int | None], int] = {}
-    for level, kind, store in _stores(found):
+    for level, kind, _ in _stores(found):
         last[kind] = max(last.get(kind, 0), level)
     for level, kind, store in _stores(found):
         at = level if store.value in found.kept else last[kind]
@@ -319,7 +330,7 @@ def _stores(found: Cut) -> Iterable[tuple[int, Kind, Store]]:
             for value, first in block.pieces:
                 one = program.instructions[value]
                 if not in_torch(found, value):
-                    store = Store(value, first, block.dim, number, start, channel, block.mul)
+                    store = Store(value, first, block.dim, number, start, channel, block.mul, block.dim)
                     yield found.levels[value], _kind(found, value), store
                 channel += one.channels[0] if one.channels else 1
             start += block.mul * block.dim

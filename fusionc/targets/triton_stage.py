@@ -6,22 +6,19 @@ gives results of the same form. `batch` and the sizes of sites and relations are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from fusionc.program.ir import (
     BATCH,
     Gather,
-    Instruction,
     LegBlock,
     Op,
     OutputBlock,
-    Pool,
     Product,
     Program,
     ProgramOutput,
     Scatter,
-    Spread,
     Total,
     WeightBlock,
     Zeros,
@@ -29,12 +26,15 @@ from fusionc.program.ir import (
 )
 from fusionc.targets.registry import Sums
 from fusionc.targets.torch_ops import Tables
-from fusionc.targets.triton_kernel import TOTAL_PROGRAMS, Buffer, Kernel, kernel
+from fusionc.targets.triton_kernel import TOTAL_PROGRAMS, Buffer, Kernel, kernel, weight
 from fusionc.targets.triton_outside import Statements
 from fusionc.targets.triton_plan import Cut, Group, Outside, Store, cut, in_torch, split_sums, steps
 
-MOST_TERMS, MOST_MEMORY = 900, 120
+MOST_TERMS, MOST_MEMORY = 800, 120
 """A kernel with more is split between outputs: compile time grows with terms times loads and stores."""
+
+SLACK, ALONE = 1.25, 1.5
+"""How much more than an even share a part may take, and than a whole kernel a block of an output that stands alone."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class _Printer:
             self.program,
             tuple(self.kernels),
             outside,
-            tuple([*self._opening(), *self.body, self._closing()]),
+            (*self._opening(), *self.body, self._closing()),
             self.torch.tables,
             tuple(self._shape(number, output) for number, output in enumerate(self.program.outputs)),
         )
@@ -154,22 +154,30 @@ class _Printer:
 
     def _parts(self, group: Group) -> list[Kernel]:
         """The kernels of a group: one where that is small enough, else split between outputs, greedily."""
-        whole = kernel(self.cut, group, self._kernel_name(0))
-        if (whole.terms <= MOST_TERMS and whole.memory <= MOST_MEMORY) or len(group.stores) == 1:
-            return [whole]
-        parts: list[Kernel] = []
+        terms, memory = weight(self.cut, group)
+        pieces = max(-(-terms // MOST_TERMS), -(-memory // MOST_MEMORY), 1)
+        if pieces == 1:
+            return [kernel(self.cut, group, self._kernel_name(0))]
+        limits = (SLACK * terms / pieces, SLACK * memory / pieces)
+        parts: list[Group] = []
         stores: list[Store] = []
-        last: Kernel | None = None
-        for store in group.stores:
-            tried = kernel(self.cut, self._group(group, (*stores, store)), self._kernel_name(len(parts)))
-            if last is not None and (tried.terms > MOST_TERMS or tried.memory > MOST_MEMORY):
-                parts.append(last)
+        for store in self._separable(group):
+            if stores and not self._is_within(self._group(group, (*stores, store)), limits):
+                parts.append(self._group(group, tuple(stores)))
                 stores = []
-                tried = kernel(self.cut, self._group(group, (store,)), self._kernel_name(len(parts)))
             stores.append(store)
-            last = tried
-        assert last is not None
-        return [*parts, last]
+        parts.append(self._group(group, tuple(stores)))
+        return [kernel(self.cut, part, self._kernel_name(number)) for number, part in enumerate(parts)]
+
+    def _separable(self, group: Group) -> Iterator[Store]:
+        """What a group writes, block by block; a block that alone is too much, component by component."""
+        for store in group.stores:
+            whole = self._is_within(self._group(group, (store,)), (ALONE * MOST_TERMS, ALONE * MOST_MEMORY))
+            yield from (store,) if whole else store.apart()
+
+    def _is_within(self, group: Group, limits: tuple[float, float]) -> bool:
+        terms, memory = weight(self.cut, group)
+        return terms <= limits[0] and memory <= limits[1]
 
     def _group(self, group: Group, stores: tuple[Store, ...]) -> Group:
         """Some stores of a group; where none of them is a sum over neighbours, over the pairs as they come."""

@@ -92,7 +92,8 @@ def _compile(name: str, kernel: Any, warps: int, types: dict[str, str], arch: in
     signature = {argument: written.get(kind, kind) for argument, kind in types.items()} | {"COMPUTE": "constexpr"}
     constants = {"COMPUTE": getattr(tl, "float64" if compute == "fp64" else "float32")}
     aligned = {(place,): [["tt.divisibility", 16]] for place, kind in enumerate(types.values()) if kind[0] == "*"}
-    options = {"num_warps": warps, "num_stages": 1, "enable_fp_fusion": True}
+    options: dict[str, Any] = {"num_warps": warps, "num_stages": 1, "enable_fp_fusion": True}
+    options["maxnreg"] = 128 if compute == "fp32" else None
     source = ASTSource(kernel, signature=signature, constexprs=constants, attrs=aligned)
     always = triton.knobs.compilation.always_compile
     triton.knobs.compilation.always_compile = True
