@@ -33,8 +33,8 @@ from fusionc.targets.triton_plan import Cut, Group, Outside, Store, cut, in_torc
 MOST_TERMS, MOST_MEMORY = 800, 120
 """A kernel with more is split between outputs: compile time grows with terms times loads and stores."""
 
-SLACK, ALONE = 1.25, 1.5
-"""How much more than an even share a part may take, and than a whole kernel a block of an output that stands alone."""
+ALONE = 2
+"""How many times as much a block of an output may be that cannot be split but component by component."""
 
 
 @dataclass(frozen=True)
@@ -154,11 +154,9 @@ class _Printer:
 
     def _parts(self, group: Group) -> list[Kernel]:
         """The kernels of a group: one where that is small enough, else split between outputs, greedily."""
-        terms, memory = weight(self.cut, group)
-        pieces = max(-(-terms // MOST_TERMS), -(-memory // MOST_MEMORY), 1)
-        if pieces == 1:
+        limits = (MOST_TERMS, MOST_MEMORY)
+        if self._is_within(group, limits):
             return [kernel(self.cut, group, self._kernel_name(0))]
-        limits = (SLACK * terms / pieces, SLACK * memory / pieces)
         parts: list[Group] = []
         stores: list[Store] = []
         for store in self._separable(group):
@@ -175,7 +173,7 @@ class _Printer:
             whole = self._is_within(self._group(group, (store,)), (ALONE * MOST_TERMS, ALONE * MOST_MEMORY))
             yield from (store,) if whole else store.apart()
 
-    def _is_within(self, group: Group, limits: tuple[float, float]) -> bool:
+    def _is_within(self, group: Group, limits: tuple[int, int]) -> bool:
         terms, memory = weight(self.cut, group)
         return terms <= limits[0] and memory <= limits[1]
 
