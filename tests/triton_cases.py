@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from strategies import trees
 from test_derive import SITES, SIZES, TEXTS, Autograd, case, random_like
+from test_sites import DECLARED, LEGS, LINES
 
 import fusionc
 from fusionc.cache import import_text
@@ -253,7 +254,20 @@ def diagrams() -> dict[str, Errors]:
     return found
 
 
-GROUPS = {one.__name__: one for one in (diagrams, dtypes, transforms, empty, deterministic, random_trees)}
+def sites() -> dict[str, Errors]:
+    """Every way in which sums, gathers and products over sites meet."""
+    found = {}
+    for name, (left, bracket, domain) in LINES.items():
+        used = dict.fromkeys(word.split("[")[0] for word in left.split())
+        header = ", ".join(f"{leg}: {LEGS[leg]}" for leg in used)
+        body = f"{{ {left} -> out{bracket} * W[path,u] }}"
+        text = f"{DECLARED}diagram d({header}) -> 2x0e + 2x1o{domain} {body}"
+        for sums in ("sorted", "atomic"):
+            found[f"{name}, {sums}"] = measured(text, "mul_ir", sums)
+    return found
+
+
+GROUPS = {one.__name__: one for one in (diagrams, dtypes, transforms, empty, deterministic, random_trees, sites)}
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")

@@ -259,8 +259,16 @@ class _Printer(torch_target._Printer):
         for name in differentiable(program):
             leg = next((leg for leg in program.legs if leg.name == name), None)
             operands.append(name if leg is None else f"{name}.reshape(-1, {leg.dim})")
-        fixed = [f"{leg.name}.reshape(-1).to(torch.int64)" for leg in program.legs if leg.kind == "index"]
+        fixed = [
+            f"_check_inside({leg.name}.reshape(-1).to(torch.int64), {leg.dim})"
+            for leg in program.legs
+            if leg.kind == "index"
+        ]
         fixed += [f"{relation.name}.contiguous()" for relation in program.relations]
+        for relation in program.relations:  # (what is sorted is checked there)
+            ends = enumerate((relation.first, relation.second))
+            free = [(row, end) for row, end in ends if (relation.name, row) not in found.sorted_by]
+            lines += [f"_check_inside({relation.name}[{row}], {counted[end]})" for row, end in free]
         for name, row in found.sorted_by:
             relation = next(one for one in program.relations if one.name == name)
             fixed.append(f"*_sorted_pairs({name}, {row}, {counted[(relation.first, relation.second)[row]]})")
