@@ -24,3 +24,9 @@ tail -n 14 "$generated/three_body.py"
 
 step '$ fusionc run three_body.fus --xyz ethanol.xyz'
 fusionc run three_body.fus --xyz ethanol.xyz
+
+step 'With sites the sum over neighbours is part of the module: its square costs per pair what one message costs'
+sed -n '/^diagram density_squared/,/^}/p' neighbours.fus
+
+step '$ fusionc run neighbours.fus --diagram density_squared --xyz ethanol.xyz'
+fusionc run neighbours.fus --diagram density_squared --xyz ethanol.xyz

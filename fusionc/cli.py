@@ -187,9 +187,10 @@ def paths_command(options: argparse.Namespace) -> int:
 def cost_command(options: argparse.Namespace) -> int:
     with Progress("planning") as step:
         reports = []
-        for diagram in _chosen(options):
+        for diagram in _chosen_with_sizes(options):
             step(diagram.name)
-            reports.append((diagram.name, cost_report(diagram, options.batch, options.dtype)))
+            sizes = _sizes_of(diagram, options.size)
+            reports.append((diagram.name, cost_report(diagram, options.batch, options.dtype, sizes)))
     if options.json:
         print(json.dumps({name: asdict(report) for name, report in reports}, indent=1))
     else:
@@ -245,12 +246,17 @@ def run_command(options: argparse.Namespace) -> int:
     from fusionc.tools.run import run_molecule, run_random
     from fusionc.tools.verify import EQUIVARIANCE_BOUND
 
+    if options.xyz is not None and options.size:
+        raise UsageError(
+            "--size is for random operands: with --xyz the molecule says how many atoms and pairs there are"
+        )
     runs = []
     with Progress("running") as step:
-        for diagram in _chosen(options):
+        for diagram in _chosen_with_sizes(options):
             named = step.named(diagram.name)
             if options.xyz is None:
-                runs.append(run_random(diagram, options.batch, options.seed, named))
+                sizes = _sizes_of(diagram, options.size)
+                runs.append(run_random(diagram, options.batch, options.seed, named, sizes))
                 continue
             try:
                 runs.append(run_molecule(diagram, options.xyz, options.cutoff, options.seed, named))
@@ -368,6 +374,33 @@ def _chosen(options: argparse.Namespace) -> tuple[CheckedDiagram, ...]:
     return chosen
 
 
+def _chosen_with_sizes(options: argparse.Namespace) -> tuple[CheckedDiagram, ...]:
+    """The chosen diagrams; every name that --size gives is a site set or a relation of one of them."""
+    chosen = _chosen(options)
+    known = dict.fromkeys(name for diagram in chosen for name in _domains(diagram))
+    for name, _ in options.size:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            have = f"sizes can be given of {', '.join(known)}" if known else "no diagram here is over sites"
+            raise UsageError(f"no diagram is over `{name}`; {f'did you mean `{near[0]}`?' if near else have}")
+    return chosen
+
+
+def _sizes_of(diagram: CheckedDiagram, sizes: Sequence[tuple[str, int]]) -> dict[str, int]:
+    return {name: size for name, size in sizes if name in _domains(diagram)}
+
+
+def _domains(diagram: CheckedDiagram) -> tuple[str, ...]:
+    return (*diagram.graph.sites, *(relation.name for relation in diagram.graph.relations))
+
+
+def _size(text: str) -> tuple[str, int]:
+    name, _, number = text.partition("=")
+    if not name.isidentifier() or not (number.isascii() and number.isdigit()):
+        raise argparse.ArgumentTypeError(f"`{text}` should be a name and a number, such as atoms=100")
+    return name, int(number)
+
+
 def _say(diagnostics: Sequence[Diagnostic]) -> None:
     if diagnostics:
         color = sys.stderr.isatty() and "NO_COLOR" not in os.environ
@@ -412,7 +445,13 @@ def _parser() -> argparse.ArgumentParser:
             "Count the program that is emitted, beside the written order and opt_einsum's.",
         )
     )
-    one.add_argument("--batch", type=int, default=1000, help="batch size the figures are for (default: 1000)")
+    one.add_argument(
+        "--batch",
+        type=int,
+        default=1000,
+        help="batch size the figures are for (default: 1000); in a diagram over sites the number of sites of every set",
+    )
+    _add_size(one)
     one.add_argument("--dtype", choices=tuple(ITEMSIZES), default="float32", help="default: float32")
     one.add_argument("--json", action="store_true", help="as JSON")
     one = _on_file(
@@ -516,14 +555,34 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
             "compile and run",
             "Compile diagrams and run them in float64, on random operands or on a molecule; report shapes, time, cost "
             "and the equivariance error under a random rotation and an inversion. On a molecule, legs whose irreps are "
-            "spherical harmonics take those of a neighbour, other legs features of the atom at the centre.",
+            "spherical harmonics take those of a neighbour, other legs features of the atom at the centre. In a "
+            "diagram over sites the sites are the atoms, every relation is the neighbour list, and legs over pairs "
+            "take the spherical harmonics of the vector to the neighbour; the atoms are permuted too.",
         )
     )
     one.add_argument("--xyz", metavar="MOLECULE", help="a structure file (anything ASE reads)")
     one.add_argument("--cutoff", type=float, default=5.0, help="in angstrom (default: 5)")
-    one.add_argument("--batch", type=int, default=100, help="batch size of random operands (default: 100)")
+    one.add_argument(
+        "--batch",
+        type=int,
+        default=100,
+        help="batch size of random operands (default: 100); in a diagram over sites the number of sites of every set",
+    )
+    _add_size(one)
     one.add_argument("--seed", type=int, default=0, help="default: 0")
     one.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _add_size(one: argparse.ArgumentParser) -> None:
+    one.add_argument(
+        "--size",
+        metavar="NAME=N",
+        type=_size,
+        action="append",
+        default=[],
+        help="for a diagram over sites: how many members a site set or a relation has, as in `--size atoms=100 "
+        "--size edges=2000`; may be given several times (default: --batch sites, and 20 pairs for each site)",
+    )
 
 
 def _add(

@@ -297,4 +297,14 @@ def name_mistakes(diagrams: Sequence[CheckedDiagram]) -> list[Diagnostic]:
         for name in [name for name in spans if all(leg.name != name for leg in graph.legs)]:
             if reason := unusable_weight(name):
                 mistakes.append(name_diagnostic("a weight", name, reason, spans[name]))
-    return mistakes
+        mistakes += _keyword_mistakes(diagram)
+    return list(dict.fromkeys(mistakes))
+
+
+def _keyword_mistakes(diagram: CheckedDiagram) -> list[Diagnostic]:
+    """Names of relations, and of site sets that no leg is over: a caller gives them by keyword."""
+    spans = [("a relation", relation.name, relation.span) for relation in diagram.graph.relations]
+    declared = diagram.scoped.scope.sites
+    spans += [("a set of sites", name, declared[name].name.span) for name in diagram.graph.told_sites]
+    reasons = [(what, name, unusable_argument(name), span) for what, name, span in spans]
+    return [name_diagnostic(what, name, reason, span) for what, name, reason, span in reasons if reason]

@@ -283,6 +283,11 @@ class FusionGraph:
     def output_table(self) -> dict[str, Output]:
         return {output.name: output for output in self.outputs}
 
+    @property
+    def told_sites(self) -> tuple[str, ...]:
+        """Site sets that no leg is over: a caller has to say how many sites there are."""
+        return tuple(name for name in self.sites if all(leg.domain != name for leg in self.legs))
+
     def domain(self, edge: str) -> str | None:
         """The site set or the relation that an edge is over: a leg or an output as declared, an internal edge as
         written (all lines that end in it agree)."""

@@ -81,7 +81,7 @@ class _Run:
             return self._leg(op, instruction)
         if isinstance(op, WeightBlock):
             table = self.inputs[op.weight]
-            table = table[tuple(self.inputs[row] for row in op.rows)] if op.rows else table
+            table = table[self._rows(op, instruction)] if op.rows else table
             flat = table[..., op.start : op.start + instruction.size]
             return flat.reshape((*flat.shape[:-1], instruction.components, *instruction.channels))
         if isinstance(op, Product):
@@ -105,6 +105,18 @@ class _Run:
             return self._scatter(value, index, axis, instruction)
         gathered: Array = np.take(value, index, axis)
         return gathered
+
+    def _rows(self, op: WeightBlock, instruction: Instruction) -> tuple[Array, ...]:
+        """Which rows are selected, on the domain of the instruction."""
+        legs, found = {leg.name: leg for leg in self.program.legs}, []
+        for name, read in zip(op.rows, op.reads, strict=True):
+            value = self.inputs[name]
+            if read is not None:
+                value = np.take(value, self.relations[read[0]][read[1]], -1)
+            elif instruction.domain and not legs[name].domain:
+                value = value[..., None]
+            found.append(value)
+        return tuple(found)
 
     def _leg(self, op: LegBlock, instruction: Instruction) -> Array:
         value, parts, start = self.inputs[op.leg], [], op.start

@@ -45,11 +45,13 @@ class LegBlock:
 @dataclass(frozen=True)
 class WeightBlock:
     """A view: parts of a weight that stand side by side from `start` on, one component for each path, with equal
-    shapes; `rows` are the index legs that select them."""
+    shapes; `rows` are the index legs that select them, and `reads` says for each where a value over pairs reads it, as
+    a relation and the row of it that names the site (None: on the value's own domain, or the same everywhere)."""
 
     weight: str
     start: int
     rows: tuple[str, ...]
+    reads: tuple[tuple[str, int] | None, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from fusionc.program.ir import (
 )
 
 Needed = list[set[int]]
+WHOLE = (Gather, Scatter, Pool, Total, Spread)
 
 
 def pruned(program: Program) -> Program:
@@ -77,12 +78,11 @@ def _needed(program: Program) -> Needed:
 
 
 def _renumbering(instruction: Instruction, needed: set[int], moved: list[dict[int, int]]) -> dict[int, int]:
-    """Where components are after pruning; what moves a whole value has the components that the value has."""
-    op = instruction.op
-    if isinstance(op, LegBlock | WeightBlock):
+    """Where components are after pruning; what is moved between domains whole keeps what its operand keeps."""
+    if isinstance(instruction.op, LegBlock | WeightBlock):
         return {k: k for k in range(instruction.components)}
-    if needed and isinstance(op, Gather | Scatter | Pool | Total | Spread):
-        return moved[op.value]
+    if isinstance(instruction.op, WHOLE) and needed:
+        return moved[instruction.op.value]
     return {k: at for at, k in enumerate(sorted(needed))}
 
 

@@ -159,9 +159,8 @@ def moved(root: Root, placed: Placed, sites: Names) -> Side:
 
 
 def weights_of(root: Root, factor: Factor, numbers: Sequence[int]) -> Placed:
-    side = root.values.weight(factor, numbers)
-    sites = tuple(dict.fromkeys((*factor.sites, *(site for row in factor.row_sites for site in row))))
-    return Placed(side, union(root, sites, ()))
+    sites = union(root, factor.sites, tuple(site for row in factor.row_sites for site in row))
+    return Placed(root.values.weight(factor, numbers, domain_of(root, sites), sites), sites)
 
 
 def summed_to(root: Root, placed: Placed, sites: Names, factor: Factor | None = None) -> Placed:
@@ -187,14 +186,18 @@ def at_target(root: Root, placed: Placed) -> Side:
 
 
 def _nothing(root: Root, starts: dict[Any, int], total: int, names: Names) -> Placed:
-    """Zeros, where every path vanishes; they live where the first leaf does."""
+    """Zeros, where every path vanishes: on the domain of a leaf, from where they can be summed into the right edge."""
     product, path = root.product, root.paths[0][0]
-    leaf, extents = product.leaves[0], dict(zip(product.indices, path.sizes, strict=True))
+    wanted, ties = set(product.line.sites), root.expansion.ties
+    leaf = min(product.leaves, key=lambda leaf: (not wanted <= set(leaf.sites), bool(wanted) and not leaf.sites))
+    extents = dict(zip(product.indices, path.sizes, strict=True))
     side = root.values.edge(leaf.edge, tuple(extents[index] for index in leaf.channels))
     source = root.builder[side.value]
     sizes = tuple(extents[name] for name in names)
     value = root.builder.emit(Zeros(side.value), total, sizes, source.domain, "zero")
-    return Placed(Side(value, names, starts), leaf.sites)
+    placed = Placed(Side(value, names, starts), leaf.sites)
+    found = ties.domain((*leaf.sites, *product.line.sites))
+    return Placed(moved(root, placed, found[1]), found[1]) if found else placed
 
 
 def added(root: Root, parts: Sequence[Placed], dims: dict[Any, int], names: Names) -> Placed:

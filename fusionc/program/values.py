@@ -208,8 +208,9 @@ class Values:
 
     # --- weights -----------------------------------------------------------------------------------------------
 
-    def weight(self, factor: Factor, numbers: Sequence[int]) -> Side:
-        """The parts of a weight that belong to some paths, of one shape, one component each."""
+    def weight(self, factor: Factor, numbers: Sequence[int], over: str, sites: Names) -> Side:
+        """The parts of a weight that belong to some paths, of one shape, one component each. `over` is the domain where
+        all that selects its rows is known, `sites` are the site indices there."""
         layout, graph = self.table.weights[factor.name], self.table.graph
         parts = list(dict.fromkeys(number if factor.has_path else 0 for number in numbers))
         runs: list[list[int]] = []
@@ -222,12 +223,18 @@ class Values:
         if factor.name in graph.weights_legs:
             domain = graph.weights_legs[factor.name].domain or BATCH
         elif factor.rows:
-            domains = [graph.index_legs[row].domain for row in factor.rows]
-            domain = next((found for found in domains if found), BATCH)
+            domain = over
+        reads = tuple(
+            (over, sites.index(own[0])) if len(own) == 1 and len(sites) == 2 else None for own in factor.row_sites
+        )
         shape = layout.shapes[parts[0]]
         views = [
             self.builder.emit(
-                WeightBlock(factor.name, layout.offsets[run[0]], factor.rows), len(run), shape, domain, factor.name
+                WeightBlock(factor.name, layout.offsets[run[0]], factor.rows, reads),
+                len(run),
+                shape,
+                domain,
+                factor.name,
             )
             for run in runs
         ]

@@ -20,9 +20,13 @@ from fusionc.targets.registry import Emission, Options
 from fusionc.targets.torch_arrange import arranged
 from fusionc.targets.torch_ops import Arithmetic
 from fusionc.targets.torch_rows import RowArithmetic, suits_rows
+from fusionc.targets.torch_split import split
 from fusionc.version import __version__
 
 WIDTH = 112
+LEAST_PIECE = 64
+CACHE = 2**19
+"""Numbers that fit into a cache: a piece of the batch with so many intermediate results is differentiated at once."""
 
 
 def emit(emissions: Sequence[Emission], options: Options) -> str:
@@ -34,9 +38,16 @@ def emit(emissions: Sequence[Emission], options: Options) -> str:
     summary = f"Fusion diagram{'s' if len(diagrams) > 1 else ''}: {names}."
     summary = "\n".join(textwrap.wrap(summary, WIDTH))
     in_rows = any(suits_rows(emission.program) for emission in emissions)
+    recorded = any(not emission.program.sites for emission in emissions)
     over_sites = any(emission.program.sites for emission in emissions)
     text = _template().render(
-        version=__version__, options=options, summary=summary, diagrams=diagrams, over_sites=over_sites, in_rows=in_rows
+        version=__version__,
+        options=options,
+        summary=summary,
+        diagrams=diagrams,
+        over_sites=over_sites,
+        in_rows=in_rows,
+        recorded=recorded,
     )
     return "\n".join(line.rstrip() for line in text.split("\n")).rstrip("\n") + "\n"
 
@@ -47,6 +58,7 @@ class FileNames:
 
     module: str
     function: str
+    inner: str
     table: str
     indices: str
     result: str
@@ -58,15 +70,16 @@ def _file_names(emissions: Sequence[Emission]) -> list[FileNames]:
     programs = [emission.program for emission in emissions]
     arguments = {leg.name for program in programs for leg in program.legs}
     arguments |= {weight.name for program in programs for weight in program.weights}
+    arguments |= {name for program in programs for name in _by_keyword(program)}
     modules = [class_name(program.name) for program in programs]
     kept = {program.name for program in programs}
     namer = Namer({*modules, *kept, *arguments})
     names = []
     for program, module in zip(programs, modules, strict=True):
         function = program.name if program.name not in modules else namer.fresh(f"{program.name}_function")
-        upper = program.name.upper()
+        upper, inner = program.name.upper(), namer.fresh(f"_{program.name}")
         table, indices = namer.fresh(f"_{upper}_CONSTANTS"), namer.fresh(f"_{upper}_INDICES")
-        names.append(FileNames(module, function, table, indices, namer.fresh(f"{module}Output")))
+        names.append(FileNames(module, function, inner, table, indices, namer.fresh(f"{module}Output")))
     return names
 
 
@@ -94,6 +107,7 @@ class _Printer:
     def __post_init__(self) -> None:
         program = self.program
         arguments = [leg.name for leg in program.legs] + [weight.name for weight in program.weights]
+        arguments += _by_keyword(program)
         self.class_name, self.function = self.file.module, self.file.function
         self.namer = Namer(
             [*arguments, self.class_name, self.function, self.file.table, self.file.indices, self.file.result]
@@ -101,14 +115,13 @@ class _Printer:
         self.dtype, self.compute, self.constants, self.index = map(
             self.namer.fresh, ("dtype", "compute", "constants", "index")
         )
-        self.namer.take(*(relation.name for relation in self.program.relations), *self.program.sites)
         sizes = {name: self.namer.fresh(f"n_{name}") for name in self.program.sites}
         kind = RowArithmetic if suits_rows(self.program) else Arithmetic
         self.arithmetic = kind(self.program, self.namer.fresh, self.lines.append, self.constants, self.index, sizes)
 
     @cached_property
     def program(self) -> Program:
-        return arranged(self.emission.program)
+        return arranged(split(self.emission.program))
 
     def diagram(self) -> dict[str, object]:
         program = self.program
@@ -135,14 +148,17 @@ class _Printer:
             "arguments": ", ".join((*(f"{name}: Tensor" for name in (*legs, *weights)), *self._keywords())),
             "forward_arguments": ", ".join(("self", *(f"{name}: Tensor" for name in legs), *self._keywords())),
             "call": ", ".join((*legs, *(f"self.{name}" for name in weights), *self._passed())),
-            "callee": "self._evaluate" if self.function in legs else self.function,
+            "callee": "self._evaluate" if self.function in (*legs, *_by_keyword(program)) else self.function,
             "name": program.name,
             "is_complex": program.is_complex,
             "class_headline": f"The diagram `{program.name}`"
             + (f", with its learned weights {', '.join(weights)}." if weights else "."),
             "source": self.emission.source.rstrip("\n").split("\n"),
             "legs_text": self._legs_text(),
-            "body": [*self._checks(), *self.lines],
+            "body": [*self._checks(), "", *self._calls()],
+            "inner": self.file.inner,
+            "inner_body": [*self._tables(), *self.lines],
+            "inner_arguments": ", ".join((*(f"{name}: Tensor" for name in (*legs, *weights)), *self._inner_keywords())),
             "weights": [
                 {"name": weight.name, "shape": ", ".join(map(str, (*weight.rows, weight.numel)))}
                 for weight in program.weights
@@ -155,15 +171,11 @@ class _Printer:
     def _keywords(self) -> list[str]:
         """Arguments given by keyword: relations, and the numbers of sites that no leg tells."""
         names = [f"{relation.name}: Tensor" for relation in self.program.relations]
-        names += [f"{name}: int" for name in self._told()]
+        names += [f"{name}: int" for name in _told(self.program)]
         return ["*", *names] if names else []
 
     def _passed(self) -> list[str]:
-        return [f"{name}={name}" for name in (*(r.name for r in self.program.relations), *self._told())]
-
-    def _told(self) -> list[str]:
-        """Site sets that no leg is over: their size has to be told."""
-        return [name for name in self.program.sites if all(leg.domain != name for leg in self.program.legs)]
+        return [f"{name}={name}" for name in _by_keyword(self.program)]
 
     def _legs_text(self) -> list[str]:
         lines = []
@@ -179,7 +191,7 @@ class _Printer:
             lines.append(
                 f"{relation.name}: int64 [2, E], for every pair its place in {relation.first} and in {relation.second}"
             )
-        for name in self._told():
+        for name in _told(self.program):
             lines.append(f"{name}: how many there are")
         for weight in self.program.weights:
             lines.append(f"{weight.name}: {[*weight.rows, weight.numel]}, learned")
@@ -214,7 +226,7 @@ class _Printer:
                 found = ", ".join(f'("{leg.name}", {leg.name}.shape[{_site_axis(leg)}])' for leg in over)
                 lines.append(f'{sizes[name]} = _check_sites("{name}", {found})')
             else:
-                lines.append(f"{sizes[name]} = {name}")
+                lines.append(f'{sizes[name]} = _check_count("{name}", {name})')
         for relation in self.program.relations:
             name, ends = relation.name, f"{sizes[relation.first]}, {sizes[relation.second]}"
             over = [leg for leg in self.program.legs if leg.domain == name]
@@ -224,7 +236,8 @@ class _Printer:
 
     def _leg_checks(self, leg: ProgramLeg, first: str) -> list[str]:
         if leg.kind == "index":
-            return [f'_check_index("{leg.name}", {leg.name}, {leg.dim}, "{first}", {first})']
+            over = f', "{leg.domain}"' if leg.domain else ""
+            return [f'_check_index("{leg.name}", {leg.name}, {leg.dim}, "{first}", {first}{over})']
         text = leg.text if len(leg.text) < 60 else leg.text[:57] + "..."
         kinds = "_COMPLEX" if self.program.is_complex else "_REAL"
         if leg.kind == "weights" and self.program.is_complex:
@@ -252,11 +265,46 @@ class _Printer:
         if converted:
             names = ", ".join(f"{name}.to({self.compute})" for name in converted)
             lines.append(f"{condition}{', '.join(converted)} = {names}")
+        return lines
+
+    def _tables(self) -> list[str]:
+        """The file's tables, where and in the type in which they are needed."""
+        first = next(leg.name for leg in self.program.legs if leg.kind == "tensor")
+        lines = []
         if self.arithmetic.tables.size:
-            lines.append(f"{self.constants} = {self.file.table}.to(device={first}.device, dtype={self.compute})")
+            lines.append(f"{self.constants} = {self.file.table}.to(device={first}.device, dtype={first}.dtype)")
         if self.arithmetic.tables.indices:
             lines.append(f"{self.index} = {self.file.indices}.to({first}.device)")
         return lines
+
+    def _inner_keywords(self) -> list[str]:
+        """What the inner function is told of sites: relations, and the sizes of all sets."""
+        names = [f"{relation.name}: Tensor" for relation in self.program.relations]
+        names += [f"{self.arithmetic.sizes[name]}: int" for name in self.program.sites]
+        return ["*", *names] if names else []
+
+    def _calls(self) -> list[str]:
+        """The call of the inner function, and what the caller gets."""
+        program, result = self.program, self.namer.fresh("result")
+        arguments = [leg.name for leg in program.legs] + [weight.name for weight in program.weights]
+        if program.sites:
+            passed = [f"{relation.name}={relation.name}" for relation in program.relations]
+            passed += [f"{self.arithmetic.sizes[name]}={self.arithmetic.sizes[name]}" for name in program.sites]
+            call = f"{self.file.inner}({', '.join((*arguments, *passed))})"
+        else:
+            kinds = ["0" if leg.kind == "index" else "1" for leg in program.legs] + ["-1"] * len(program.weights)
+            kinds_text = ", ".join(kinds) + ("," if len(kinds) == 1 else "")
+            call = f"_recorded({self.file.inner}, ({kinds_text}), {self._piece()}, {', '.join(arguments)})"
+        lines = [f"{result} = {call}"]
+        if len(program.outputs) == 1:
+            return [*lines, f"return {result}.to({self.dtype})"]
+        parts = ", ".join(f"{result}[{number}].to({self.dtype})" for number in range(len(program.outputs)))
+        return [*lines, f"return {self.file.result}({parts})"]
+
+    def _piece(self) -> int:
+        """How many elements of the batch are differentiated at a time: their intermediate results fit into a cache."""
+        numbers = sum(i.size for i in self.program.instructions if i.domain is not None)
+        return max(LEAST_PIECE, CACHE // max(1, numbers))
 
     def _constant_table(self) -> list[dict[str, object]]:
         """The nonzero entries of every constant matrix, by place, as rows of a dict literal."""
@@ -271,34 +319,20 @@ class _Printer:
     def _return(self) -> None:
         self.lines.append("")
         results = [self._output(output) for output in self.program.outputs]
-        if len(results) == 1:
-            self.lines.append(f"return {results[0]}")
-        else:
-            self.lines.append(f"return {self.file.result}({', '.join(results)})")
+        self.lines.append(f"return {', '.join(results)}")
 
     def _output(self, output: ProgramOutput) -> str:
-        whole = self.arithmetic.whole_output(output.blocks)
-        if whole is not None:
-            return f"{whole}.to({self.dtype})"
-        parts = [part for block in output.blocks for part in self.arithmetic.output_parts(block)]
-        joined = parts[0] if len(parts) == 1 else self._cat(output.name, parts)
-        return f"{joined}.to({self.dtype})"
+        return self.arithmetic.output(output)
 
-    def _cat(self, name: str, parts: list[str]) -> str:
-        line = f"torch.cat([{', '.join(parts)}], dim=-1)"
-        if len(line) <= WIDTH - 20:
-            return line
-        value = self.namer.fresh(name)
-        wrapped = _rows([f"{part}," for part in parts], WIDTH - 8)
-        self.lines += [
-            f"{value} = torch.cat(",
-            "    [",
-            *(f"        {row}" for row in wrapped),
-            "    ],",
-            "    dim=-1,",
-            ")",
-        ]
-        return value
+
+def _told(program: Program) -> list[str]:
+    """Site sets that no leg is over: their size has to be told."""
+    return [name for name in program.sites if all(leg.domain != name for leg in program.legs)]
+
+
+def _by_keyword(program: Program) -> list[str]:
+    """What a caller gives by keyword: relations, and the numbers of sites that no leg tells."""
+    return [*(relation.name for relation in program.relations), *_told(program)]
 
 
 def _site_axis(leg: ProgramLeg) -> int:

@@ -19,36 +19,45 @@ class Grid:
 
 
 def grids(places: Sequence[int]) -> list[Grid]:
-    """A list cut into grids, each as long as it can be."""
+    """A list cut into grids: stretches that repeat, stretches of runs, and what is between them."""
     found: list[Grid] = []
-    start = 0
+    start = plain = 0
     while start < len(places):
-        across, along = _repeated(places, start), _runs(places, start)
-        best = max(across, along, key=lambda grid: grid.rows * grid.columns)
+        best = max(_repeated(places, start), _runs(places, start), key=lambda grid: grid.rows * grid.columns)
+        if best.rows * best.columns == 1:
+            start += 1
+            continue
+        found += _single(places, plain, start)
         found.append(best)
-        start += best.rows * best.columns
-    return found
+        start = plain = start + best.rows * best.columns
+    return [*found, *_single(places, plain, start)]
+
+
+def _single(places: Sequence[int], start: int, end: int) -> list[Grid]:
+    """A stretch in which nothing repeats: one row."""
+    return [Grid(start, 1, end - start, True, tuple(places[start:end]))] if end > start else []
 
 
 def _repeated(places: Sequence[int], start: int) -> Grid:
-    """The longest stretch that repeats its distinct beginning."""
-    period = 1
-    while start + period < len(places) and places[start + period] != places[start]:
-        period += 1
-    if len(set(places[start : start + period])) < period:
-        period = 1
-    rows = 1
-    picks = tuple(places[start : start + period])
-    while tuple(places[start + rows * period : start + (rows + 1) * period]) == picks:
-        rows += 1
-    return Grid(start, rows, period, True, picks)
+    """The stretch that repeats its beginning at least once, the longest of all periods."""
+    best = Grid(start, 1, 1, True, (places[start],))
+    for period in range(2, (len(places) - start) // 2 + 1):
+        picks = tuple(places[start : start + period])
+        if places[start + period] != picks[0] or len(set(picks)) < period:
+            continue
+        rows = 1
+        while tuple(places[start + rows * period : start + (rows + 1) * period]) == picks:
+            rows += 1
+        if rows > 1 and rows * period > best.rows * best.columns:
+            best = Grid(start, rows, period, True, picks)
+    return best
 
 
 def _runs(places: Sequence[int], start: int) -> Grid:
-    """The longest stretch of runs of one length."""
+    """The longest stretch of runs of one length, longer than one."""
     length = _run(places, start)
     rows = 1
-    if length == 1:  # nothing runs: a grid of one
+    if length == 1:
         return Grid(start, 1, 1, False, (places[start],))
     while start + rows * length < len(places) and _run(places, start + rows * length) == length:
         rows += 1

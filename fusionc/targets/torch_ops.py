@@ -19,6 +19,7 @@ from fusionc.program.ir import (
     Pool,
     Product,
     Program,
+    ProgramOutput,
     Scatter,
     Spread,
     WeightBlock,
@@ -27,6 +28,9 @@ from fusionc.program.ir import (
 )
 from fusionc.targets.torch_arrange import Run, runs
 from fusionc.targets.torch_grid import grids
+
+WIDTH = 108
+"""A statement that is longer is printed in several lines."""
 
 MOST_GRIDS = 12
 """A product with weights is printed in so many regular pieces at most."""
@@ -154,7 +158,20 @@ class Arithmetic:
         if text.isidentifier():
             return text
         name = self.fresh(wish)
-        self.say(f"{name} = {text}")
+        function, _, rest = text.partition("(")
+        if len(name) + len(text) < WIDTH or not _is_call(text):
+            self.say(f"{name} = {text}")
+            return name
+        self.say(f"{name} = {function}(")
+        for argument in _arguments(rest[:-1]):
+            if len(argument) < WIDTH or not argument.startswith("("):
+                self.say(f"    {argument},")
+                continue
+            self.say("    (")
+            for part in _arguments(argument[1:-1]):
+                self.say(f"        {part},")
+            self.say("    ),")
+        self.say(")")
         return name
 
     def _leg(self, op: LegBlock, instruction: Instruction) -> str:
@@ -180,15 +197,28 @@ class Arithmetic:
     def _weight(self, op: WeightBlock, instruction: Instruction) -> str:
         name, size, dots = op.weight, instruction.size, "..., "
         if op.rows:
-            key = (op.weight, op.rows)
+            key = (op.weight, op.rows, op.reads)
             if key not in self._rows:
-                self._rows[key] = self._let(f"{op.weight}_rows", _selected(op))
+                self._rows[key] = self._let(f"{op.weight}_rows", self._row(op, instruction))
             name = self._rows[key]
         elif instruction.domain is None:
             dots = ""
         shape = ", ".join(map(str, (instruction.components, *instruction.channels)))
         piece = f"{name}[{dots}{op.start}:{op.start + size}]"
         return piece if not instruction.channels else f"{piece}.unflatten(-1, ({shape}))"
+
+    def _row(self, op: WeightBlock, instruction: Instruction) -> str:
+        """The rows that index legs select. An embedding refuses negative rows, which indexing would count from the
+        end."""
+        rows, domains = [], {leg.name: leg.domain for leg in self.program.legs}
+        for name, read in zip(op.rows, op.reads, strict=True):
+            if read is not None:
+                rows.append(f"{name}.index_select(-1, {read[0]}[{read[1]}])")
+            else:
+                rows.append(f"{name}.unsqueeze(-1)" if instruction.domain and not domains[name] else name)
+        if len(rows) == 1:
+            return f"torch.nn.functional.embedding({rows[0]}, {op.weight})"
+        return f"{op.weight}[{', '.join(rows)}]"
 
     # --- linear maps -----------------------------------------------------------------------------------------------
 
@@ -424,16 +454,34 @@ class Arithmetic:
         """A value with its components in front of its channels."""
         return self.names[value]
 
-    def output_parts(self, block: OutputBlock) -> list[str]:
-        """The flat pieces of a block. In `mul_ir` kept paths lie one behind the other; in `ir_mul` they interleave."""
-        pieces = [(self._run(block, run), run) for run in runs(block)]
+    def output(self, output: ProgramOutput) -> str:
+        """An output, flat. In `mul_ir` kept paths lie one behind the other; in `ir_mul` they interleave."""
+        whole = self.whole_output(output.blocks)
+        if whole is not None:
+            return whole
         if self.program.layout == "mul_ir":
-            return [self._turned(piece, run, block.dim) for piece, run in pieces]
-        columns = [self._columns(piece, run, block.dim) for piece, run in pieces]
-        if len(columns) == 1:
-            return [f"{columns[0]}.flatten(-2)"]
-        joined = self._let("kept", self._tuple("torch.cat", columns, "dim=-1"))
-        return [f"{joined}.flatten(-2)"]
+            parts = [
+                self._turned(self._run(block, run), run, block.dim) for block in output.blocks for run in runs(block)
+            ]
+            return parts[0] if len(parts) == 1 else self._wide("torch.cat", parts, "dim=-1")
+        blocks = []
+        for block in output.blocks:
+            columns = [self._columns(self._run(block, run), run, block.dim) for run in runs(block)]
+            blocks.append(f"({', '.join(columns)},)")
+        return self._wide("_interleaved", blocks, "")
+
+    def _wide(self, function: str, parts: Sequence[str], rest: str) -> str:
+        """A call with a list of many parts, a line for each."""
+        name = self.fresh("out")
+        self.say(f"{name} = {function}(")
+        self.say("    (")
+        for part in parts:
+            self.say(f"        {part},")
+        self.say("    ),")
+        if rest:
+            self.say(f"    {rest},")
+        self.say(")")
+        return name
 
     def _run(self, block: OutputBlock, run: Run) -> str:
         """The components of some paths."""
@@ -477,6 +525,27 @@ class Arithmetic:
         return f"{function}(({', '.join(names)}), {rest})"
 
 
+def _is_call(text: str) -> bool:
+    """Whether a text is one call: its first bracket closes at its end."""
+    depth = 0
+    for at, character in enumerate(text):
+        depth += (character in "([{") - (character in ")]}")
+        if character == ")" and depth == 0:
+            return at == len(text) - 1 and text.partition("(")[0].replace(".", "").isidentifier()
+    return False
+
+
+def _arguments(text: str) -> list[str]:
+    """The arguments of a call: what stands between its commas, those inside brackets left out."""
+    found, depth, start = [], 0, 0
+    for at, character in enumerate(text):
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and depth == 0:
+            found.append(text[start:at].strip())
+            start = at + 1
+    return [part for part in (*found, text[start:].strip()) if part]
+
+
 def _by_result(form: Linear) -> dict[int, list[tuple[int, Surd]]]:
     """The entries of a linear map of one value, by component of the result."""
     found: dict[int, list[tuple[int, Surd]]] = {}
@@ -506,10 +575,3 @@ def _dots(program: Program, value: int) -> str:
 
 def _new_axes(count: int) -> str:
     return ", ".join(["..."] + ["None"] * count)
-
-
-def _selected(op: WeightBlock) -> str:
-    """The rows that index legs select. An embedding refuses negative rows, which indexing would count from the end."""
-    if len(op.rows) == 1:
-        return f"torch.nn.functional.embedding({op.rows[0]}, {op.weight})"
-    return f"{op.weight}[{', '.join(op.rows)}]"

@@ -94,7 +94,7 @@ class RowArithmetic(Arithmetic):
 
     def _linear(self, op: Linear, instruction: Instruction) -> str:
         values = [self._shaped(value, instruction, op) for value in op.values]
-        entries = [(s, self._row(op.values[s], i), k, c) for s, i, k, c in op.entries]
+        entries = [(s, self._place(op.values[s], i), k, c) for s, i, k, c in op.entries]
         if all(c == ONE for *_, c in entries):
             plain = self._rearranged(Linear(op.values, tuple(entries)), instruction, values, 0)
             if plain is not None:
@@ -116,7 +116,7 @@ class RowArithmetic(Arithmetic):
         shape = ", ".join(map(str, (instruction.components, middle, *instruction.channels)))
         return f"{value}.new_zeros(({shape}))"
 
-    def _row(self, value: int, component: int) -> int:
+    def _place(self, value: int, component: int) -> int:
         places = self.places.get(value)
         return component if places is None else places[component]
 
@@ -183,7 +183,7 @@ class RowArithmetic(Arithmetic):
     def _beside(self, op: Product, terms: Sequence[tuple[int, int, int, int]], right: bool) -> str:
         """An operand's row for every term, with axes of size one for channels that only the other has."""
         value, axes = (op.right, op.right_axes) if right else (op.left, op.left_axes)
-        rows = [self._row(value, term[1] if right else term[0]) for term in terms]
+        rows = [self._place(value, term[1] if right else term[0]) for term in terms]
         name, instruction = self.names[value], self.program.instructions[value]
         if rows != list(range(instruction.components)):
             name = self._rows_of(name, rows) if instruction.components > 1 else name
@@ -210,7 +210,7 @@ class RowArithmetic(Arithmetic):
         by_part: dict[int, list[tuple[int, int, int]]] = {}
         for i, j, k, sign in op.terms:
             part, at = (i, j) if flip else (j, i)
-            by_part.setdefault(self._row(mixer, part), []).append((self._row(value, at), k, sign))
+            by_part.setdefault(self._place(mixer, part), []).append((self._place(value, at), k, sign))
         plain = mixer_axes == summed + op.axes and axes == summed and len(op.axes) == 1
         pieces: list[str] = []
         order: list[tuple[int, int]] = []
@@ -232,8 +232,8 @@ class RowArithmetic(Arithmetic):
 
     def _contracted_rows(self, op: Product, instruction: Instruction) -> str:
         terms = sorted(op.terms, key=lambda term: term[2])
-        left = self._rows_of(self.names[op.left], [self._row(op.left, term[0]) for term in terms])
-        right = self._rows_of(self.names[op.right], [self._row(op.right, term[1]) for term in terms])
+        left = self._rows_of(self.names[op.left], [self._place(op.left, term[0]) for term in terms])
+        right = self._rows_of(self.names[op.right], [self._place(op.right, term[1]) for term in terms])
         text = f'torch.einsum("T...{op.left_axes},T...{op.right_axes}->T...{op.axes}", {left}, {right})'
         n = instruction.components
         if [term[2] for term in terms] == list(range(n)) and all(term[3] == 1 for term in terms):

@@ -54,6 +54,7 @@ def emit(emissions: Sequence[Emission], options: Options) -> str:
         diagrams=diagrams,
         over_sites=any(emission.program.sites for emission in emissions),
         in_rows=any(suits_rows(emission.program) for emission in emissions),
+        recorded=any(not emission.program.sites for emission in emissions),
         namespace="NAMESPACE",
     )
     text = text.replace("NAMESPACE::", f"fusionc_{hashlib.sha256(text.encode()).hexdigest()[:12]}::")
@@ -102,47 +103,21 @@ class _Printer(torch_target._Printer):
     def __init__(self, emission: Emission, file: torch_target.FileNames, options: Options) -> None:
         super().__init__(emission, file)
         self.options = options
-        self.converted: list[str] = []
-        self.plain = ""
+        self.kernels_function = self.namer.fresh(f"_{self.function}_kernels")
 
     def _conversions(self, first: str) -> list[str]:
-        """Kept for the plain function: kernels read halves as they are."""
-        self.converted = super()._conversions(first)
-        return []
+        """What the kernels cannot run goes on in torch, in one dtype."""
+        plain = super()._conversions(first)
+        if self.program.is_complex:
+            return ["# no kernels: Triton has no complex numbers", *plain]
+        call = ", ".join((*self._names(), *self._passed()))
+        return [f"if _runs_kernels({first}):", f"    return {self.kernels_function}({call})", *plain]
 
     def diagram(self) -> Tag:
         values = super().diagram()
-        statements = list(self.lines)
-        body = values["body"]
-        assert isinstance(body, list)
-        checks = body[: len(body) - len(statements)]
-        first = next(leg.name for leg in self.program.legs if leg.kind == "tensor")
-        plain, kernels_function = (self.namer.fresh(f"_{self.function}_{kind}") for kind in ("torch", "kernels"))
-        self.plain = plain
-        values |= {
-            "plain": plain,
-            "kernels_function": kernels_function,
-            "plain_body": [*self._counted(), *self.converted, *statements],
-        }
-        call = ", ".join((*self._names(), *self._passed()))
         if self.program.is_complex:
-            values |= {
-                "body": [*checks, "# no kernels: Triton has no complex numbers", *self.converted, *statements],
-                "stages": [],
-                "table_of_kernels": [],
-            }
-            return values
-        values["body"] = [
-            *checks,
-            f"if _runs_kernels({first}):",
-            f"    return {kernels_function}({call})",
-            f"return {plain}({call})",
-        ]
-        return values | self._stages()
-
-    def _counted(self) -> list[str]:
-        """The sizes of sites, as the plain function's statements call them."""
-        return [f"{self.arithmetic.sizes[name]} = {size}" for name, size in self._site_sizes().items()]
+            return values | {"stages": [], "table_of_kernels": []}
+        return values | {"kernels_function": self.kernels_function, **self._stages()}
 
     def _site_sizes(self) -> dict[str, str]:
         """Where a caller's operands say how many sites a set has."""
@@ -298,19 +273,21 @@ class _Printer(torch_target._Printer):
             lines.append(f"{', '.join(fixed)}, *_ = fixed")
         sizes = ["batch", *self._sizes()]
         lines.append(f"{', '.join(sizes)}{',' if len(sizes) == 1 else ''} = sizes")
+        lines += [f"dtype, compute = {names[0]}.dtype, _compute({names[0]})"]
         relations = {relation.name: f"r_{relation.name}" for relation in program.relations}
         arguments = []
         for leg in program.legs:
-            rest = "" if leg.kind == "index" else f", {leg.dim}"
+            rest, kind = ("", "") if leg.kind == "index" else (f", {leg.dim}", ".to(compute)")
             shaped = f"p_{leg.name}.reshape(batch, n_{relations.get(leg.domain, leg.domain)}{rest})"
-            arguments.append(shaped if leg.domain else f"p_{leg.name}")
-        arguments += [f"p_{weight.name}" for weight in program.weights]
+            arguments.append(f"{shaped if leg.domain else f'p_{leg.name}'}{kind}")
+        arguments += [f"p_{weight.name}.to(compute)" for weight in program.weights]
         passed = [f"{name}={other}" for name, other in relations.items()]
-        passed += [f"{name}=n_{name}" for name in self._told()]
-        lines.append(f"found = {self.plain}({', '.join((*arguments, *passed))})")
+        passed += [f"{self.arithmetic.sizes[name]}=n_{name}" for name in program.sites]
+        lines.append(f"found = {self.file.inner}({', '.join((*arguments, *passed))})")
         each = ["found"] if len(program.outputs) == 1 else [f"found[{place}]" for place in range(len(program.outputs))]
         rows = [
-            f"{one}.flatten(0, 1)" if output.domain else one for one, output in zip(each, program.outputs, strict=True)
+            f"{one}.flatten(0, 1).to(dtype)" if output.domain else f"{one}.to(dtype)"
+            for one, output in zip(each, program.outputs, strict=True)
         ]
         lines.append(f"return {_tuple(rows)}")
         return lines

@@ -84,16 +84,21 @@ class _Counter:
             key = ("edge", source.edge, source.place)
             return _Value(key, found.step if found else None, factor.axes, self.table.graph.domain(source.edge) or "")
         constant = isinstance(source, ConstantSource | ScaleSource)
-        domain = self._weight_domain(source, term) if isinstance(source, WeightSource) else None
+        domain = None
+        if isinstance(source, WeightSource) and is_batched(source, term.batched_weights):
+            domain = self._weight_domain(source)
         return _Value(source, None, factor.axes, domain, constant)
 
-    def _weight_domain(self, source: WeightSource, term: Term) -> str | None:
-        if not is_batched(source, term.batched_weights):
-            return None
+    def _weight_domain(self, source: WeightSource) -> str:
         graph = self.table.graph
         if source.weight in graph.weights_legs:
             return graph.weights_legs[source.weight].domain or ""
-        return next((found for row in source.rows if (found := graph.index_legs[row].domain)), "")
+        return self._larger(*(graph.index_legs[row].domain or "" for row in source.rows)) or ""
+
+    def _larger(self, *domains: str | None) -> str | None:
+        """The domain where values meet: of sites and pairs that of the pairs. (Where several relations meet this is
+        less than what the written order takes: it goes through all their combinations.)"""
+        return max((domain for domain in domains if domain is not None), key=self.sizes.of, default=None)
 
     def _pair(self, left: _Value, right: _Value, needed: set[str], term: Term) -> _Value:
         union = tuple(dict.fromkeys((*left.axes, *right.axes)))
@@ -102,7 +107,7 @@ class _Counter:
         spelled = tuple(tuple(place[axis] for axis in part) for part in (left.axes, right.axes, axes))
         sizes = tuple(term.sizes[axis] for axis in union)
         key = (left.key, right.key, spelled, sizes)
-        domain = max(left.domain, right.domain, key=self.sizes.of)
+        domain = self._larger(left.domain, right.domain)
         if left.constant and right.constant:
             return _Value(key, None, axes, None, constant=True)
         if key not in self._known:

@@ -1,4 +1,7 @@
-"""From a molecule to operands: neighbours, compiled spherical harmonics, tuples of neighbours, features of atoms."""
+"""From a molecule to operands: neighbours, compiled spherical harmonics, tuples of neighbours, features of atoms.
+
+A diagram without sites runs on tuples, an atom and its neighbours each; one over sites on the molecule as it is.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,13 @@ from numpy.typing import NDArray
 
 from fusionc.algebra.groups import Group
 from fusionc.algebra.irreps import Irrep
-from fusionc.diagram.ir import IndexLeg, Space, TensorLeg
+from fusionc.diagram.ir import FusionGraph, IndexLeg, Leg, Space, TensorLeg
 from fusionc.diagram.paths import PathTable
 from fusionc.driver import check_source
 from fusionc.language.parser import read
 from fusionc.resources import resource
 from fusionc.tools.modules import load_module
+from fusionc.tools.sites import Inputs
 
 Array = NDArray[np.float64]
 
@@ -166,6 +170,50 @@ def operands(table: PathTable, molecule: Molecule, layout: Layout, seed: int = 0
     return legs
 
 
+def site_operands(table: PathTable, molecule: Molecule, seed: int = 0) -> Inputs:
+    """What a diagram over sites takes on a molecule, without batch dimensions: sites are atoms, pairs are neighbours.
+
+    Legs over pairs take the spherical harmonics of the vector to the neighbour (times functions of the distance where
+    there are channels), legs over atoms sums over neighbours, legs without sites sums over atoms; index legs the
+    chemical elements; weights legs random invariants. Raises `MoleculeError`.
+    """
+    graph, rng = table.graph, np.random.default_rng(seed)
+    _require_molecule(graph, molecule)
+    pairs = {relation.name: molecule.pairs for relation in graph.relations}
+    counts = dict.fromkeys(graph.sites, len(molecule.numbers)) | {name: p.shape[1] for name, p in pairs.items()}
+    legs = [_site_operand(table, molecule, leg, counts, rng) for leg in graph.legs]
+    return Inputs(tuple(legs), pairs, counts)
+
+
+def _require_molecule(graph: FusionGraph, molecule: Molecule) -> None:
+    if len(graph.sites) > 1:
+        raise MoleculeError(
+            f"`{graph.name}` is over {' and '.join(graph.sites)}, and a molecule has atoms only: leave --xyz out"
+        )
+    if graph.relations and not molecule.pairs.size:
+        raise MoleculeError("no atom has a neighbour within the cutoff: choose a larger --cutoff")
+
+
+def _site_operand(
+    table: PathTable, molecule: Molecule, leg: Leg, counts: dict[str, int], rng: np.random.Generator
+) -> NDArray[np.generic]:
+    group, domain = table.graph.group, leg.domain
+    over_pairs = domain is not None and domain not in table.graph.sites
+    if isinstance(leg, IndexLeg):
+        species: NDArray[np.int64] = molecule.numbers[molecule.pairs[1]] if over_pairs else molecule.numbers
+        return species % leg.size if domain else species.sum() % leg.size
+    if not isinstance(leg, TensorLeg):
+        numel = table.weights[leg.name].numel if leg.name in table.weights else 0
+        return rng.standard_normal((counts[domain], numel) if domain else (numel,))
+    if over_pairs:
+        if is_geometric(group, leg.space):
+            parts = [spherical_harmonics(_degree(group, b.irrep), molecule.vectors) for b in leg.space.blocks]
+            return np.concatenate(parts, axis=1)
+        return _concatenated(pair_features(group, leg.space, molecule, rng))
+    features = atom_features(group, leg.space, molecule, rng)
+    return features if domain else features.sum(axis=0)
+
+
 def _degree(group: Group, irrep: Irrep) -> int:
     return (group.dim(irrep) - 1) // 2
 
@@ -176,19 +224,28 @@ def atom_features(group: Group, space: Space, molecule: Molecule, rng: np.random
     Irreps whose parity is not (-1)^l change sign under inversion where a sum over single neighbours does not; they
     are the same sums times the pseudoscalar of three neighbour densities, so they too transform as they should.
     """
+    pieces = []
+    for values in pair_features(group, space, molecule, rng):
+        sums = np.zeros((len(molecule.numbers), *values.shape[1:]))
+        np.add.at(sums, molecule.pairs[0], values)
+        pieces.append(sums)
+    return _concatenated(pieces)
+
+
+def pair_features(group: Group, space: Space, molecule: Molecule, rng: np.random.Generator) -> list[Array]:
+    """The terms of `atom_features`, block by block: radial functions times harmonics, [E, multiplicity, 2*l+1]."""
     natural = set(group.spherical(max(_degree(group, block.irrep) for block in space.blocks)))
-    pseudoscalar = _pseudoscalar(molecule)
+    pseudoscalar = _pseudoscalar(molecule)[molecule.pairs[0]]
     pieces = []
     for block in space.blocks:
-        degree = _degree(group, block.irrep)
         radial = _radial(molecule, block.mul, rng)
-        harmonics = spherical_harmonics(degree, molecule.vectors)
-        sums = np.zeros((len(molecule.numbers), block.mul, 2 * degree + 1))
-        np.add.at(sums, molecule.pairs[0], radial[:, :, None] * harmonics[:, None, :])
-        if block.irrep not in natural:
-            sums *= pseudoscalar[:, None, None]
-        pieces.append(sums.reshape(len(sums), -1))
-    return np.concatenate(pieces, axis=1)
+        values = radial[:, :, None] * spherical_harmonics(_degree(group, block.irrep), molecule.vectors)[:, None, :]
+        pieces.append(values if block.irrep in natural else values * pseudoscalar[:, None, None])
+    return pieces
+
+
+def _concatenated(blocks: list[Array]) -> Array:
+    return np.concatenate([block.reshape(len(block), -1) for block in blocks], axis=1)
 
 
 def _radial(molecule: Molecule, channels: int, rng: np.random.Generator) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from fusionc.driver import CheckedDiagram
 from fusionc.program.cost import Cost, count, domain_sizes
@@ -35,6 +35,8 @@ class CostReport:
     scalings: int = 0
     naive: CostReport | None = None
     opt_einsum: CostReport | None = None
+    sizes: Mapping[str, int] = field(default_factory=dict, hash=False)
+    """In a diagram over sites: how many members each site set and each relation has."""
 
     @property
     def operations(self) -> int:
@@ -51,15 +53,28 @@ def cost_report(
     diagram: CheckedDiagram, batch: int = 1, dtype: str = "float32", sizes: Mapping[str, int] | None = None
 ) -> CostReport:
     """The report of the chosen program; `sizes` are the numbers of sites and pairs. Raises ValueError for a negative
-    batch or an unknown dtype."""
+    batch, an unknown dtype, or a size that the diagram has no use for."""
     if batch < 0:
         raise ValueError(f"batch should not be negative, and is {batch}")
     if dtype not in ITEMSIZES:
         raise ValueError(f"dtype should be one of {', '.join(ITEMSIZES)}, and is {dtype!r}")
+    check_sizes(diagram, sizes)
     itemsize = ITEMSIZES[dtype]
     cost = count(diagram.program(), batch, itemsize, sizes)
     naive, whole = (_dense(diagram, order, batch, dtype, sizes) for order in ("written", "whole"))
-    return _report(cost, reasons(diagram), diagram.strategy, batch, dtype, naive, whole)
+    report = _report(cost, reasons(diagram), diagram.strategy, batch, dtype, naive, whole)
+    return replace(report, sizes=dict(domain_sizes(diagram.graph, batch, sizes).domains))
+
+
+def check_sizes(diagram: CheckedDiagram, sizes: Mapping[str, int] | None) -> None:
+    """Raise ValueError unless `sizes` are numbers of sites and pairs that the diagram is over."""
+    known = (*diagram.graph.sites, *(relation.name for relation in diagram.graph.relations))
+    for name, size in (sizes or {}).items():
+        if name not in known:
+            over = f"it is over {' and '.join(known)}" if known else "it is over no sites"
+            raise ValueError(f"sizes holds `{name}`, which `{diagram.name}` does not have: {over}")
+        if size < 0:
+            raise ValueError(f"the size of {name} should not be negative, and is {size}")
 
 
 def _dense(diagram: CheckedDiagram, order: str, batch: int, dtype: str, sizes: Mapping[str, int] | None) -> CostReport:
@@ -92,5 +107,6 @@ def cost_table(name: str, report: CostReport) -> str:
         figures = (one.multiplications, one.additions, one.bytes, one.peak_bytes)
         lines.append((label, *(f"{figure:,}" for figure in figures), ratio))
     header = ("", "multiplications", "additions", "bytes", "peak bytes", "ratio")
-    head = f"{name}: batch {report.batch:,}, {report.dtype}"
+    over = ", ".join(f"{size:,} {domain}" for domain, size in report.sizes.items()) or f"batch {report.batch:,}"
+    head = f"{name}: {over}, {report.dtype}"
     return "\n".join([head, table(header, lines), *(f"because: {reason}" for reason in report.reasons)])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fusionc.algebra.elements import Element
 from fusionc.algebra.groups import Group
 from fusionc.driver import CheckedDiagram
+from fusionc.program.cost import domain_sizes
 from fusionc.program.lower import space_text
 from fusionc.tools.modules import load_module
 from fusionc.tools.molecule import (
@@ -25,9 +26,11 @@ from fusionc.tools.molecule import (
     neighbour_tuples,
     operands,
     read_molecule,
+    site_operands,
 )
-from fusionc.tools.oracle import random_legs, random_weights
-from fusionc.tools.report import cost_report
+from fusionc.tools.oracle import random_weights
+from fusionc.tools.report import check_sizes, cost_report
+from fusionc.tools.sites import Inputs, permuted, permuted_inputs, random_batch, random_orders
 from fusionc.tools.transform import probe_elements, transform
 from fusionc.tools.verify import as_tuple, relative
 
@@ -39,7 +42,8 @@ REPEATS = 5
 @dataclass(frozen=True)
 class Run:
     """One run of a diagram in float64: what went in, what came out, the median time of a forward pass in seconds, and
-    the relative equivariance error for each group element."""
+    the relative equivariance error for each group element (over sites also for another order of sites and pairs).
+    `sizes` are the numbers of sites and pairs."""
 
     diagram: str
     subject: str
@@ -51,6 +55,7 @@ class Run:
     written_multiplications: int
     equivariance: tuple[tuple[str, float], ...]
     notes: tuple[str, ...] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     def __str__(self) -> str:
         rows = [f"{self.diagram}: {self.subject}"]
@@ -67,47 +72,75 @@ class Run:
         return "\n".join(rows)
 
 
-def run_random(diagram: CheckedDiagram, batch: int, seed: int, step: Step = lambda name: None) -> Run:
-    """A diagram on standard normal operands [batch, dim]."""
+def run_random(
+    diagram: CheckedDiagram,
+    batch: int,
+    seed: int,
+    step: Step = lambda name: None,
+    sizes: Mapping[str, int] | None = None,
+) -> Run:
+    """A diagram on standard normal operands [batch, dim]; over sites on one random relation, without batch dimensions,
+    with `batch` sites and 20 pairs for each where `sizes` does not say."""
+    check_sizes(diagram, sizes)
     rng = np.random.default_rng(seed)
-    table = diagram.table
-    legs = random_legs(table, batch, rng)
-    tensors = table.graph.tensor_legs
+    table, graph = diagram.table, diagram.graph
+    domains = domain_sizes(graph, batch, sizes).domains
+    inputs = random_batch(table, 1 if graph.sites else batch, rng, domains)
+    if graph.sites:
+        inputs = inputs.with_legs([leg[0] for leg in inputs.legs])
 
-    def turned(element: Element) -> list[Array]:
-        return [
-            transform(table.graph.group, tensors[leg.name].space, element, value, basis=table.graph.basis)
-            if leg.name in tensors
-            else value
-            for leg, value in zip(table.graph.legs, legs, strict=True)
-        ]
+    def turned(element: Element) -> Inputs:
+        return inputs.with_legs(
+            [
+                transform(graph.group, graph.tensor_legs[leg.name].space, element, value, basis=graph.basis)
+                if leg.name in graph.tensor_legs
+                else value
+                for leg, value in zip(graph.legs, inputs.legs, strict=True)
+            ]
+        )
 
-    return _run(diagram, f"random operands, batch {batch}", legs, turned, rng, step)
+    over = ", ".join(f"{size:,} {name}" for name, size in domains.items()) or f"batch {batch}"
+    return _run(diagram, f"random operands, {over}", inputs, turned, rng, step)
 
 
 def run_molecule(
     diagram: CheckedDiagram, path: str | Path, cutoff: float, seed: int, step: Step = lambda name: None
 ) -> Run:
     """A diagram on a molecule; rotated and inverted positions give the equivariance error. Raises `MoleculeError`."""
-    table = diagram.table
-    group, spaces = table.graph.group, [leg.space for leg in table.graph.tensor_legs.values()]
-    if table.graph.basis == "complex":
+    graph = diagram.graph
+    if graph.basis == "complex":
         raise MoleculeError(
             f"`{diagram.name}` is in the complex basis, harmonics of molecules are real: leave --xyz out"
         )
     step("neighbours and spherical harmonics")
     molecule = read_molecule(path, cutoff)
-    layout = neighbour_tuples(molecule, sum(is_geometric(group, space) for space in spaces))
-    legs = operands(table, molecule, layout, seed)
+    operate, notes = _on_sites(diagram, seed) if graph.sites else _on_tuples(diagram, molecule, seed)
 
-    def turned(element: Element) -> list[Array]:
-        return list(operands(table, _moved(molecule, group, element), layout, seed))
+    def turned(element: Element) -> Inputs:
+        return operate(_moved(molecule, graph.group, element))
 
-    subject = f"{molecule.name}, {len(molecule.numbers)} atoms, {len(molecule.pairs[0])} pairs within {cutoff} Å"
+    subject = f"{molecule.name}, {len(molecule.numbers)} atoms, {molecule.pairs.shape[1]} pairs within {cutoff} Å"
+    return _run(diagram, subject, operate(molecule), turned, np.random.default_rng(seed), step, notes)
+
+
+def _on_sites(diagram: CheckedDiagram, seed: int) -> tuple[Callable[[Molecule], Inputs], list[str]]:
+    """How a diagram over sites takes a molecule, and what there is to say of it."""
+    graph = diagram.graph
+    notes = [f"each of the {name} is an atom" for name in graph.sites if name != "atoms"]
+    notes += [f"each of the {relation.name} is an atom and one of its neighbours" for relation in graph.relations]
+    return (lambda molecule: site_operands(diagram.table, molecule, seed)), notes
+
+
+def _on_tuples(
+    diagram: CheckedDiagram, molecule: Molecule, seed: int
+) -> tuple[Callable[[Molecule], Inputs], list[str]]:
+    """The same for a diagram without sites, which runs on an atom and its neighbours."""
+    spaces = [leg.space for leg in diagram.graph.tensor_legs.values()]
+    layout = neighbour_tuples(molecule, sum(is_geometric(diagram.graph.group, space) for space in spaces))
     notes = [f"the batch runs over {len(layout.centres):,} {layout.what}"]
     if layout.truncated:
         notes.append("there are more; only the first were taken")
-    return _run(diagram, subject, list(legs), turned, np.random.default_rng(seed), step, notes)
+    return (lambda moved: Inputs(tuple(operands(diagram.table, moved, layout, seed)))), notes
 
 
 def _moved(molecule: Molecule, group: Group, element: Element) -> Molecule:
@@ -124,45 +157,47 @@ def _moved(molecule: Molecule, group: Group, element: Element) -> Molecule:
 def _run(
     diagram: CheckedDiagram,
     subject: str,
-    legs: list[Array],
-    turned: Callable[[Element], list[Array]],
+    inputs: Inputs,
+    turned: Callable[[Element], Inputs],
     rng: np.random.Generator,
     step: Step,
     notes: Sequence[str] = (),
 ) -> Run:
-    table, group = diagram.table, diagram.graph.group
+    table, graph = diagram.table, diagram.graph
     step("compiling")
     start = time.perf_counter()
     module = load_module(diagram, random_weights(table, rng))
     compile_seconds = time.perf_counter() - start
 
-    def forward(values: Sequence[Array]) -> list[Array]:
+    def forward(values: Inputs) -> list[Array]:
         with torch.no_grad():
-            return [part.numpy() for part in as_tuple(module(*map(torch.as_tensor, values)))]
+            outputs = module(*map(torch.as_tensor, values.legs), **values.keywords(graph))
+        return [part.numpy() for part in as_tuple(outputs)]
 
     step("running")
-    outputs = forward(legs)
-    seconds = _median_seconds(lambda: forward(legs))
+    outputs = forward(inputs)
+    seconds = _median_seconds(lambda: forward(inputs))
     errors = []
-    for name, element in probe_elements(group, rng, count=1).items():
+    for name, element in probe_elements(graph.group, rng, count=1).items():
         step(f"equivariance under {name}")
         wanted = [
-            transform(group, table.outputs[output.name], element, value, basis=table.graph.basis)
-            for output, value in zip(diagram.graph.outputs, outputs, strict=True)
+            transform(graph.group, table.outputs[output.name], element, value, basis=graph.basis)
+            for output, value in zip(graph.outputs, outputs, strict=True)
         ]
         errors.append(
             (name.replace("random element 1", "a random rotation"), relative(forward(turned(element)), wanted))
         )
-    batch = len(legs[0])
-    cost = cost_report(diagram, batch, "float64")
-    names = [output.name for output in diagram.graph.outputs]
+    if graph.sites:
+        errors.append(_order_error(diagram, inputs, outputs, forward, rng))
+    cost = cost_report(diagram, 1 if graph.sites else len(inputs.legs[0]), "float64", inputs.sizes)
     return Run(
         diagram=diagram.name,
         subject=subject,
-        inputs=tuple((leg.name, leg_value.shape) for leg, leg_value in zip(diagram.graph.legs, legs, strict=True)),
+        inputs=tuple((leg.name, value.shape) for leg, value in zip(graph.legs, inputs.legs, strict=True))
+        + tuple((name, value.shape) for name, value in inputs.relations.items()),
         outputs=tuple(
-            (name, value.shape, space_text(table, table.outputs[name]))
-            for name, value in zip(names, outputs, strict=True)
+            (output.name, value.shape, space_text(table, table.outputs[output.name]))
+            for output, value in zip(graph.outputs, outputs, strict=True)
         ),
         compile_seconds=compile_seconds,
         forward_seconds=seconds,
@@ -170,7 +205,23 @@ def _run(
         written_multiplications=cost.naive.multiplications if cost.naive else cost.multiplications,
         equivariance=tuple(errors),
         notes=tuple(notes),
+        sizes=dict(inputs.sizes),
     )
+
+
+def _order_error(
+    diagram: CheckedDiagram,
+    inputs: Inputs,
+    outputs: Sequence[Array],
+    forward: Callable[[Inputs], list[Array]],
+    rng: np.random.Generator,
+) -> tuple[str, float]:
+    """The error when sites and pairs come in another order."""
+    graph = diagram.graph
+    orders = random_orders(inputs.sizes, rng)
+    wanted = [permuted(value, output.domain, orders) for output, value in zip(graph.outputs, outputs, strict=True)]
+    name = f"a permutation of the {' and '.join((*graph.sites, *(r.name for r in graph.relations)))}"
+    return name, relative(forward(permuted_inputs(graph, inputs, orders)), wanted)
 
 
 def _median_seconds(call: Callable[[], object]) -> float:
