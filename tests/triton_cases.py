@@ -19,6 +19,7 @@ import fusionc
 from fusionc.cache import import_text
 from fusionc.driver import emit
 from fusionc.program.derive import differentiable
+from fusionc.targets import triton_stage
 from fusionc.targets.registry import Options
 from fusionc.tools.oracle import evaluate
 
@@ -275,7 +276,18 @@ def sites() -> dict[str, Errors]:
     return found
 
 
-GROUPS = {one.__name__: one for one in (diagrams, dtypes, transforms, empty, deterministic, random_trees, sites)}
+def split() -> dict[str, Errors]:
+    """Kernels cut into as many parts as they can be."""
+    limits = triton_stage.MOST_TERMS, triton_stage.MOST_MEMORY
+    triton_stage.MOST_TERMS, triton_stage.MOST_MEMORY = 12, 8
+    try:
+        names = ("uvu per element", "product basis", "density squared", "kept", "mixed before a sum")
+        return {name: measured({**TEXTS, **MORE}[name]) for name in names}
+    finally:
+        triton_stage.MOST_TERMS, triton_stage.MOST_MEMORY = limits
+
+
+GROUPS = {one.__name__: one for one in (diagrams, dtypes, transforms, empty, deterministic, random_trees, sites, split)}
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")

@@ -60,9 +60,7 @@ class Store:
     at: int = 0
 
     def apart(self) -> tuple[Store, ...]:
-        """Component by component, where an output is written."""
-        if self.output is None:
-            return (self,)
+        """Component by component."""
         return tuple(replace(self, first=self.first + m, dim=1, at=self.at + m) for m in range(self.dim))
 
 

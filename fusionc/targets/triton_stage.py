@@ -33,6 +33,9 @@ from fusionc.targets.triton_plan import Cut, Group, Outside, Store, cut, in_torc
 MOST_TERMS, MOST_MEMORY = 800, 120
 """A kernel with more is split between outputs: compile time grows with terms times loads and stores."""
 
+MANY_TERMS = 2000
+"""Where a stage has more, that is said: a loop over a table of terms would compile faster (there is none yet)."""
+
 ALONE = 2
 """How many times as much a block of an output may be that cannot be split but component by component."""
 
@@ -53,6 +56,9 @@ class Stage:
     def description(self) -> tuple[str, ...]:
         """What runs where, one line for each kernel and for each instruction that no kernel runs."""
         lines = [f"{one.name}: {one.about}" for one in self.kernels]
+        terms = sum(one.terms for one in self.kernels)
+        if terms > MANY_TERMS:
+            lines.append(f"{self.name}: {terms} terms written out in {len(self.kernels)} kernels, slow to compile")
         return (*lines, *(f"{self.name}: value {one.value} in torch, it {one.why}" for one in self.outside))
 
 
@@ -106,6 +112,7 @@ class _Printer:
     sums: Sums
     lines: list[str] = field(default_factory=list)
     kernels: list[Kernel] = field(default_factory=list)
+    allocated: set[int] = field(default_factory=set)
     used: set[str] = field(default_factory=set)
     """Operands that torch reads: they have the dtype of the arithmetic."""
 
@@ -117,8 +124,10 @@ class _Printer:
         ordered = steps(self.cut)
         for one in ordered:
             if isinstance(one, Group):
-                for part in self._parts(one):
+                parts = self._parts(one)
+                for part in parts:
                     self._launch(part)
+                self._sum_parts(parts)
             elif one.value not in self.totalled:
                 self._outside(one)
         for number, output in enumerate(self.program.outputs):
@@ -171,7 +180,8 @@ class _Printer:
         """What a group writes, block by block; a block that alone is too much, component by component."""
         for store in group.stores:
             whole = self._is_within(self._group(group, (store,)), (ALONE * MOST_TERMS, ALONE * MOST_MEMORY))
-            yield from (store,) if whole else store.apart()
+            total = isinstance(self.program.instructions[store.value].op, Total)
+            yield from (store,) if whole or total else store.apart()
 
     def _is_within(self, group: Group, limits: tuple[int, int]) -> bool:
         terms, memory = weight(self.cut, group)
@@ -195,7 +205,9 @@ class _Printer:
     def _launch(self, one: Kernel) -> None:
         self.kernels.append(one)
         for buffer in one.buffers:
-            self._allocate(buffer, one)
+            if buffer.value not in self.allocated:
+                self.allocated.add(buffer.value)
+                self._allocate(buffer, one)
         rows = self._rows_of(one)
         tile = one.tile
         programs = (
@@ -203,7 +215,10 @@ class _Printer:
         )
         arguments = ", ".join(self._argument(name, one) for name in one.arguments)
         self.body.append(f"_launch({one.name}, {programs}, {tile.blocks}, {tile.warps}, compute, {arguments})")
-        for buffer in one.buffers:
+
+    def _sum_parts(self, parts: Sequence[Kernel]) -> None:
+        """What blocks of channels and programs left to be added up, once all parts of a group have run."""
+        for buffer in {buffer.value: buffer for one in parts for buffer in one.buffers}.values():
             name = f"b{buffer.value}"
             dims = [axis for axis, summed in enumerate((buffer.blocks > 1, buffer.programs)) if summed]
             if buffer.blocks == 1:
