@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
-from fusionc.cache import write_whole
+from fusionc.cache import import_text, write_whole
 from fusionc.diagram.paths import public_paths
 from fusionc.driver import Checked, CheckedDiagram, CheckedNumber, as_number, check_source, emit, number_not_module
 from fusionc.language.codes import CODES
@@ -26,7 +26,7 @@ from fusionc.language.printer import print_file
 from fusionc.language.render import render_github, render_json, render_sarif, render_text, summary
 from fusionc.language.source import Source
 from fusionc.program.ir import LAYOUTS
-from fusionc.targets.registry import DTYPES, Options, targets
+from fusionc.targets.registry import DTYPES, SUMS, Options, targets
 from fusionc.tools import listing
 from fusionc.tools.progress import Progress
 from fusionc.tools.report import ITEMSIZES, cost_report, cost_table
@@ -81,6 +81,7 @@ def entry() -> NoReturn:
 
 
 def compile_command(options: argparse.Namespace) -> int:
+    _check_ahead(options)
     checked = _checked(options.file)
     stages = {"ast": listing.list_ast, "graph": listing.list_graph, "plan": listing.list_plan}
     if options.emit in stages:
@@ -91,11 +92,40 @@ def compile_command(options: argparse.Namespace) -> int:
         _require_diagrams(checked)
         if checked.closed:
             raise CompileError([number_not_module(number) for number in checked.closed])
-        text = emit(checked.diagrams, options.target, Options(options.layout, options.dtype))
+        text = emit(checked.diagrams, options.target, Options(options.layout, options.dtype, options.sums))
+    if options.aot:
+        _compile_ahead(text, options.aot, options.dtype or "float32")
     if options.check:
         return _compare(options.output, text)
     _write(options.output, text)
     return EXIT_OK
+
+
+def _check_ahead(options: argparse.Namespace) -> None:
+    """`--aot` is for kernels of one architecture, and needs triton."""
+    if options.aot is None:
+        return
+    from fusionc.tools.aot import OPERANDS, architecture, has_triton
+
+    if options.target != "triton" or options.emit != "code":
+        raise UsageError("--aot compiles kernels: it goes with --target triton")
+    if options.dtype is not None and options.dtype not in OPERANDS:
+        raise UsageError(f"--aot compiles for {', '.join(OPERANDS)}, not for {options.dtype}")
+    try:
+        architecture(options.aot)
+    except ValueError as error:
+        raise UsageError(f"--aot: {error}") from None
+    if not has_triton():
+        raise UsageError("--aot needs triton: pip install triton")
+
+
+def _compile_ahead(text: str, arch: str, dtype: str) -> None:
+    """Compile all kernels of a generated file and say what they need."""
+    from fusionc.tools.aot import compile_ahead, summary_of
+
+    with Progress("compiling") as step:
+        found = compile_ahead(import_text(text), arch, dtype, step)
+    print("\n".join([*map(str, found), summary_of(found)]), file=sys.stderr)
 
 
 def _write(output: str | None, text: str) -> None:
@@ -494,6 +524,19 @@ def _add_compile(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--layout", choices=LAYOUTS, default="mul_ir", help="of operands and outputs (default: mul_ir, e3nn's)"
     )
     one.add_argument("--dtype", choices=DTYPES, help="of learned weights (default: torch's, when a module is made)")
+    one.add_argument(
+        "--sums",
+        choices=SUMS,
+        default="sorted",
+        help="how kernels sum over neighbours: over sorted pairs, always the same way, or by atomic additions "
+        "(default: sorted)",
+    )
+    one.add_argument(
+        "--aot",
+        metavar="sm_90",
+        help="with --target triton: compile every kernel for an architecture (no GPU is needed) and report registers, "
+        "spills, shared memory and seconds on standard error",
+    )
     one.add_argument(
         "--emit",
         choices=("ast", "graph", "plan", "program", "code"),

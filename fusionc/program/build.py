@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from fusionc.program.cost import Sizes, nonunit
-from fusionc.program.ir import Instruction, Linear, Op, Pool, Product, Scatter
+from fusionc.program.ir import Instruction, Linear, Op, Pool, Product, Scatter, Total
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Builder:
             return (
                 nonunit(entry[3] for entry in op.entries) + len(op.entries) * 0.25 - instruction.components * 0.1875
             ) * width
-        if isinstance(op, Scatter | Pool):
+        if isinstance(op, Scatter | Pool | Total):
             value = self.instructions[op.value]
             return value.size * self.sizes.of(value.domain) * 0.25
         return 0.0

@@ -16,6 +16,7 @@ from fusionc.program.ir import (
     Product,
     Program,
     Scatter,
+    Total,
     channel_sizes,
     operands,
 )
@@ -142,7 +143,7 @@ def _arithmetic(
     if isinstance(op, Linear):
         added = len(op.entries) - reached(entry[2] for entry in op.entries)
         return 0, added * width, nonunit(entry[3] for entry in op.entries) * width
-    if isinstance(op, Scatter | Pool):
+    if isinstance(op, Scatter | Pool | Total):
         value = program.instructions[op.value]
         return 0, max(value.size * sizes.of(value.domain) - result, 0), 0
     return 0, 0, 0

@@ -18,6 +18,7 @@ from fusionc.program.ir import (
     Program,
     Scatter,
     Spread,
+    Total,
     WeightBlock,
     Zeros,
 )
@@ -59,6 +60,12 @@ class _Run:
         for leg, value in zip(program.legs, legs, strict=True):
             if leg.domain:
                 self.sizes.setdefault(leg.domain, value.shape[-1] if leg.kind == "index" else value.shape[-2])
+        self.sizes |= {name: relation.shape[1] for name, relation in relations.items()}
+        leading = [
+            np.shape(value)[: np.ndim(value) - (leg.kind != "index") - bool(leg.domain)]
+            for leg, value in zip(program.legs, legs, strict=True)
+        ]
+        self.batch = np.broadcast_shapes(*leading)
         self.values: list[Array] = []
 
     def outputs(self) -> tuple[Array, ...]:
@@ -86,8 +93,10 @@ class _Run:
             leading = source.shape[: source.ndim - 1 - len(self.program.instructions[op.value].channels)]
             return np.zeros((*leading, instruction.components, *instruction.channels), dtype=source.dtype)
         value, axis = self.values[op.value], -2 - len(instruction.channels)
+        if isinstance(op, Total):
+            return self._total(op, value, instruction)
         if isinstance(op, Spread):
-            return np.expand_dims(value, axis)
+            return self._spread(value, axis, instruction)
         if isinstance(op, Pool):
             pooled: Array = value.sum(axis)
             return pooled
@@ -167,6 +176,28 @@ class _Run:
         shape[place] = self.sizes[instruction.domain]
         result = np.zeros(shape, dtype=value.dtype)
         np.add.at(np.moveaxis(result, place, 0), index, np.moveaxis(value, place, 0))
+        return result
+
+    def _spread(self, value: Array, axis: int, instruction: Instruction) -> Array:
+        sites = (self.sizes[instruction.domain],) if instruction.domain else ()
+        if value.ndim == 1 + len(instruction.channels):  # no domain
+            everywhere: Array = np.broadcast_to(value, (*self.batch, *sites, *value.shape))
+            return everywhere
+        one = np.expand_dims(value, axis)
+        repeated: Array = one.take([0] * sum(sites), axis)
+        return repeated
+
+    def _total(self, op: Total, value: Array, instruction: Instruction) -> Array:
+        own = value.shape[value.ndim - 1 - len(instruction.channels) :]
+        flat = value.reshape((-1, *own))
+        if not op.rows:
+            everything: Array = flat.sum(0)
+            return everything
+        extents = {leg.name: leg.dim for leg in self.program.legs}
+        result = np.zeros((*(extents[row] for row in op.rows), *own), dtype=value.dtype)
+        leading = value.shape[: value.ndim - len(own)]
+        index = tuple(np.broadcast_to(self.inputs[row], leading).reshape(-1) for row in op.rows)
+        np.add.at(result, index, flat)
         return result
 
     def _block(self, block: OutputBlock) -> Array:

@@ -102,8 +102,18 @@ class Pool:
 
 
 @dataclass(frozen=True)
+class Total:
+    """A value summed over all elements of its domain and of the batch: a value without a domain. With `rows` every
+    element is added to the row of a table that index legs select (the reverse of `WeightBlock`): a value of shape
+    [*table, components, channels…], for outputs only."""
+
+    value: int
+    rows: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Spread:
-    """A value without sites, the same at every site: a view."""
+    """A value without sites, the same at every site; or one without a domain, the same everywhere: a view."""
 
     value: int
 
@@ -115,8 +125,8 @@ class Zeros:
     value: int
 
 
-Op = LegBlock | WeightBlock | Product | Linear | Gather | Scatter | Pool | Spread | Zeros
-Unary = Gather | Scatter | Pool | Spread | Zeros
+Op = LegBlock | WeightBlock | Product | Linear | Gather | Scatter | Pool | Total | Spread | Zeros
+Unary = Gather | Scatter | Pool | Total | Spread | Zeros
 VIEWS = (LegBlock, WeightBlock, Spread)
 
 
@@ -177,9 +187,13 @@ class OutputBlock:
 
 @dataclass(frozen=True)
 class ProgramOutput:
+    """What a caller gets: blocks one behind the other, [..., dim]; without a domain (derivatives by learned weights)
+    [*rows, dim]."""
+
     name: str
     blocks: tuple[OutputBlock, ...]
-    domain: str = BATCH
+    domain: str | None = BATCH
+    rows: tuple[int, ...] = ()
 
     @property
     def dim(self) -> int:

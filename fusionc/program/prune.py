@@ -16,6 +16,7 @@ from fusionc.program.ir import (
     Program,
     Scatter,
     Spread,
+    Total,
     WeightBlock,
     Zeros,
     operands,
@@ -23,7 +24,7 @@ from fusionc.program.ir import (
 )
 
 Needed = list[set[int]]
-WHOLE = (Gather, Scatter, Pool, Spread)
+WHOLE = (Gather, Scatter, Pool, Total, Spread)
 
 
 def pruned(program: Program) -> Program:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
+from typing import Literal
 
 from fusionc.program.ir import LAYOUTS, Layout, Program
 
@@ -22,20 +23,27 @@ class Emission:
 DTYPES = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
 
 
+Sums = Literal["sorted", "atomic"]
+SUMS: tuple[Sums, ...] = ("sorted", "atomic")
+
+
 @dataclass(frozen=True)
 class Options:
-    """The options of a generated file: the layout of operands and outputs ("mul_ir" is e3nn's), and the dtype of
-    learned
-    weights where the module is not told another (None: torch's default). Raises ValueError for an unknown value."""
+    """The options of a generated file: the layout of operands and outputs ("mul_ir" is e3nn's); the dtype of learned
+    weights where the module is not told another (None: torch's default); how kernels sum over neighbours: over the
+    sorted pairs of each site, always the same way, or by atomic additions. Raises ValueError for an unknown value."""
 
     layout: Layout = "mul_ir"
     dtype: str | None = None
+    sums: Sums = "sorted"
 
     def __post_init__(self) -> None:
         if self.layout not in LAYOUTS:
             raise ValueError(f"layout should be one of {', '.join(LAYOUTS)}, and is {self.layout!r}")
         if self.dtype is not None and self.dtype not in DTYPES:
             raise ValueError(f"dtype should be one of {', '.join(DTYPES)}, and is {self.dtype!r}")
+        if self.sums not in SUMS:
+            raise ValueError(f"sums should be one of {', '.join(SUMS)}, and is {self.sums!r}")
 
 
 Emit = Callable[[Sequence[Emission], Options], str]
@@ -91,6 +99,12 @@ def _torch(emissions: Sequence[Emission], options: Options) -> str:
     return text
 
 
+def _triton(emissions: Sequence[Emission], options: Options) -> str:
+    module = import_module("fusionc.targets.triton")
+    text: str = module.emit(emissions, options)
+    return text
+
+
 register(Target("torch", _torch, "a PyTorch module of plain tensor operations"))
-register(Target("triton", None, "fused kernels for GPUs"))
+register(Target("triton", _triton, "fused kernels for GPUs, with plain torch beside them"))
 register(Target("cpu", None, "native kernels"))

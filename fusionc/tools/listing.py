@@ -21,6 +21,7 @@ from fusionc.program.ir import (
     Product,
     Program,
     Scatter,
+    Total,
     WeightBlock,
 )
 
@@ -178,7 +179,8 @@ def _operation(instruction: Instruction) -> str:
         return f"linear {' '.join(f'%{value}' for value in op.values)}, {len(op.entries)} coefficients"
     if isinstance(op, Gather | Scatter):
         return f"{type(op).__name__.lower()} %{op.value}, row {op.row} of {op.relation}"
-    return f"{type(op).__name__.lower()} %{op.value}"
+    rows = f" into rows {', '.join(op.rows)}" if isinstance(op, Total) and op.rows else ""
+    return f"{type(op).__name__.lower()} %{op.value}{rows}"
 
 
 # --- paths -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,297 @@
+"""The Triton target: the torch target's module, with kernels for GPUs behind it.
+
+A diagram has three stages: its value, the gradients, the gradients of these. Each is a program of its own (see
+`program/derive`), cut into kernels (`triton_plan`), printed (`triton_kernel`) and launched (`triton_stage`). The
+statements of the torch target stand in the same file: they run on other devices, and wherever a kernel cannot.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import jinja2
+
+from fusionc.program.derive import differentiable, vjp
+from fusionc.program.ir import Program
+from fusionc.resources import resource
+from fusionc.targets import torch as torch_target
+from fusionc.targets.registry import Emission, Options, Sums
+from fusionc.targets.torch_rows import suits_rows
+from fusionc.targets.triton_kernel import Kernel
+from fusionc.targets.triton_stage import Stage, sorted_rows, stage
+from fusionc.version import __version__
+
+WIDTH = torch_target.WIDTH
+STAGES = 3
+DEFAULTS = Options()
+Tag = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The stages of one diagram: operands in order, what results are gradients of, and which sums need sorted pairs."""
+
+    stages: tuple[Stage, ...]
+    operands: tuple[tuple[str, ...], ...]
+    results: tuple[tuple[int, ...], ...]
+    sorted_by: tuple[tuple[str, int], ...]
+
+
+def emit(emissions: Sequence[Emission], options: Options) -> str:
+    """The text of a file with one module and one function for each diagram, and the kernels that they run on a GPU."""
+    names = torch_target._file_names(emissions)
+    diagrams = [_Printer(one, file, options).diagram() for one, file in zip(emissions, names, strict=True)]
+    listed = ", ".join(str(diagram["class_name"]) for diagram in diagrams)
+    summary = "\n".join(textwrap.wrap(f"Fusion diagram{'s' if len(diagrams) > 1 else ''}: {listed}.", WIDTH))
+    text = _template().render(
+        version=__version__,
+        options=options,
+        summary=summary,
+        diagrams=diagrams,
+        over_sites=any(emission.program.sites for emission in emissions),
+        in_rows=any(suits_rows(emission.program) for emission in emissions),
+        recorded=any(not emission.program.sites for emission in emissions),
+        namespace="NAMESPACE",
+    )
+    text = text.replace("NAMESPACE::", f"fusionc_{hashlib.sha256(text.encode()).hexdigest()[:12]}::")
+    return "\n".join(line.rstrip() for line in text.split("\n")).rstrip("\n") + "\n"
+
+
+def description(program: Program, options: Options = DEFAULTS) -> tuple[str, ...]:
+    """What runs where: one line for each kernel of every stage, and for each instruction that runs in torch."""
+    return tuple(line for one in kernels(program, options).stages for line in one.description())
+
+
+def kernels(program: Program, options: Options = DEFAULTS, name: str = "") -> Kernels:
+    """The stages of a program."""
+    name = name or f"_{program.name}"
+    sums: Sums = options.sums
+    programs, operands, results, likes = [program], [differentiable(program)], [], [(0,) * len(program.outputs)]
+    for _ in range(STAGES - 1):
+        derived = vjp(programs[-1])
+        places = tuple(operands[-1].index(operand) for operand, _ in derived.results)
+        programs.append(derived.program)
+        results.append(places)
+        likes.append(places)
+        operands.append((*operands[-1], *(given for _, given in derived.given)))
+    stages = tuple(
+        stage(one, f"{name}_{level}", operands[level], likes[level], sums) for level, one in enumerate(programs)
+    )
+    keys = dict.fromkeys(key for one in programs for key in sorted_rows(one, sums))
+    return Kernels(stages, tuple(operands), tuple(results), tuple(keys))
+
+
+@lru_cache(maxsize=1)
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(str(resource("templates"))),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
+    )
+    return environment.get_template("triton/module.py.jinja")
+
+
+class _Printer(torch_target._Printer):
+    """The torch target's printer, with its statements in a function of their own and the kernels beside it."""
+
+    def __init__(self, emission: Emission, file: torch_target.FileNames, options: Options) -> None:
+        super().__init__(emission, file)
+        self.options = options
+        self.kernels_function = self.namer.fresh(f"_{self.function}_kernels")
+
+    def _conversions(self, first: str) -> list[str]:
+        """What the kernels cannot run goes on in torch, in one dtype."""
+        plain = super()._conversions(first)
+        if self.program.is_complex:
+            return ["# no kernels: Triton has no complex numbers", *plain]
+        call = ", ".join((*self._names(), *self._passed()))
+        return [f"if _runs_kernels({first}):", f"    return {self.kernels_function}({call})", *plain]
+
+    def diagram(self) -> Tag:
+        values = super().diagram()
+        if self.program.is_complex:
+            return values | {"stages": [], "table_of_kernels": []}
+        return values | {"kernels_function": self.kernels_function, **self._stages()}
+
+    def _site_sizes(self) -> dict[str, str]:
+        """Where a caller's operands say how many sites a set has."""
+        found = {}
+        for name in self.program.sites:
+            leg = next((leg for leg in self.program.legs if leg.domain == name), None)
+            axis = -1 if leg is not None and leg.kind == "index" else -2
+            found[name] = name if leg is None else f"{leg.name}.shape[{axis}]"
+        return found
+
+    def _names(self) -> list[str]:
+        return [leg.name for leg in self.program.legs] + [weight.name for weight in self.program.weights]
+
+    # --- stages ----------------------------------------------------------------------------------------------------
+
+    def _stages(self) -> Tag:
+        prefix = self.namer.fresh(f"_{self.function}_stage")
+        found = kernels(self.emission.program, self.options, prefix)
+        about = [part for one in found.stages for line in one.description() for part in textwrap.wrap(line, WIDTH)]
+        domains = ["", *self.program.sites, *(f"r_{relation.name}" for relation in self.program.relations)]
+        by_row, diagram = self.namer.fresh(f"{prefix}_rows"), self.namer.fresh(f"_{self.function.upper()}")
+        return {
+            "about": about,
+            "stages": [self._stage(one, found) for one in found.stages],
+            "by_row": by_row,
+            "by_row_body": self._by_row(found),
+            "diagram": diagram,
+            "functions": ", ".join(one.name for one in found.stages),
+            "counts": tuple(len(names) for names in found.operands),
+            "results": found.results,
+            "shapes": tuple(
+                tuple(
+                    (like, None if domain is None else domains.index(domain), shape)
+                    for like, domain, shape in one.shapes
+                )
+                for one in found.stages
+            ),
+            "weight_places": tuple(self._weight_places(found, level) for level in range(STAGES)),
+            "operator": self.program.name,
+            "kernels_body": self._with_kernels(found, diagram),
+            "table_of_kernels": [
+                {"name": one.name, "warps": one.tile.warps, "types": self._types(one, found)}
+                for each in found.stages
+                for one in each.kernels
+            ],
+        }
+
+    def _weight_places(self, found: Kernels, level: int) -> tuple[int, ...]:
+        weights = {weight.name for weight in found.stages[level].program.weights}
+        return tuple(place for place, name in enumerate(found.operands[level]) if f"p_{name}" in weights)
+
+    def _stage(self, one: Stage, found: Kernels) -> Tag:
+        tables = one.tables
+        places = {place: value for _, _, flat in tables.constants for place, value in flat.items()}
+        order = ("the value", "the gradients", "the gradients of the gradients")
+        fixed = self._fixed(found)
+        unpacked = []
+        if fixed:
+            unpacked.append(f"{', '.join(fixed)}{',' if len(fixed) == 1 else ''} = fixed")
+        sizes = ["batch", *self._sizes()]
+        unpacked.append(f"{', '.join(sizes)}{',' if len(sizes) == 1 else ''} = sizes")
+        return {
+            "function": one.name,
+            "headline": f"Stage {one.name[-1]} of `{self.program.name}`: {order[int(one.name[-1])]}.",
+            "kernels": [kernel.lines for kernel in one.kernels],
+            "lines": [*unpacked, *one.lines],
+            "table": f"{one.name.upper()}_CONSTANTS",
+            "table_size": tables.size,
+            "constants": torch_target._rows([f"{at}: {float(c)!r}," for at, c in places.items()], WIDTH - 8),
+            "index_table": f"{one.name.upper()}_INDICES",
+            "indices": torch_target._rows([f"{place}," for place in tables.indices], WIDTH - 8),
+        }
+
+    def _sizes(self) -> list[str]:
+        return [f"n_{name}" for name in (*self.program.sites, *(f"r_{one.name}" for one in self.program.relations))]
+
+    def _fixed(self, found: Kernels) -> list[str]:
+        """What is not differentiated: index legs, relations, sorted pairs."""
+        names = [f"p_{leg.name}" for leg in self.program.legs if leg.kind == "index"]
+        names += [f"r_{relation.name}" for relation in self.program.relations]
+        for relation, row in found.sorted_by:
+            names += [f"r_{relation}_order_{row}", f"r_{relation}_start_{row}"]
+        return names
+
+    def _types(self, one: Kernel, found: Kernels) -> dict[str, str]:
+        """The types of a kernel's arguments: operands as they are, the numbers of the arithmetic, integers."""
+        integers = set(self._fixed(found))
+        types = {}
+        for name in one.arguments:
+            if name in integers:
+                types[name] = "*i64"
+            elif name == "batch" or name.startswith("n_"):
+                types[name] = "i32"
+            else:
+                types[name] = "*compute" if name.startswith("b") and name[1:].isdigit() else "*operand"
+        return types
+
+    # --- from operands to rows and back ------------------------------------------------------------------------------
+
+    def _with_kernels(self, found: Kernels, diagram: str) -> list[str]:
+        """Operands of one batch shape become rows; results become what the caller asked for."""
+        program, lines = self.program, []
+        first = next(leg for leg in program.legs if leg.kind == "tensor")
+        keep = 1 + bool(first.domain)
+        leading, values, others, counts, found_ = map(
+            self.namer.fresh, ("leading", "operands", "fixed", "sizes", "found")
+        )
+        lines.append(f"{leading} = {first.name}.shape[: {first.name}.ndim - {keep}]")
+        sizes = [f"math.prod({leading})"]
+        counted = self._site_sizes()
+        sizes += counted.values()
+        sizes += [f"{relation.name}.shape[1]" for relation in program.relations]
+        operands = []
+        for name in differentiable(program):
+            leg = next((leg for leg in program.legs if leg.name == name), None)
+            operands.append(name if leg is None else f"{name}.reshape(-1, {leg.dim})")
+        fixed = [
+            f"_check_inside({leg.name}.reshape(-1).to(torch.int64), {leg.dim})"
+            for leg in program.legs
+            if leg.kind == "index"
+        ]
+        fixed += [f"{relation.name}.contiguous()" for relation in program.relations]
+        for relation in program.relations:  # (what is sorted is checked there)
+            ends = enumerate((relation.first, relation.second))
+            free = [(row, end) for row, end in ends if (relation.name, row) not in found.sorted_by]
+            lines += [f"_check_inside({relation.name}[{row}], {counted[end]})" for row, end in free]
+        for name, row in found.sorted_by:
+            relation = next(one for one in program.relations if one.name == name)
+            fixed.append(f"*_sorted_pairs({name}, {row}, {counted[(relation.first, relation.second)[row]]})")
+        lines += [
+            f"{values} = {_tuple(operands)}",
+            f"{others} = {_tuple(fixed)}",
+            f"{counts} = {_tuple(sizes)}",
+            f"{found_} = _evaluate({diagram}, 0, {values}, {others}, {counts})",
+        ]
+        over = counted | {relation.name: f"{relation.name}.shape[1]" for relation in program.relations}
+        shaped = [
+            f"{found_}[{place}].reshape(*{leading}, {f'{over[output.domain]}, ' if output.domain else ''}{output.dim})"
+            for place, output in enumerate(program.outputs)
+        ]
+        several = f"{self.file.result}({', '.join(shaped)})"
+        lines.append(f"return {shaped[0] if len(shaped) == 1 else several}")
+        return lines
+
+    def _by_row(self, found: Kernels) -> list[str]:
+        """The plain function on rows."""
+        program, lines = self.program, []
+        names = [f"p_{name}" for name in found.operands[0]]
+        lines.append(f"{', '.join(names)}{',' if len(names) == 1 else ''} = operands")
+        fixed = [f"p_{leg.name}" for leg in program.legs if leg.kind == "index"]
+        fixed += [f"r_{relation.name}" for relation in program.relations]
+        if fixed:
+            lines.append(f"{', '.join(fixed)}, *_ = fixed")
+        sizes = ["batch", *self._sizes()]
+        lines.append(f"{', '.join(sizes)}{',' if len(sizes) == 1 else ''} = sizes")
+        lines += [f"dtype, compute = {names[0]}.dtype, _compute({names[0]})"]
+        relations = {relation.name: f"r_{relation.name}" for relation in program.relations}
+        arguments = []
+        for leg in program.legs:
+            rest, kind = ("", "") if leg.kind == "index" else (f", {leg.dim}", ".to(compute)")
+            shaped = f"p_{leg.name}.reshape(batch, n_{relations.get(leg.domain, leg.domain)}{rest})"
+            arguments.append(f"{shaped if leg.domain else f'p_{leg.name}'}{kind}")
+        arguments += [f"p_{weight.name}.to(compute)" for weight in program.weights]
+        passed = [f"{name}={other}" for name, other in relations.items()]
+        passed += [f"{self.arithmetic.sizes[name]}=n_{name}" for name in program.sites]
+        lines.append(f"found = {self.file.inner}({', '.join((*arguments, *passed))})")
+        each = ["found"] if len(program.outputs) == 1 else [f"found[{place}]" for place in range(len(program.outputs))]
+        rows = [
+            f"{one}.flatten(0, 1).to(dtype)" if output.domain else f"{one}.to(dtype)"
+            for one, output in zip(each, program.outputs, strict=True)
+        ]
+        lines.append(f"return {_tuple(rows)}")
+        return lines
+
+
+def _tuple(parts: Sequence[str]) -> str:
+    return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"

@@ -1,0 +1,683 @@
+"""The text of one Triton kernel: components in registers, constants as literals, everything read and written once.
+
+Values are asked for from what is written backwards, component by component, so that nothing is computed in vain. A
+kernel has three parts: the head (what belongs to a row), for sums over neighbours the loop over the pairs of the row,
+and the tail (what follows from the sums).
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from fusionc.algebra.surds import ONE, Surd
+from fusionc.program.ir import (
+    BATCH,
+    Gather,
+    Instruction,
+    LegBlock,
+    Linear,
+    Product,
+    Program,
+    Scatter,
+    Spread,
+    Total,
+    WeightBlock,
+    Zeros,
+)
+from fusionc.targets.triton_plan import Cut, Group, Store
+from fusionc.targets.triton_schedule import WIDTH, Load, Sink, Statement, Sum, Term, scheduled
+
+ZERO = "0.0"
+TOTAL_PROGRAMS = 1024
+"""How many programs a kernel with a sum over everything has at most: each writes its own part of the sum."""
+
+Place = tuple[str, ...]
+"""Where a value is asked for: ("row",), ("pair",), ("batch",), or (relation, row, *place): that end of a pair."""
+
+ROW: Place = ("row",)
+PAIR: Place = ("pair",)
+EVERYWHERE: Place = ("batch", "")
+
+
+@dataclass(frozen=True)
+class Tile:
+    """`rows` elements and `lanes` channels a program, one of each a thread; `blocks` programs share a row."""
+
+    rows: int
+    lanes: int
+    blocks: int
+    warps: int
+
+
+def tile(lanes: int | None, narrow: bool) -> Tile:
+    """The tile for a channel axis. `narrow`: one warp, for loops of different lengths and for sums over channels."""
+    threads = 32 if narrow else 128
+    if lanes is None:
+        return Tile(threads, 0, 1, threads // 32)
+    width = 1 << max(0, lanes - 1).bit_length()
+    width = next((w for w in (128, 64, 32, 16) if w <= threads and -lanes % w * 8 <= lanes), min(width, threads))
+    rows = 1 if width >= 32 else threads // width
+    return Tile(rows, width, -(-lanes // width), max(1, rows * width // 32))
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """The memory of a kept value while a kernel fills it: `blocks` and `programs` have to be summed afterwards."""
+
+    value: int
+    blocks: int
+    programs: bool
+    atomic: bool
+    rows: int
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A printed kernel and how it is launched."""
+
+    name: str
+    about: str
+    lines: tuple[str, ...]
+    arguments: tuple[str, ...]
+    group: Group
+    tile: Tile
+    totals: bool
+    buffers: tuple[Buffer, ...]
+    terms: int
+    memory: int
+
+
+def kernel(cut: Cut, group: Group, name: str) -> Kernel:
+    """Print a kernel."""
+    return _Printer(cut, group, name).kernel()
+
+
+def weight(cut: Cut, group: Group) -> tuple[int, int]:
+    """The terms of a kernel, and its loads and stores."""
+    printer = _Printer(cut, group, "")
+    printer.collect()
+    return printer.terms, printer.memory
+
+
+@dataclass
+class _Printer:
+    cut: Cut
+    group: Group
+    name: str
+    head: list[Statement] = field(default_factory=list)
+    loop: list[Statement] = field(default_factory=list)
+    tail: list[Statement] = field(default_factory=list)
+    names: dict[object, str] = field(default_factory=dict)
+    arguments: dict[str, None] = field(default_factory=dict)
+    accumulators: dict[str, str] = field(default_factory=dict)
+    terms: int = 0
+    memory: int = 0
+    in_tail: bool = False
+
+    def __post_init__(self) -> None:
+        program = self.cut.program
+        self.relations = {relation.name: relation for relation in program.relations}
+        pending = any(self._summed(store) for store in self.group.stores)
+        self.totals = any(isinstance(self._op(store), Total) for store in self.group.stores)
+        self.tile = tile(self.group.lanes, self.group.key is not None or pending)
+        self.buffers: dict[int, Buffer] = {}
+
+    @property
+    def program(self) -> Program:
+        return self.cut.program
+
+    def _op(self, store: Store) -> object:
+        return self.program.instructions[store.value].op
+
+    def _summed(self, store: Store) -> bool:
+        """Whether a store is of a value that has to be summed over the lanes."""
+        return self.cut.pending[store.value]
+
+    # --- the whole -----------------------------------------------------------------------------------------------
+
+    def collect(self) -> None:
+        """All statements of the three parts."""
+        pairs = [store for store in self.group.stores if self._is_of_pairs(store)]
+        for value, component in self._scattered():
+            self._accumulate_pairs(value, component)
+        for store in pairs:
+            self._store(store, PAIR)
+        self.in_tail = self.group.key is not None
+        for store in self.group.stores:
+            if store not in pairs:
+                self._store(store, ROW)
+
+    def kernel(self) -> Kernel:
+        self.collect()
+        lines = self._assembled()
+        return Kernel(
+            self.name,
+            self._about(),
+            tuple(lines),
+            tuple(self.arguments),
+            self.group,
+            self.tile,
+            self.totals,
+            tuple(self.buffers.values()),
+            self.terms,
+            self.memory,
+        )
+
+    def _about(self) -> str:
+        """What the kernel does, in words."""
+        over = self.group.domain.removeprefix("r_") or "the batch"
+        if self.group.key is not None:
+            relation, row = self.group.key
+            over = f"{relation[2:]} by row {row}, the pairs of each site one after the other"
+        written = ", ".join(dict.fromkeys(self._target(store) for store in self.group.stores))
+        return f"{written}; over {over}: {self.terms} terms, {self.memory} loads and stores"
+
+    def _target(self, store: Store) -> str:
+        if store.output is not None:
+            return self.program.outputs[store.output].name.removeprefix("q_")
+        return f"value {store.value}"
+
+    def _is_of_pairs(self, store: Store) -> bool:
+        if self.group.key is None:
+            return False
+        op = self._op(store)
+        source = store.value if not isinstance(op, Total) else op.value
+        return self.program.instructions[source].domain == self.group.key[0]
+
+    def _scattered(self) -> list[tuple[int, int]]:
+        """Components of sums over neighbours that something needs, found from the stores backwards."""
+        if self.group.key is None:
+            return []
+        needed: set[tuple[int, int]] = set()
+        done: set[tuple[int, int]] = set()
+        todo = [
+            (store.value, store.first + i)
+            for store in self.group.stores
+            if not self._is_of_pairs(store)
+            for i in range(store.dim)
+        ]
+        first = {store.value for store in self.group.stores}
+        while todo:
+            value, component = todo.pop()
+            if (value, component) in done:
+                continue
+            done.add((value, component))
+            one = self.program.instructions[value]
+            if value in self.cut.kept and value not in first:
+                continue
+            if isinstance(one.op, Scatter):
+                needed.add((value, component))
+                continue
+            todo += _reads(one, component)
+        return sorted(needed)
+
+    def _assembled(self) -> list[str]:
+        one_row = self.tile.rows == 1
+        top: list[str] = []
+        at = "block" if self.totals else "tl.program_id(0)"
+        if one_row:
+            top.append(f"row = tl.cast({at}, tl.int64)" if self.totals else f"row = {at}.to(tl.int64)")
+        else:
+            side = "[:, None]" if self.tile.lanes else ""
+            spread = f"tl.arange(0, {self.tile.rows}){side}"
+            top.append(f"row = {at} * {self.tile.rows} + {spread}.to(tl.int64)")
+            top.append(f"inside = row < {self._rows()}")
+        lanes = self._lane_lines()
+        body = [*top, *scheduled(self.head, (*self.loop, *self.tail)), *self._loop_lines(), *scheduled(self.tail)]
+        if self.totals:
+            start = [*lanes, *self._zeroed(total=True)]
+            stop = f"tl.cdiv({self._rows()}, {self.tile.rows})"
+            inner = [f"for block in range(tl.program_id(0), {stop}, tl.num_programs(0)):", *_indented(body)]
+            body = [*start, *inner, *self._total_stores()]
+        else:
+            body = [*lanes, *body]
+        arguments = tuple(self.arguments)
+        sizes = [name for name in arguments if name.startswith("n_") or name == "batch"]
+        listed = ", ".join(f'"{name}"' for name in sizes)
+        arguments_line = ", ".join((*arguments, "COMPUTE: tl.constexpr"))
+        return [
+            f"@_jit(do_not_specialize=[{listed}])",
+            *_wrapped_def(self.name, (*arguments, "COMPUTE: tl.constexpr"), arguments_line),
+            *_indented(['"""', *textwrap.wrap(self._about(), WIDTH), '"""', *body]),
+        ]
+
+    def _rows(self) -> str:
+        """How many rows there are: an argument."""
+        domain = self.group.domain
+        if self.group.key is not None:
+            relation, row = self.group.key
+            domain = (self.relations[relation].first, self.relations[relation].second)[row]
+        return self._argument("batch") if domain == BATCH else self._argument("n_rows")
+
+    def _lane_lines(self) -> list[str]:
+        shape = self.tile
+        if not shape.lanes:
+            return []
+        spread = f"tl.arange(0, {shape.lanes})" + ("[None, :]" if shape.rows > 1 else "")
+        first = f"tl.program_id(1) * {shape.lanes} + " if shape.blocks > 1 else ""
+        lines = [f"u = {first}{spread}"]
+        if self._ragged():
+            lines.append(f"lane = u < {self.group.lanes}")
+        return lines
+
+    def _ragged(self) -> bool:
+        return bool(self.tile.lanes) and (self.group.lanes or 0) % self.tile.lanes != 0
+
+    def _loop_lines(self) -> list[str]:
+        if self.group.key is None:
+            return []
+        relation, row = self.group.key
+        pairs, order, starts = f"n_{relation}", f"{relation}_order_{row}", f"{relation}_start_{row}"
+        for name in (pairs, order, starts):
+            self._argument(name)
+        many = self._argument(f"n_{(self.relations[relation].first, self.relations[relation].second)[row]}")
+        one_row = self.tile.rows == 1
+        mask = "" if one_row else ", mask=inside, other=0"
+        lines = [
+            f"member = row // {many}",
+            f"site = row - member * {many}",
+            f"begin = tl.load({starts} + site{mask})",
+            f"end = tl.load({starts} + site + 1{mask})",
+            *self._zeroed(total=False),
+        ]
+        if one_row:
+            inner = ["at = tl.cast(k, tl.int64)"]
+            live = ""
+            lines.append("for k in range(begin, end):")
+        else:
+            inner = ["at = begin + k", "live = at < end"]
+            live = ", mask=live, other=0"
+            lines.append("for k in range(0, tl.max(end - begin)):")
+        inner += [f"local = tl.load({order} + at{live})", f"pair = member * {pairs} + local"]
+        return [*lines, *_indented([*inner, *scheduled(self.loop)])]
+
+    def _zeroed(self, total: bool) -> list[str]:
+        return [
+            f"{name} = tl.zeros({shape}, COMPUTE)"
+            for name, shape in self.accumulators.items()
+            if name.startswith("total") == total
+        ]
+
+    # --- names ---------------------------------------------------------------------------------------------------
+
+    def _argument(self, name: str) -> str:
+        self.arguments.setdefault(name)
+        return name
+
+    def _part(self, place: Place) -> list[Statement]:
+        """Where a value is computed: in the loop over pairs, or before or after it."""
+        if self.group.key is not None and place[-1] == "pair":
+            return self.loop
+        return self.tail if self.in_tail else self.head
+
+    def _mask(self, place: Place, lane: bool) -> str:
+        """The condition under which memory is there."""
+        parts = []
+        if self.tile.rows > 1 and place != EVERYWHERE:
+            parts.append("live" if self.group.key is not None and place[-1] == "pair" else "inside")
+        if lane and self._ragged():
+            parts.append("lane")
+        return " & ".join(parts)
+
+    def _row(self, place: Place) -> str:
+        """The name of the row of a domain that a place is."""
+        if place in (ROW, PAIR):
+            return "pair" if place == PAIR and self.group.key is not None else "row"
+        key = ("row of", place)
+        if key not in self.names:
+            out = self._part(place)
+            if place[0] == "batch":
+                many = self._argument(f"n_{place[1]}")
+                self.names[key] = "batch_row"
+                out.append(Load("batch_row", f"{self._row(place[2:])} // {many}"))
+            else:
+                self.names[key] = self._end(place, out)
+        return self.names[key]
+
+    def _end(self, place: Place, out: list[Statement]) -> str:
+        """The site at one end of a pair."""
+        relation, row = place[0], int(place[1])
+        declared = self.relations[relation]
+        sites = self._argument(f"n_{(declared.first, declared.second)[row]}")
+        pairs = self._argument(f"n_{relation}")
+        name, mask = f"{relation}_{row}", self._mask(place, False)
+        masked = f", mask={mask}, other=0" if mask else ""
+        if self.group.key is None and "local" not in self.names:
+            self.names["local"] = "local"
+            out += [
+                Load("member", f"row // {pairs}"),
+                Load("local", f"row - member * {pairs}", ("member",)),
+            ]
+        start = f" + {pairs}" if row else ""
+        index = f"tl.load({self._argument(relation)}{start} + local{masked})"
+        out.append(Load(name, f"member * {sites} + {index}", ("member", "local")))
+        return name
+
+    # --- values --------------------------------------------------------------------------------------------------
+
+    def value(self, value: int, component: int, place: Place) -> str:
+        """The name of a component at a place; statements that it needs are said first."""
+        one = self.program.instructions[value]
+        if one.domain is None:
+            place = EVERYWHERE
+        key = (value, component, place)
+        if key not in self.names:
+            self.names[key] = self._computed(value, component, place, one)
+        return self.names[key]
+
+    def _computed(self, value: int, component: int, place: Place, one: Instruction) -> str:
+        op = one.op
+        wanted = [store.value for store in self.group.stores if store.output is None]
+        if value in self.cut.kept and value not in wanted:
+            return self._load_kept(value, component, place)
+        if isinstance(op, LegBlock):
+            return self._load_leg(op, value, component, place)
+        if isinstance(op, WeightBlock):
+            return self._load_weight(op, value, component, place)
+        if isinstance(op, Gather):
+            if self.group.key == (op.relation, op.row) and place == PAIR:
+                return self.value(op.value, component, ROW)
+            return self.value(op.value, component, (op.relation, str(op.row), *place))
+        if isinstance(op, Spread):
+            assert one.domain is not None
+            inner = self.program.instructions[op.value]
+            return self.value(op.value, component, self._batch_of(place) if inner.domain == BATCH else place)
+        if isinstance(op, Zeros):
+            return ZERO
+        if isinstance(op, Product):
+            return self._product(op, value, component, place)
+        assert isinstance(op, Linear)
+        return self._linear(op, value, component, place)
+
+    def _batch_of(self, place: Place) -> Place:
+        """The element of the batch that a site or a pair belongs to; a pair belongs where its sites do."""
+        relation, row = self.group.key or ("", 0)
+        if self.group.key is None:
+            return ("batch", self.group.domain, *ROW)
+        return ("batch", (self.relations[relation].first, self.relations[relation].second)[row], *ROW)
+
+    def _name(self, value: int, component: int, place: Place) -> str:
+        return f"t{value}_{component}" + _suffix(place)
+
+    def _product(self, op: Product, value: int, component: int, place: Place) -> str:
+        terms = []
+        for i, j, k, sign in op.terms:
+            if k == component:
+                left, right = self.value(op.left, i, place), self.value(op.right, j, place)
+                if ZERO not in (left, right):
+                    terms.append(Term("-" if sign < 0 else "+", "", left, right))
+        return self._sum(value, component, place, terms)
+
+    def _linear(self, op: Linear, value: int, component: int, place: Place) -> str:
+        coefficients: dict[tuple[int, int], Surd] = {}
+        for source, i, k, c in op.entries:
+            if k == component:
+                at = (op.values[source], i)
+                coefficients[at] = coefficients[at] + c if at in coefficients else c
+        terms = []
+        for (source, i), c in coefficients.items():
+            name = self.value(source, i, place)
+            if name == ZERO or not c:
+                continue
+            number = float(c)
+            terms.append(Term("-" if number < 0 else "+", "" if abs(c) == ONE else repr(abs(number)), name))
+        if len(terms) == 1 and terms[0].text == terms[0].left and terms[0].sign == "+":
+            return terms[0].left
+        return self._sum(value, component, place, terms)
+
+    def _sum(self, value: int, component: int, place: Place, terms: Sequence[Term]) -> str:
+        if not terms:
+            return ZERO
+        self.terms += len(terms)
+        name = self._name(value, component, place)
+        self._part(place).append(Sum(name, tuple(terms)))
+        return name
+
+    # --- reading -------------------------------------------------------------------------------------------------
+
+    def _load(self, value: int, component: int, place: Place, base: str, offset: str) -> str:
+        lane = bool(self.program.instructions[value].channels)
+        mask = self._mask(place, lane)
+        masked = f", mask={mask}, other=0.0" if mask else ""
+        self.memory += 1
+        address = f"{base} + {offset}" if offset != "0" else base
+        name = self._name(value, component, place)
+        self._part(place).append(Load(name, f"tl.load({address}{masked}).to(COMPUTE)", (base,)))
+        return name
+
+    def _base(self, name: str, size: int, place: Place) -> str:
+        """The address of a row of an operand."""
+        pointer = self._argument(name)
+        if place == EVERYWHERE:
+            return pointer
+        key = ("base", name, place)
+        if key not in self.names:
+            at = f"{name}_at" + _suffix(place)
+            row = self._row(place)
+            self._part(place).append(Load(at, f"{pointer} + {row} * {size}", (row,)))
+            self.names[key] = at
+        return self.names[key]
+
+    def _load_leg(self, op: LegBlock, value: int, component: int, place: Place) -> str:
+        leg = next(leg for leg in self.program.legs if leg.name == op.leg)
+        channels = self.program.instructions[value].channels
+        start, m, mul, dims = op.start, component, (channels or (1,))[0], iter(op.dims)
+        dim = next(dims)
+        while m >= dim:
+            start, m = start + mul * dim, m - dim
+            dim = next(dims)
+        offset = self._offset(start, m, dim, mul, bool(channels))
+        return self._load(value, component, place, self._base(op.leg, leg.dim, place), offset)
+
+    def _offset(self, start: int, m: int, dim: int, mul: int, lane: bool) -> str:
+        """Where component m of a block stands in a row, for the channels at hand."""
+        if self.program.layout == "mul_ir":
+            return _places(start + m, dim, lane)
+        return _places(start + m * mul, 1, lane)
+
+    def _load_weight(self, op: WeightBlock, value: int, component: int, place: Place) -> str:
+        channels = self.program.instructions[value].channels
+        numel = next(
+            (w.numel for w in self.program.weights if w.name == op.weight),
+            next((leg.dim for leg in self.program.legs if leg.name == op.weight), 0),
+        )
+        pointer = op.weight
+        base = self._table_row(op, pointer, numel, place) if op.rows else self._base(pointer, numel, place)
+        mul = channels[0] if channels else 1
+        return self._load(value, component, place, base, _places(op.start + component * mul, 1, bool(channels)))
+
+    def _table_row(self, op: WeightBlock, pointer: str, numel: int, place: Place) -> str:
+        """The address of the row of a table that index legs select."""
+        key = ("table", op.weight, op.rows, place)
+        if key in self.names:
+            return self.names[key]
+        self._argument(pointer)
+        out, text, mask = self._part(place), "", self._mask(place, False)
+        masked = f", mask={mask}, other=0" if mask else ""
+        for row in op.rows:
+            leg = next(leg for leg in self.program.legs if leg.name == row)
+            loaded = f"tl.load({self._argument(row)} + {self._row(place)}{masked})"
+            text = f"({text}) * {leg.dim} + {loaded}" if text else loaded
+        name = f"{op.weight}_{'_'.join(op.rows)}_at" + _suffix(place)
+        out.append(Load(name, f"{pointer} + ({text}) * {numel}", (self._row(place),)))
+        self.names[key] = name
+        return name
+
+    def _load_kept(self, value: int, component: int, place: Place) -> str:
+        one = self.program.instructions[value]
+        mul = one.channels[0] if one.channels else 1
+        base = self._base(f"b{value}", one.size, place)
+        return self._load(value, component, place, base, _places(component * mul, 1, bool(one.channels)))
+
+    # --- writing -------------------------------------------------------------------------------------------------
+
+    def _accumulate_pairs(self, value: int, component: int) -> None:
+        """A sum over the pairs of a site."""
+        op = self.program.instructions[value].op
+        assert isinstance(op, Scatter)
+        text = self.value(op.value, component, PAIR)
+        key = (value, component, ROW)
+        if text == ZERO:
+            self.names[key] = text
+            return
+        self.names[key] = f"sum{value}_{component}"
+        self._accumulate(self.names[key], op.value, text, self.loop, "live")
+
+    def _accumulate(self, name: str, source: int, text: str, out: list[Statement], mask: str) -> None:
+        shape = self.tile
+        lane = bool(shape.lanes) and self.cut.lane(source) is not None
+        sizes = ([shape.rows] if shape.rows > 1 else []) + ([shape.lanes if lane else 1] if shape.lanes else [])
+        if shape.rows == 1 and not lane:
+            sizes = []
+        self.accumulators[name] = f"[{', '.join(map(str, sizes))}]"
+        if text == ZERO:
+            return
+        if shape.rows == 1:
+            out.append(Sink(f"{name} += {text}", text, accumulates=name))
+        else:
+            out.append(Sink(f"{name} += tl.where({mask}, {text}, 0.0)", text))
+
+    def _store(self, store: Store, place: Place) -> None:
+        op = self._op(store)
+        for component in range(store.first, store.first + store.dim):
+            if isinstance(op, Total):
+                self._accumulate_total(store, op, component, place)
+            elif isinstance(op, Scatter) and self.cut.sums == "atomic":
+                self._add_atomically(store, op, component)
+            elif store.output is None:
+                self._store_kept(store, component, place)
+            else:
+                self._store_output(store, component, place)
+
+    def _accumulate_total(self, store: Store, op: Total, component: int, place: Place) -> None:
+        text, name = self.value(op.value, component, place), f"total{store.value}_{component}"
+        self._buffer(store)
+        mask = "live" if place == PAIR else "inside"
+        self._accumulate(name, op.value, text, self._part(place), mask)
+
+    def _buffer(self, store: Store) -> str:
+        """The argument for the memory of a kept value."""
+        op = self._op(store)
+        blocks = self.tile.blocks if self._summed(store) else 1
+        atomic = isinstance(op, Scatter) and self.cut.sums == "atomic"
+        self.buffers[store.value] = Buffer(
+            store.value, 1 if atomic else blocks, isinstance(op, Total), atomic, self.tile.rows
+        )
+        return self._argument(f"b{store.value}")
+
+    def _total_stores(self) -> list[str]:
+        """Every program writes its part of a sum over everything."""
+        lines = []
+        for store in self.group.stores:
+            if not isinstance(self._op(store), Total):
+                continue
+            one, base = self.program.instructions[store.value], self._buffer(store)
+            summed, lane = self._summed(store), bool(one.channels)
+            row = "tl.program_id(0)"
+            if self.tile.rows > 1:
+                side = "[:, None]" if self.tile.lanes else ""
+                row = f"({row} * {self.tile.rows} + tl.arange(0, {self.tile.rows}){side})"
+            if summed and self.tile.blocks > 1:
+                row = f"(tl.program_id(1) * tl.num_programs(0) * {self.tile.rows} + {row})"
+            mul = one.channels[0] if one.channels else 1
+            mask = ", mask=lane" if lane and self._ragged() else ""
+            for component in range(store.first, store.first + store.dim):
+                name = f"total{store.value}_{component}"
+                text = self._lane_sum(name) if summed else name
+                offset = _places(component * mul, 1, lane)
+                lines.append(f"tl.store({base} + {row} * {one.size} + {offset}, {text}{mask})")
+                self.memory += 1
+        return lines
+
+    def _lane_sum(self, text: str) -> str:
+        if text == ZERO:
+            return text
+        return f"tl.sum({text}, 0)" if self.tile.rows == 1 else f"tl.sum({text}, 1)[:, None]"
+
+    def _store_kept(self, store: Store, component: int, place: Place) -> None:
+        one, pointer, summed = self.program.instructions[store.value], self._buffer(store), self._summed(store)
+        text, out = self.value(store.value, component, place), self._part(place)
+        row = self._row(place)
+        if summed and self.tile.blocks > 1:
+            many = self._rows() if place == ROW else f"{self._argument('batch')} * {self._argument(f'n_{one.domain}')}"
+            row = f"(tl.program_id(1) * {many} + {row})"
+        mul = one.channels[0] if one.channels else 1
+        offset = _places(component * mul, 1, bool(one.channels))
+        mask, written = self._mask(place, bool(one.channels)), self._lane_sum(text) if summed else text
+        address = f"{pointer} + {row} * {one.size} + {offset}"
+        out.append(Sink(self._written(address, written, mask), text))
+
+    def _written(self, address: str, text: str, mask: str) -> str:
+        self.memory += 1
+        return f"tl.store({address}, {text}{f', mask={mask}' if mask else ''})"
+
+    def _store_output(self, store: Store, component: int, place: Place) -> None:
+        assert store.output is not None
+        output, one = self.program.outputs[store.output], self.program.instructions[store.value]
+        base = self._base(output.name, output.dim, place)
+        m, lane = store.at + component - store.first, bool(one.channels)
+        if self.program.layout == "mul_ir":
+            offset = _places(store.start + store.channel * store.block + m, store.block, lane)
+        else:
+            offset = _places(store.start + m * store.mul + store.channel, 1, lane)
+        text = self.value(store.value, component, place)
+        written = self._written(f"{base} + {offset}", text, self._mask(place, lane))
+        self._part(place).append(Sink(written, text, (base,)))
+
+    def _add_atomically(self, store: Store, op: Scatter, component: int) -> None:
+        """Pairs added into their sites as they come."""
+        one, pointer = self.program.instructions[store.value], self._buffer(store)
+        text = self.value(op.value, component, ROW)
+        if text == ZERO:
+            return
+        site = self._row((op.relation, str(op.row), *ROW))
+        mul, lane = (one.channels[0] if one.channels else 1), bool(one.channels)
+        added = self._lane_sum(text) if self._summed(store) else text
+        mask = self._mask(ROW, lane)
+        self.memory += 1
+        address = f"{pointer} + {site} * {one.size} + {_places(component * mul, 1, lane)}"
+        written = f'tl.atomic_add({address}, {added}{f", mask={mask}" if mask else ""}, sem="relaxed")'
+        self.head.append(Sink(written, text, (site,)))
+
+
+def _places(start: int, step: int, lane: bool) -> str:
+    """Offsets of channels: `start + u * step`."""
+    if not lane:
+        return str(start)
+    channel = "u" if step == 1 else f"u * {step}"
+    return f"{start} + {channel}" if start else channel
+
+
+def _suffix(place: Place) -> str:
+    """What names at a place end in; nothing for the place that a kernel runs over."""
+    if place in (ROW, PAIR, EVERYWHERE):
+        return ""
+    return "_b" if place[0] == "batch" else f"_{place[0]}_{place[1]}"
+
+
+def _reads(one: Instruction, component: int) -> Iterator[tuple[int, int]]:
+    """The components that a component is made of."""
+    op = one.op
+    if isinstance(op, Product):
+        for i, j, k, _ in op.terms:
+            if k == component:
+                yield from ((op.left, i), (op.right, j))
+    elif isinstance(op, Linear):
+        for source, i, k, _ in op.entries:
+            if k == component:
+                yield op.values[source], i
+    elif isinstance(op, Gather | Scatter | Spread | Total):
+        yield op.value, component
+
+
+def _indented(lines: Iterable[str]) -> list[str]:
+    return [f"    {line}" for line in lines]
+
+
+def _wrapped_def(name: str, arguments: Sequence[str], line: str) -> list[str]:
+    text = f"def {name}({line}):"
+    if len(text) <= WIDTH:
+        return [text]
+    return [f"def {name}(", *(f"    {argument}," for argument in arguments), "):"]

@@ -1,0 +1,371 @@
+"""One order of derivatives: its kernels and the function that launches them, with what runs in torch in between.
+
+A stage takes operands [rows, dim] (rows are the elements of the domain, the batch in front; weights as they are), and
+gives results of the same form. `batch` and the sizes of sites and relations are whole numbers of the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from fusionc.program.ir import (
+    BATCH,
+    Gather,
+    LegBlock,
+    Op,
+    OutputBlock,
+    Product,
+    Program,
+    ProgramOutput,
+    Scatter,
+    Total,
+    WeightBlock,
+    Zeros,
+    operands,
+)
+from fusionc.targets.registry import Sums
+from fusionc.targets.torch_ops import Tables
+from fusionc.targets.triton_kernel import TOTAL_PROGRAMS, Buffer, Kernel, kernel, weight
+from fusionc.targets.triton_outside import Statements
+from fusionc.targets.triton_plan import Cut, Group, Outside, Store, cut, in_torch, split_sums, steps
+
+MOST_TERMS, MOST_MEMORY = 800, 120
+"""A kernel with more is split between outputs: compile time grows with terms times loads and stores."""
+
+MANY_TERMS = 2000
+"""Where a stage has more, that is said: a loop over a table of terms would compile faster (there is none yet)."""
+
+ALONE = 2
+"""How many times as much a block of an output may be that cannot be split but component by component."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A printed stage: kernels, the lines of its function, constants; for each result the operand that it is like
+    (in dtype), its domain and its shape behind the rows."""
+
+    name: str
+    program: Program
+    kernels: tuple[Kernel, ...]
+    outside: tuple[Outside, ...]
+    lines: tuple[str, ...]
+    tables: Tables
+    shapes: tuple[tuple[int, str | None, tuple[int, ...]], ...]
+
+    def description(self) -> tuple[str, ...]:
+        """What runs where, one line for each kernel and for each instruction that no kernel runs."""
+        lines = [f"{one.name}: {one.about}" for one in self.kernels]
+        terms = sum(one.terms for one in self.kernels)
+        if terms > MANY_TERMS:
+            lines.append(f"{self.name}: {terms} terms written out in {len(self.kernels)} kernels, slow to compile")
+        return (*lines, *(f"{self.name}: value {one.value} in torch, it {one.why}" for one in self.outside))
+
+
+def stage(program: Program, name: str, names: Sequence[str], like: Sequence[int], sums: Sums) -> Stage:
+    """Print a stage. `names` are its operands in order, `like` says which operand each result is like."""
+    prefixed = tuple(f"p_{operand}" for operand in names)
+    return _Printer(split_sums(_prefixed(program)), name, prefixed, tuple(like), sums).stage()
+
+
+def _prefixed(program: Program) -> Program:
+    """The program with names that cannot meet others in a kernel: operands p_x, results q_out, relations r_edges."""
+    relations = {relation.name: f"r_{relation.name}" for relation in program.relations}
+
+    def domain(name: str | None) -> str | None:
+        return relations.get(name, name) if name else name
+
+    def op(one: Op) -> Op:
+        if isinstance(one, LegBlock):
+            return replace(one, leg=f"p_{one.leg}")
+        if isinstance(one, WeightBlock):
+            return replace(one, weight=f"p_{one.weight}", rows=tuple(f"p_{row}" for row in one.rows))
+        if isinstance(one, Total):
+            return replace(one, rows=tuple(f"p_{row}" for row in one.rows))
+        if isinstance(one, Gather | Scatter):
+            return replace(one, relation=relations[one.relation])
+        return one
+
+    return replace(
+        program,
+        legs=tuple(replace(leg, name=f"p_{leg.name}", domain=domain(leg.domain) or BATCH) for leg in program.legs),
+        weights=tuple(replace(weight, name=f"p_{weight.name}") for weight in program.weights),
+        instructions=tuple(replace(one, op=op(one.op), domain=domain(one.domain)) for one in program.instructions),
+        outputs=tuple(replace(one, name=f"q_{one.name}", domain=domain(one.domain)) for one in program.outputs),
+        relations=tuple(replace(relation, name=f"r_{relation.name}") for relation in program.relations),
+    )
+
+
+def sorted_rows(program: Program, sums: Sums) -> tuple[tuple[str, int], ...]:
+    """The (relation, row) pairs that sums run over in any kernel of a program."""
+    found = cut(split_sums(program), sums)
+    keys = [one.key for one in steps(found) if isinstance(one, Group) and one.key is not None]
+    return tuple(dict.fromkeys(keys))
+
+
+@dataclass
+class _Printer:
+    program: Program
+    name: str
+    names: tuple[str, ...]
+    like: tuple[int, ...]
+    sums: Sums
+    lines: list[str] = field(default_factory=list)
+    kernels: list[Kernel] = field(default_factory=list)
+    allocated: set[int] = field(default_factory=set)
+    used: set[str] = field(default_factory=set)
+    """Operands that torch reads: they have the dtype of the arithmetic."""
+
+    def stage(self) -> Stage:
+        self.cut: Cut = cut(self.program, self.sums)
+        self.totalled = self._totalled()
+        self.body: list[str] = []
+        self.torch = Statements(self.program, self.body.append)
+        ordered = steps(self.cut)
+        for one in ordered:
+            if isinstance(one, Group):
+                parts = self._parts(one)
+                for part in parts:
+                    self._launch(part)
+                self._sum_parts(parts)
+            elif one.value not in self.totalled:
+                self._outside(one)
+        for number, output in enumerate(self.program.outputs):
+            self._copies(number, output)
+        outside = tuple(one for one in ordered if isinstance(one, Outside))
+        return Stage(
+            self.name,
+            self.program,
+            tuple(self.kernels),
+            outside,
+            (*self._opening(), *self.body, self._closing()),
+            self.torch.tables,
+            tuple(self._shape(number, output) for number, output in enumerate(self.program.outputs)),
+        )
+
+    def _totalled(self) -> set[int]:
+        """Products that only a total reads, where channels mix: they are one matrix product with it."""
+        readers: dict[int, list[int]] = {}
+        for number, one in enumerate(self.program.instructions):
+            for value in operands(one.op):
+                readers.setdefault(value, []).append(number)
+        found = set()
+        for value in self.cut.outside:
+            one = self.program.instructions[value]
+            into = [self.program.instructions[reader].op for reader in readers.get(value, [])]
+            if isinstance(one.op, Product) and len(into) == 1 and isinstance(into[0], Total) and not into[0].rows:
+                domains = [self.program.instructions[v].domain for v in operands(one.op)]
+                if None not in domains:
+                    found.add(value)
+        return found
+
+    # --- kernels -------------------------------------------------------------------------------------------------
+
+    def _parts(self, group: Group) -> list[Kernel]:
+        """The kernels of a group: one where that is small enough, else split between outputs, greedily."""
+        limits = (MOST_TERMS, MOST_MEMORY)
+        if self._is_within(group, limits):
+            return [kernel(self.cut, group, self._kernel_name(0))]
+        parts: list[Group] = []
+        stores: list[Store] = []
+        for store in self._separable(group):
+            if stores and not self._is_within(self._group(group, (*stores, store)), limits):
+                parts.append(self._group(group, tuple(stores)))
+                stores = []
+            stores.append(store)
+        parts.append(self._group(group, tuple(stores)))
+        return [kernel(self.cut, part, self._kernel_name(number)) for number, part in enumerate(parts)]
+
+    def _separable(self, group: Group) -> Iterator[Store]:
+        """What a group writes, block by block; a block that alone is too much, component by component."""
+        for store in group.stores:
+            whole = self._is_within(self._group(group, (store,)), (ALONE * MOST_TERMS, ALONE * MOST_MEMORY))
+            total = isinstance(self.program.instructions[store.value].op, Total)
+            yield from (store,) if whole or total else store.apart()
+
+    def _is_within(self, group: Group, limits: tuple[int, int]) -> bool:
+        terms, memory = weight(self.cut, group)
+        return terms <= limits[0] and memory <= limits[1]
+
+    def _group(self, group: Group, stores: tuple[Store, ...]) -> Group:
+        """Some stores of a group; where none of them is a sum over neighbours, over the pairs as they come."""
+        if group.key is None or any(not self._of_pairs(group, store) for store in stores):
+            return Group(group.domain, group.key, group.lanes, stores)
+        return Group(group.key[0], None, group.lanes, stores)
+
+    def _of_pairs(self, group: Group, store: Store) -> bool:
+        assert group.key is not None
+        op = self.program.instructions[store.value].op
+        source = op.value if isinstance(op, Total) else store.value
+        return self.program.instructions[source].domain == group.key[0]
+
+    def _kernel_name(self, more: int) -> str:
+        return f"{self.name}_kernel_{len(self.kernels) + more}"
+
+    def _launch(self, one: Kernel) -> None:
+        self.kernels.append(one)
+        for buffer in one.buffers:
+            if buffer.value not in self.allocated:
+                self.allocated.add(buffer.value)
+                self._allocate(buffer, one)
+        rows = self._rows_of(one)
+        tile = one.tile
+        programs = (
+            f"min(_count({rows}, {tile.rows}), {TOTAL_PROGRAMS})" if one.totals else f"_count({rows}, {tile.rows})"
+        )
+        arguments = ", ".join(self._argument(name, one) for name in one.arguments)
+        self.body.append(f"_launch({one.name}, {programs}, {tile.blocks}, {tile.warps}, compute, {arguments})")
+
+    def _sum_parts(self, parts: Sequence[Kernel]) -> None:
+        """What blocks of channels and programs left to be added up, once all parts of a group have run."""
+        for buffer in {buffer.value: buffer for one in parts for buffer in one.buffers}.values():
+            name = f"b{buffer.value}"
+            dims = [axis for axis, summed in enumerate((buffer.blocks > 1, buffer.programs)) if summed]
+            if buffer.blocks == 1:
+                dims = [0] if buffer.programs else []
+            if dims:
+                self.body.append(f"{name} = {name}.sum({dims[0] if len(dims) == 1 else tuple(dims)})")
+            self.torch.names[buffer.value] = name
+
+    def _argument(self, name: str, one: Kernel) -> str:
+        if name == "n_rows":
+            return self._rows_of(one)
+        if name[0] == "b" and name[1:].isdigit() and int(name[1:]) in self.cut.outside:
+            return f"{name}.contiguous()"
+        return name
+
+    def _rows_of(self, one: Kernel) -> str:
+        domain = one.group.domain
+        if one.group.key is not None:
+            relation = next(r for r in self.program.relations if r.name == one.group.key[0])
+            domain = (relation.first, relation.second)[one.group.key[1]]
+        return _rows(domain)
+
+    def _allocate(self, buffer: Buffer, one: Kernel) -> None:
+        value = self.program.instructions[buffer.value]
+        shape = [str(size) for size in (value.components, *value.channels)]
+        if buffer.programs:
+            programs = f"_parts({self._rows_of(one)}, {buffer.rows}, {TOTAL_PROGRAMS})"
+            shape = [programs, *shape]
+        else:
+            assert value.domain is not None
+            shape = [_rows(value.domain), *shape]
+        if buffer.blocks > 1:
+            shape = [str(buffer.blocks), *shape]
+        make = "zeros" if buffer.atomic else "empty"
+        self.body.append(f"b{buffer.value} = {self.names[0]}.new_{make}(({', '.join(shape)}), dtype=compute)")
+
+    # --- torch -----------------------------------------------------------------------------------------------------
+
+    def _outside(self, one: Outside) -> None:
+        op = self.program.instructions[one.value].op
+        if isinstance(op, Total) and op.value in self.totalled:
+            instruction = self.program.instructions[op.value]
+            product = instruction.op
+            assert isinstance(product, Product)
+            self._read_operands(operands(product))
+            self._name(one.value, self.torch.contracted(product, instruction), one.why)
+            return
+        self._read_operands(operands(op))
+        self._name(one.value, self.torch.expression(one.value), one.why)
+
+    def _name(self, value: int, text: str, why: str) -> None:
+        self.body.append(f"b{value} = {text}  # in torch: {why}")
+        self.torch.names[value] = f"b{value}"
+
+    def _read_operands(self, values: Sequence[int]) -> None:
+        """Views that torch reads, made before they are used."""
+        for value in values:
+            one = self.program.instructions[value]
+            if value in self.torch.names:
+                continue
+            assert isinstance(one.op, LegBlock | WeightBlock), one
+            self.used.add(one.op.leg if isinstance(one.op, LegBlock) else one.op.weight)
+            self.torch.names[value] = self.torch.let(self.torch.expression(value))
+
+    # --- results ---------------------------------------------------------------------------------------------------
+
+    def _copies(self, number: int, output: ProgramOutput) -> None:
+        """Pieces of an output that no kernel wrote."""
+        start = 0
+        runs: list[tuple[int, int, int, int]] = []  # start, value, first, components: for flat weights
+        for block in output.blocks:
+            if output.domain is None and len(block.pieces) == 1 and block.dim == 1:
+                value, first = block.pieces[0]
+                if runs and runs[-1][1] == value and runs[-1][2] + runs[-1][3] == first:
+                    runs[-1] = (*runs[-1][:3], runs[-1][3] + 1)
+                else:
+                    runs.append((start, value, first, 1))
+            else:
+                self._copy_block(output, block, start)
+            start += block.mul * block.dim
+        for start, value, first, count in runs:
+            one = self.program.instructions[value]
+            if isinstance(one.op, Zeros):
+                continue
+            self._read_operands([value])
+            size = one.size // one.components * count
+            axes = len(one.channels)
+            part = self.torch.names[value]
+            if count != one.components:
+                part = f"{part}.narrow({-1 - axes}, {first}, {count})"
+            flat = f"{part}.flatten({-1 - axes})" if axes else part
+            self.body.append(f"{output.name}[..., {start}:{start + size}] = {flat}")
+
+    def _copy_block(self, output: ProgramOutput, block: OutputBlock, start: int) -> None:
+        channel = 0
+        for value, first in block.pieces:
+            one = self.program.instructions[value]
+            width = one.size // one.components
+            if in_torch(self.cut, value) and not isinstance(one.op, Zeros):
+                self._read_operands([value])
+                axes = len(one.channels)
+                part = self.torch.names[value]
+                if one.components != block.dim:
+                    part = f"{part}.narrow({-1 - axes}, {first}, {block.dim})"
+                part = f"{part}.flatten({-axes})" if axes > 1 else f"{part}.unsqueeze(-1)" if not axes else part
+                self._copy(output, block, start, channel, width, part)
+            channel += width
+
+    def _copy(self, output: ProgramOutput, block: OutputBlock, start: int, channel: int, width: int, part: str) -> None:
+        target, dim = f"{output.name}", block.dim
+        if self.program.layout == "mul_ir":
+            first = start + channel * dim
+            turned = f"{part}.transpose(-1, -2).flatten(-2)"
+            self.body.append(f"{target}[..., {first}:{first + width * dim}] = {turned}")
+        else:
+            whole = f"{target}[..., {start}:{start + block.mul * dim}].unflatten(-1, ({dim}, {block.mul}))"
+            self.body.append(f"{whole}[..., {channel}:{channel + width}] = {part}")
+
+    def _shape(self, number: int, output: ProgramOutput) -> tuple[int, str | None, tuple[int, ...]]:
+        if output.domain is None:
+            return self.like[number], None, (*output.rows, output.dim)
+        return self.like[number], output.domain, (output.dim,)
+
+    def _opening(self) -> list[str]:
+        names = ", ".join(self.names) + ("," if len(self.names) == 1 else "")
+        lines = [f"{names} = [operand.contiguous() for operand in operands]", f"compute = _compute({self.names[0]})"]
+        converted = [name for name in self.names if name in self.used]
+        lines += [f"{name} = {name}.to(compute)" for name in converted]
+        zeros = [self._has_gaps(output) for output in self.program.outputs]
+        outputs = ", ".join(f"{output.name}" for output in self.program.outputs)
+        outputs += "," if len(self.program.outputs) == 1 else ""
+        lines.append(f"{outputs} = results")
+        lines += [f"{output.name}.zero_()" for output, gap in zip(self.program.outputs, zeros, strict=True) if gap]
+        if self.torch.tables.size:
+            constants = f"{self.name.upper()}_CONSTANTS"
+            lines.append(f"constants = {constants}.to(device={self.names[0]}.device, dtype=compute)")
+        if self.torch.tables.indices:
+            lines.append(f"index = {self.name.upper()}_INDICES.to({self.names[0]}.device)")
+        return lines
+
+    def _has_gaps(self, output: ProgramOutput) -> bool:
+        values = [value for block in output.blocks for value, _ in block.pieces]
+        return any(isinstance(self.program.instructions[value].op, Zeros) for value in values)
+
+    def _closing(self) -> str:
+        return "return results"
+
+
+def _rows(domain: str) -> str:
+    return "batch" if domain == BATCH else f"batch * n_{domain}"

@@ -1,0 +1,127 @@
+"""Kernels of a generated file compiled ahead of time, without a GPU: registers, spills, shared memory, seconds."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+OPERANDS = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32", "float64": "fp64"}
+USAGE = re.compile(r"REG:(\d+) STACK:(\d+) SHARED:(\d+)")
+
+
+class NoTriton(Exception):
+    """Triton is not installed."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """One kernel: registers a thread, bytes a thread spilled to memory, bytes of shared memory, processor seconds to
+    compile."""
+
+    kernel: str
+    arch: str
+    registers: int
+    spilled: int
+    shared: int
+    seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kernel}: {self.arch}, {self.registers} registers, {self.spilled} bytes spilled, "
+            f"{self.shared} bytes shared, {self.seconds:.2f} s"
+        )
+
+
+def architecture(text: str) -> int:
+    """`sm_90` -> 90. Raises ValueError for anything else."""
+    found = re.fullmatch(r"sm_(\d{2,3})", text)
+    if found is None:
+        raise ValueError(f"an architecture reads sm_80 or sm_90, not {text}")
+    return int(found[1])
+
+
+def compile_ahead(
+    module: ModuleType, arch: str, dtype: str = "float32", step: Callable[[str], None] = lambda name: None
+) -> tuple[Compiled, ...]:
+    """Compile every kernel of a generated module for an architecture. Raises `NoTriton`, ValueError."""
+    number = architecture(arch)
+    if not has_triton():
+        raise NoTriton("triton is not installed: pip install triton")
+    found = []
+    for name, (kernel, warps, types) in module.KERNELS.items():
+        step(name)
+        found.append(_compile(name, kernel, warps, types, number, dtype))
+    return tuple(found)
+
+
+def has_triton() -> bool:
+    return find_spec("triton") is not None
+
+
+def summary_of(kernels: Sequence[Compiled]) -> str:
+    """All kernels in one line."""
+    if not kernels:
+        return "no kernels"
+    most, spilled = max(one.registers for one in kernels), sum(one.spilled for one in kernels)
+    return (
+        f"{len(kernels)} kernels, at most {most} registers, {spilled} bytes spilled, "
+        f"{total_seconds(kernels):.1f} s to compile"
+    )
+
+
+def total_seconds(kernels: Sequence[Compiled]) -> float:
+    return sum(one.seconds for one in kernels)
+
+
+def _compile(name: str, kernel: Any, warps: int, types: dict[str, str], arch: int, dtype: str) -> Compiled:
+    import triton
+    import triton.language as tl
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    operand = OPERANDS[dtype]
+    compute = "fp64" if operand == "fp64" else "fp32"
+    written = {"*operand": f"*{operand}", "*compute": f"*{compute}"}
+    signature = {argument: written.get(kind, kind) for argument, kind in types.items()} | {"COMPUTE": "constexpr"}
+    constants = {"COMPUTE": getattr(tl, "float64" if compute == "fp64" else "float32")}
+    aligned = {(place,): [["tt.divisibility", 16]] for place, kind in enumerate(types.values()) if kind[0] == "*"}
+    options: dict[str, Any] = {"num_warps": warps, "num_stages": 1, "enable_fp_fusion": True}
+    options["maxnreg"] = 128 if compute == "fp32" else None
+    source = ASTSource(kernel, signature=signature, constexprs=constants, attrs=aligned)
+    always = triton.knobs.compilation.always_compile
+    triton.knobs.compilation.always_compile = True
+    try:
+        start = _processor_seconds()
+        binary = triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options).asm["cubin"]
+        seconds = _processor_seconds() - start
+    finally:
+        triton.knobs.compilation.always_compile = always
+    registers, spilled, shared = _usage(binary)
+    return Compiled(name, f"sm_{arch}", registers, spilled, shared, seconds)
+
+
+def _processor_seconds() -> float:
+    """What this process and its children (the assembler) took of the processor, whatever else runs."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _usage(binary: bytes) -> tuple[int, int, int]:
+    """Registers, stack and shared memory of a cubin, by the tool in triton's wheel."""
+    import triton
+
+    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(binary)
+        file.flush()
+        text = subprocess.run([tool, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
+    (found,) = USAGE.findall(text)
+    return int(found[0]), int(found[1]), int(found[2])

@@ -1,0 +1,199 @@
+"""Derivatives of programs, run by the interpreter, against torch's autograd on the generated module."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from strategies import trees
+
+import fusionc
+from fusionc.program.derive import Derivative, differentiable, jvp, vjp
+from fusionc.program.interpret import interpret
+from fusionc.program.ir import Program
+from fusionc.tools.oracle import random_inputs, random_weights
+
+PROPERTY = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+SIZES = {"atoms": 4, "edges": 7, "cells": 2, "homes": 4}
+SITES = """sites atoms
+sites cells
+pairs edges(atoms, atoms)
+pairs homes(atoms, cells)
+"""
+
+TEXTS = {
+    "uvu per element": "diagram d(x: 2x0e + 2x1o, y: 0e + 1o, r: weights) -> 2x0e + 2x1o "
+    "{ x[u] y -> out[u] * r[path,u] }",
+    "uvw": "diagram d(x: 3x0e + 2x1o, y: 2x0e + 3x1o) -> 4x0e + 2x1o { x[u] y[v] -> out[w] * W[path,u,v,w] }",
+    "uvuv": "diagram d(x: 3x1o, y: 2x1o) -> 6x0e + 6x1e { x[u] y[v] -> out[u,v] * W[path,u,v] }",
+    "kept": "diagram d(x: 2x0e + 2x1o, y: 0e + 1o) -> * { x[u] y -> out[path,u] * W[path,u] }",
+    "product basis": "diagram d(a: 2x0e + 2x1o, z: index(3)) -> 2x0e + 2x1o { a[u] -> out[u] * W1[z,path,u]; "
+    "a[u] a[u] -> out[u] * W2[z,path,u]; a[u] a[u] a[u] -> out[u] * W3[z,path,u] }",
+    "linear": "diagram d(x: 3x0e + 2x1o) -> 2x0e + 3x1o { x[u] -> out[v] * W[path,u,v] }",
+    "two outputs": "diagram d(x: 2x0e + 2x1o, y: 0e + 1o) -> (s: 2x0e, v: 2x1o) "
+    "{ x[u] y -> s[u] * W[path,u]; x[u] y -> v[u] * V[path,u] }",
+    "message": SITES + "diagram d(x: 2x0e + 2x1o[atoms], y: 0e + 1o[edges], r: weights[edges]) -> 2x0e + 2x1o[atoms] "
+    "{ x[j,u] y[i,j] -> out[i,u] * r[i,j,path,u] }",
+    "density squared": SITES + "diagram d(x: 2x0e + 2x1o[atoms], y: 0e + 1o[edges], r: weights[edges]) -> "
+    "2x0e + 2x1o[atoms] { x[j,u] y[i,j] -> A[i,u] in lmax 1 * r[i,j,path,u]; A[i,u] A[i,u] -> out[i,u] * W[path,u] }",
+    "everything over sites": SITES
+    + """diagram d(x: 2x0e + 2x1o[atoms], y: 0e + 1o[edges], h: 1o[homes], c: 2x0e[cells],
+        r: weights[edges], g: 1o, z: index(3)[atoms]) -> (s: 2x0e[atoms], b: 2x1o[edges], t: 2x0e) {
+        x[j,u] y[i,j] -> A[i,u] in lmax 1 * r[i,j,path,u]
+        A[i,u] A[i,u] -> s[i,u] * W[z,path,u]
+        c[k,u] h[i,k] g -> s[i,u] * U[i,z,path,u]
+        x[i,u] y[i,j] -> e[i,j,u]
+        e[i,j,u] g -> b[i,j,u] * P[path,u]
+        x[a,u] g -> t[u] * T[path,u]
+    }""",
+}
+
+
+@dataclass
+class Case:
+    """A diagram with operands: everything by name, as numpy arrays."""
+
+    diagram: fusionc.Diagram
+    operands: dict[str, np.ndarray]
+    relations: dict[str, np.ndarray]
+    layout: str
+
+    @property
+    def program(self) -> Program:
+        return self.diagram.checked.program(layout=self.layout)
+
+    def run(self, program: Program, more: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The outputs of a program by name."""
+        everything = {**self.operands, **more}
+        legs = [everything[leg.name] for leg in program.legs]
+        weights = {weight.name: everything[weight.name] for weight in program.weights}
+        results = interpret(program, legs, weights, self.relations, dict(SIZES))
+        return {output.name: value for output, value in zip(program.outputs, results, strict=True)}
+
+
+def case(text: str, layout: str = "mul_ir", seed: int = 0) -> Case:
+    diagram = fusionc.parse(text)["d"]
+    table, rng = diagram.checked.table, np.random.default_rng(seed)
+    legs, relations = random_inputs(table, SIZES, rng, batch=2)
+    program = diagram.checked.program(layout=layout)
+    operands = {leg.name: value for leg, value in zip(program.legs, legs, strict=True)} | random_weights(table, rng)
+    return Case(diagram, operands, relations, layout)
+
+
+class Autograd:
+    """The same diagram as a function of tensors, to be differentiated by torch."""
+
+    def __init__(self, one: Case) -> None:
+        self.one = one
+        self.function = one.diagram.function(layout=one.layout)
+        program = one.program
+        self.names = [leg.name for leg in program.legs] + [weight.name for weight in program.weights]
+        self.relations = {name: torch.as_tensor(value) for name, value in one.relations.items()}
+        told = [name for name in program.sites if all(leg.domain != name for leg in program.legs)]
+        self.relations |= {name: SIZES[name] for name in told}
+
+    def __call__(self, *values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        everything = {name: torch.as_tensor(value) for name, value in self.one.operands.items()}
+        everything |= dict(zip(differentiable(self.one.program), values, strict=True))
+        out = self.function(*(everything[name] for name in self.names), **self.relations)
+        return (out,) if isinstance(out, torch.Tensor) else tuple(out)
+
+    def inputs(self) -> list[torch.Tensor]:
+        return [torch.as_tensor(self.one.operands[name]).requires_grad_() for name in differentiable(self.one.program)]
+
+
+def random_like(shapes, seed: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.standard_normal(tuple(shape)) for shape in shapes]
+
+
+def relative(value: np.ndarray, wanted: torch.Tensor | None, scale: float) -> float:
+    other = np.zeros_like(value) if wanted is None else wanted.detach().numpy()
+    assert value.shape == other.shape
+    return float(np.abs(value - other).max(initial=0.0)) / scale
+
+
+def check(one: Case) -> None:
+    """First derivatives, second derivatives and tangents."""
+    program, autograd = one.program, Autograd(one)
+    names, inputs = differentiable(program), autograd.inputs()
+    outputs = autograd(*inputs)
+    cotangents = random_like([out.shape for out in outputs], 1)
+    first = vjp(program)
+    given = dict(zip([name for _, name in first.given], cotangents, strict=True))
+    wanted = torch.autograd.grad(
+        outputs, inputs, [torch.as_tensor(c).requires_grad_() for c in cotangents], create_graph=True, allow_unused=True
+    )
+    compare(one, first, given, dict(zip(names, wanted, strict=True)))
+    check_second(one, first, given, autograd, inputs, cotangents)
+    tangents = random_like([value.shape for value in inputs], 2)
+    forward = jvp(program)
+    moved = dict(zip([name for _, name in forward.given], tangents, strict=True))
+    _, derivative = torch.func.jvp(autograd, tuple(inputs), tuple(map(torch.as_tensor, tangents)))
+    compare(one, forward, moved, dict(zip([out.name for out in program.outputs], derivative, strict=True)))
+
+
+def compare(one: Case, derived: Derivative, given: dict[str, np.ndarray], wanted: dict[str, torch.Tensor]) -> None:
+    results, where = one.run(derived.program, given), dict(derived.results)
+    scale = max((float(w.detach().abs().max()) for w in wanted.values() if w is not None and w.numel()), default=1.0)
+    for name, value in wanted.items():
+        if name in where:
+            assert relative(results[where[name]], value, scale or 1.0) < 1e-12, name
+        else:
+            assert value is None or float(value.detach().abs().max()) == 0.0, name
+
+
+def check_second(one, first, given, autograd, inputs, cotangents) -> None:
+    seeds = [torch.as_tensor(c).requires_grad_() for c in cotangents]
+    outputs = autograd(*inputs)
+    gradients = torch.autograd.grad(outputs, inputs, seeds, create_graph=True, allow_unused=True)
+    where = dict(first.results)
+    kept = [(name, g) for name, g in zip(differentiable(one.program), gradients, strict=True) if name in where]
+    directions = random_like([g.shape for _, g in kept], 3)
+    wanted = torch.autograd.grad(
+        [g for _, g in kept], [*inputs, *seeds], [torch.as_tensor(d) for d in directions], allow_unused=True
+    )
+    second = vjp(first.program)
+    order = {where[name]: direction for (name, _), direction in zip(kept, directions, strict=True)}
+    more = {name: order[output] for output, name in second.given}
+    names = [*differentiable(one.program), *given]
+    compare(one, second, {**given, **more}, dict(zip(names, wanted, strict=True)))
+
+
+@pytest.mark.parametrize("layout", ["mul_ir", "ir_mul"])
+@pytest.mark.parametrize("name", TEXTS)
+def test_derivatives_of_diagrams(name, layout):
+    check(case(TEXTS[name], layout))
+
+
+@pytest.mark.parametrize("legs", [2, 3, 4])
+@PROPERTY
+@given(data=st.data())
+def test_derivatives_of_random_trees(legs, data):
+    text = data.draw(trees(legs, "O(3)", lmax=1).filter(lambda tree: "basis complex" not in tree.text)).text
+    try:
+        one = case(text)
+    except fusionc.CompileError:
+        assume(False)
+    assume(one.diagram.count_paths() <= 60)
+    check(one)
+
+
+def test_a_derivative_by_some_operands_leaves_the_rest_alone():
+    one = case(TEXTS["uvu per element"])
+    derived = vjp(one.program, ["x"])
+    assert [name for name, _ in derived.results] == ["x"]
+    assert len(derived.program.instructions) < len(vjp(one.program).program.instructions)
+
+
+def test_derived_programs_are_shared_and_small():
+    """What the forward pass computes is there once, and a derivative costs a few times as much."""
+    from fusionc.program.cost import count
+
+    one = case(TEXTS["product basis"])
+    forward, backward = count(one.program, 100), count(vjp(one.program).program, 100)
+    assert backward.multiplications <= 4 * forward.multiplications

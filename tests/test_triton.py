@@ -1,0 +1,184 @@
+"""The Triton target: kernels under triton's interpreter against the oracle, compiled ahead of time for real devices,
+and, where there is one, run on a GPU."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import fusionc
+from fusionc.cli import main
+from fusionc.program.derive import vjp
+
+FOLDER = Path(__file__).parent
+MACE = """
+irreps X = 128x0e + 128x1o + 128x2e
+irreps M = 128x0e + 128x1o + 128x2e + 128x3o
+sites atoms
+pairs edges(atoms, atoms)
+diagram mace_large(x: X, y: spherical(3), r: weights) -> M { x[u] y -> out[u] * r[path,u] }
+diagram message(x: X[atoms], y: 0e + 1o + 2e + 3o[edges], r: weights[edges]) -> M[atoms] {
+    x[j,u] y[i,j] -> out[i,u] * r[i,j,path,u]
+}
+"""
+
+triton = pytest.importorskip("triton", reason="triton is not installed")
+
+
+def interpreted(*groups: str) -> dict:
+    """Cases run where triton interprets its kernels, in a process of its own."""
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(FOLDER / "triton_cases.py"), *groups]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=FOLDER)
+    assert run.returncode == 0, run.stderr[-4000:]
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("group", ["diagrams", "sites", "split", "random_trees"])
+def test_kernels_and_their_derivatives_equal_the_oracle(group):
+    """Values against the dense einsum, gradients and their gradients against torch's; every case runs kernels."""
+    found = interpreted(group)[group]
+    outside = {"uvw", "uvuv", "linear"}
+    for name, errors in found.items():
+        launched = errors.pop("launched")
+        assert launched or name.split(",")[0] in outside, name
+        assert max(errors.values()) < 1e-12, (name, errors)
+
+
+def test_transforms():
+    """torch.func, torch.compile with gradients, torch.export with a dynamic batch."""
+    for name, errors in interpreted("transforms")["transforms"].items():
+        assert max(errors.values()) < 1e-12, (name, errors)
+
+
+def test_dtypes():
+    for name, errors in interpreted("dtypes")["dtypes"].items():
+        assert errors["value"] < (1e-5 if "float32" in name else 4e-3), (name, errors)
+
+
+def test_nothing_is_computed_for_nothing():
+    for name, errors in interpreted("empty")["empty"].items():
+        assert errors["value"] == 0.0, name
+
+
+def test_sorted_sums_are_deterministic():
+    assert interpreted("deterministic")["deterministic"]["twice"]["value"] == 0.0
+
+
+def test_the_same_bytes_every_time():
+    assert fusionc.parse(MACE).emit("triton") == fusionc.parse(MACE).emit("triton")
+
+
+def test_what_runs_outside_of_kernels_is_said():
+    from fusionc.targets.triton import description
+
+    text = "diagram d(x: 2x0e + 2x1o) -> 3x0e + 3x1o { x[u] -> out[v] * W[path,u,v] }"
+    program = fusionc.parse(text)["d"].checked.program()
+    lines = description(program)
+    assert any("in torch" in line and "mixes channels" in line for line in lines)
+    assert "mixes channels" in fusionc.parse(text).emit("triton")
+
+
+def test_on_a_cpu_the_module_is_the_torch_module():
+    text = "diagram d(x: 2x0e + 2x1o, y: 1o) -> 2x0e + 2x1o { x[u] y -> out[u] * W[path,u] }"
+    diagram = fusionc.parse(text)["d"]
+    one, two = diagram.module("triton")(), diagram.module("torch")()
+    two.load_state_dict(one.state_dict())
+    x, y = torch.randn(5, 8), torch.randn(5, 3)
+    assert torch.equal(one(x, y), two(x, y))
+
+
+def test_complex_diagrams_say_that_they_have_no_kernels():
+    text = "group SU(2)\ndiagram d(x: 2x1/2, y: 1/2) -> 2x0 + 2x1 { x[u] y -> out[u] * W[path, u] }"
+    source = fusionc.parse(text).emit("triton")
+    assert "no kernels: Triton has no complex numbers" in source
+    module = fusionc.parse(text)["d"].module("triton")()
+    assert module(torch.randn(3, 4, dtype=torch.complex64), torch.randn(3, 2, dtype=torch.complex64)).shape == (3, 8)
+
+
+def test_the_file_works_without_triton(tmp_path):
+    path = tmp_path / "blocks.py"
+    path.write_text(fusionc.parse(MACE).emit("triton"), encoding="utf-8")
+    code = (
+        "import sys\n"
+        "class Refuse:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('fusionc', 'triton'):\n"
+        "            raise ImportError('refused: ' + name)\n"
+        "sys.meta_path.insert(0, Refuse())\n"
+        "import torch, blocks\n"
+        "y = blocks.MaceLarge()(torch.randn(2, 1152), torch.randn(2, 16), torch.randn(2, 2176))\n"
+        "print(tuple(y.shape))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() == "(2, 2048)"
+
+
+# --- compiled ahead of time ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
+@pytest.mark.parametrize("name", ["mace_large", "message"])
+def test_kernels_fit_in_registers(name, arch):
+    """All three stages up to l = 3: nothing spilled, at most 128 registers, and seconds to compile."""
+    from fusionc.cache import import_text
+    from fusionc.tools.aot import compile_ahead, total_seconds
+
+    module = import_text(fusionc.parse(MACE)[name].emit("triton"))
+    found = compile_ahead(module, arch)
+    assert all(one.spilled == 0 for one in found), list(map(str, found))
+    assert all(one.registers <= 128 for one in found), list(map(str, found))
+    assert total_seconds(found) < 10, list(map(str, found))
+
+
+def test_the_command_compiles_ahead(tmp_path, capsys):
+    path = tmp_path / "small.fus"
+    path.write_text("diagram d(x: 2x0e + 2x1o, y: 1o) -> 2x1o { x[u] y -> out[u] * W[path,u] }", encoding="utf-8")
+    code = main(["compile", str(path), "--target", "triton", "--aot", "sm_90", "-o", str(tmp_path / "out.py")])
+    assert code == 0
+    assert "registers" in capsys.readouterr().err
+    assert main(["compile", str(path), "--aot", "sm_90"]) == 2
+    assert main(["compile", str(path), "--target", "triton", "--aot", "volta"]) == 2
+
+
+def test_derived_programs_of_a_message_stay_one_pass():
+    """The gradients of a message are two kernels at most: one walk over the pairs of each neighbour."""
+    from fusionc.targets.triton import kernels
+
+    program = fusionc.parse(MACE)["message"].checked.program()
+    assert len(vjp(program).results) == 3
+    assert len(kernels(program).stages[0].kernels) == 1
+    assert len(kernels(program).stages[1].kernels) <= 2
+
+
+# --- on a GPU --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("name", ["mace_large", "message"])
+def test_on_a_gpu(name, dtype):
+    """The kernels on the device against plain torch on the CPU, in float64, with gradients."""
+    function, plain = (fusionc.parse(MACE)[name].function(target) for target in ("triton", "torch"))
+    torch.manual_seed(0)
+    many, pairs = (300, 300) if name == "mace_large" else (50, 700)
+    values = [torch.randn(many, 1152), torch.randn(pairs, 16), torch.randn(pairs, 2176)]
+    relations = {} if name == "mace_large" else {"edges": torch.randint(0, many, (2, pairs))}
+    exact = [value.to(dtype).double().requires_grad_() for value in values]
+    device = [value.to("cuda", dtype).requires_grad_() for value in values]
+    wanted = plain(*exact, **relations)
+    got = function(*device, **{key: value.cuda() for key, value in relations.items()})
+    cotangent = torch.randn_like(wanted)
+    first = torch.autograd.grad(got, device, cotangent.to("cuda", dtype))
+    second = torch.autograd.grad(wanted, exact, cotangent.to(dtype).double())
+    limit = {torch.float32: 1e-5, torch.float64: 1e-12, torch.bfloat16: 2e-2}[dtype]
+    for one, two in zip((got, *first), (wanted, *second), strict=True):
+        assert (one.cpu().double() - two).abs().max() <= limit * two.abs().max()
