@@ -112,11 +112,17 @@ class _Selector:
         leaves = len(product.leaves)
         if leaves > GREEDY_LEAVES or coefficients * leaves**2 > MOST_COEFFICIENTS:
             return Order(product, None, too_many=coefficients)
-        shape = self._searched(product)
-        if shape == shape_of(product.paths[0].trees[0][0]):
+        first = shape_of(product.paths[0].trees[0][0])
+        searched = self._searched(product)
+        found = dict.fromkeys(
+            (searched, scalars_inside(self.table, product, first), scalars_inside(self.table, product, searched))
+        )
+        prices = {shape: self._price(product, shape) for shape in found if shape != first}
+        written = self._price(product, None) if prices else 0.0
+        best = min(prices, key=prices.__getitem__, default=first)
+        if not prices or written <= prices[best]:
             return Order(product, None)
-        written, searched = self._price(product, None), self._price(product, shape)
-        return Order(product, shape, written / searched) if searched < written else Order(product, None)
+        return Order(product, best, written / prices[best])
 
     def _price(self, product: Product, shape: Shape | None) -> float:
         """What a product costs by itself in an order."""
@@ -133,6 +139,37 @@ class _Selector:
         for positions in groups.values():
             weigh(Root(self.table, builder, values, expansion, tuple(positions)), None)
         return builder.spent
+
+
+def scalars_inside(table: PathTable, product: Product, shape: Shape) -> Shape:
+    """The order with every leaf that is a number (trivial irreps, no channels) multiplied into the smallest leaf without
+    channels: it costs least there, and recouples without a coefficient."""
+    group = table.graph.group
+    irreps = [
+        [table.blocks[leaf.edge][b].irrep for b in {p.blocks[n] for p in product.paths}]
+        for n, leaf in enumerate(product.leaves)
+    ]
+    plain = [number for number, leaf in enumerate(product.leaves) if not leaf.channels]
+    numbers = [n for n in plain if all(irrep == group.trivial for irrep in irreps[n])]
+    dims = {n: sum(group.dim(irrep) for irrep in irreps[n]) for n in plain if n not in numbers}
+    if not numbers or not dims:
+        return shape
+    host = min(dims, key=lambda n: (dims[n], n))
+    joined: Shape = numbers[0]
+    for number in numbers[1:]:
+        joined = (joined, number)
+    return _replaced(shape, frozenset(numbers), host, (host, joined))
+
+
+def _replaced(shape: Shape, without: frozenset[int], leaf: int, by: Shape) -> Shape:
+    """A shape without some leaves, and with another shape in place of one."""
+    if isinstance(shape, int):
+        return by if shape == leaf else shape
+    left, right = (part if part in without else _replaced(part, without, leaf, by) for part in shape)
+    gone = [isinstance(part, int) and part in without for part in (left, right)]
+    if all(gone):
+        return left
+    return right if gone[0] else left if gone[1] else (left, right)
 
 
 def _coefficients(table: PathTable, product: Product) -> int:
