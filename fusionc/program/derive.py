@@ -27,6 +27,7 @@ from fusionc.program.ir import (
     Instruction,
     LegBlock,
     Linear,
+    Op,
     OutputBlock,
     Pool,
     Product,
@@ -304,7 +305,7 @@ class _Reverse:
         inner = self.program.instructions[op.value]
         if op.rows:
             name, start = self.tables[number]
-            view = WeightBlock(name, start, op.rows)
+            view = WeightBlock(name, start, op.rows, op.reads)
             read = self.builder.emit(view, inner.components, inner.channels, inner.domain, f"grad of {inner.note}")
             self._add(op.value, read)
         else:
@@ -419,18 +420,25 @@ class _Reverse:
 
     def _value(self, views: Sequence[int], totals: dict[int, int], rows: bool, cells: Sequence[Cell] = ()) -> int:
         """The cotangent that some views share; of a table of rows, its total."""
-        if len(views) == 1:
-            value = totals[views[0]]
-        else:
-            first, one = cells[0], self.program.instructions[views[0]]
-            values = tuple(totals[view] for view in views)
-            entries = [(source, cell.first + i, i, ONE) for i in range(first.dim) for source, cell in enumerate(cells)]
-            value = self.builder.emit(Linear(values, tuple(entries)), first.dim, one.channels, one.domain, one.note)
-        if not rows:
-            return value
-        op, one = self.program.instructions[views[0]].op, self.builder[value]
+        makes = {view: self.program.instructions[view].op for view in views}
+        kinds = {(op.rows, op.reads) for op in makes.values() if isinstance(op, WeightBlock)}
+        values = [totals[view] for view in views]
+        if rows and len(kinds) > 1:  # rows are selected in different ways
+            values = [self._rows(value, makes[view]) for value, view in zip(values, views, strict=True)]
+        value = values[0] if len(values) == 1 else self._added(values, cells, views[0])
+        return self._rows(value, makes[views[0]]) if rows and len(kinds) == 1 else value
+
+    def _added(self, values: Sequence[int], cells: Sequence[Cell], view: int) -> int:
+        first, one = cells[0], self.program.instructions[view]
+        entries = [(source, cell.first + i, i, ONE) for i in range(first.dim) for source, cell in enumerate(cells)]
+        op, domain = Linear(tuple(values), tuple(entries)), self.builder[values[0]].domain
+        return self.builder.emit(op, first.dim, one.channels, domain, one.note)
+
+    def _rows(self, value: int, op: Op) -> int:
+        """A cotangent of selected rows, added into the table."""
         assert isinstance(op, WeightBlock)
-        return self.builder.emit(Total(value, op.rows), one.components, one.channels, None, one.note)
+        one = self.builder[value]
+        return self.builder.emit(Total(value, op.rows, op.reads), one.components, one.channels, None, one.note)
 
 
 def _operand(instruction: Instruction) -> str:
@@ -516,7 +524,7 @@ class _Forward:
             if isinstance(op, LegBlock):
                 moved = LegBlock(name, op.start, op.dims)
             else:
-                moved = WeightBlock(name, op.start, op.rows)
+                moved = WeightBlock(name, op.start, op.rows, op.reads)
             return self.builder.emit(moved, one.components, one.channels, one.domain, f"tangent of {one.note}")
         if isinstance(op, Product):
             return self._product(op, one)
@@ -533,7 +541,7 @@ class _Forward:
         elif isinstance(op, Gather | Scatter):
             moved = type(op)(self.tangents[op.value], op.relation, op.row)
         elif isinstance(op, Total):
-            moved = Total(self.tangents[op.value], op.rows)
+            moved = Total(self.tangents[op.value], op.rows, op.reads)
         else:
             moved = type(op)(self.tangents[op.value])
         return self.builder.emit(moved, one.components, one.channels, one.domain, f"tangent of {one.note}")

@@ -106,7 +106,7 @@ class _Run:
         gathered: Array = np.take(value, index, axis)
         return gathered
 
-    def _rows(self, op: WeightBlock, instruction: Instruction) -> tuple[Array, ...]:
+    def _rows(self, op: WeightBlock | Total, instruction: Instruction) -> tuple[Array, ...]:
         """Which rows are selected, on the domain of the instruction."""
         legs, found = {leg.name: leg for leg in self.program.legs}, []
         for name, read in zip(op.rows, op.reads, strict=True):
@@ -196,7 +196,8 @@ class _Run:
         extents = {leg.name: leg.dim for leg in self.program.legs}
         result = np.zeros((*(extents[row] for row in op.rows), *own), dtype=value.dtype)
         leading = value.shape[: value.ndim - len(own)]
-        index = tuple(np.broadcast_to(self.inputs[row], leading).reshape(-1) for row in op.rows)
+        found = self._rows(op, self.program.instructions[op.value])
+        index = tuple(np.broadcast_to(row, leading).reshape(-1) for row in found)
         np.add.at(result, index, flat)
         return result
 

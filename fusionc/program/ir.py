@@ -109,6 +109,7 @@ class Total:
 
     value: int
     rows: tuple[str, ...] = ()
+    reads: tuple[tuple[str, int] | None, ...] = ()
 
 
 @dataclass(frozen=True)

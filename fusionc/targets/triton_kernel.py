@@ -377,9 +377,7 @@ class _Printer:
         if isinstance(op, WeightBlock):
             return self._load_weight(op, value, component, place)
         if isinstance(op, Gather):
-            if self.group.key == (op.relation, op.row) and place == PAIR:
-                return self.value(op.value, component, ROW)
-            return self.value(op.value, component, (op.relation, str(op.row), *place))
+            return self.value(op.value, component, self._end_of(op.relation, op.row, place))
         if isinstance(op, Spread):
             assert one.domain is not None
             inner = self.program.instructions[op.value]
@@ -478,32 +476,46 @@ class _Printer:
         return _places(start + m * mul, 1, lane)
 
     def _load_weight(self, op: WeightBlock, value: int, component: int, place: Place) -> str:
-        channels = self.program.instructions[value].channels
+        channels, domain = self.program.instructions[value].channels, self.program.instructions[value].domain
         numel = next(
             (w.numel for w in self.program.weights if w.name == op.weight),
             next((leg.dim for leg in self.program.legs if leg.name == op.weight), 0),
         )
         pointer = op.weight
-        base = self._table_row(op, pointer, numel, place) if op.rows else self._base(pointer, numel, place)
+        base = self._table_row(op, pointer, numel, place, domain) if op.rows else self._base(pointer, numel, place)
         mul = channels[0] if channels else 1
         return self._load(value, component, place, base, _places(op.start + component * mul, 1, bool(channels)))
 
-    def _table_row(self, op: WeightBlock, pointer: str, numel: int, place: Place) -> str:
+    def _table_row(self, op: WeightBlock, pointer: str, numel: int, place: Place, domain: str | None) -> str:
         """The address of the row of a table that index legs select."""
-        key = ("table", op.weight, op.rows, place)
+        key = ("table", op.weight, op.rows, op.reads, place)
         if key in self.names:
             return self.names[key]
         self._argument(pointer)
-        out, text, mask = self._part(place), "", self._mask(place, False)
-        masked = f", mask={mask}, other=0" if mask else ""
-        for row in op.rows:
-            leg = next(leg for leg in self.program.legs if leg.name == row)
-            loaded = f"tl.load({self._argument(row)} + {self._row(place)}{masked})"
+        text, needs = "", list[str]()
+        for leg_name, read in zip(op.rows, op.reads or [None] * len(op.rows), strict=True):
+            leg = next(leg for leg in self.program.legs if leg.name == leg_name)
+            at = place
+            if read is not None:
+                at = self._end_of(read[0], read[1], place)
+            elif domain and not leg.domain:
+                at = self._batch_of(place)
+            needs.append(self._row(at))
+            mask = self._mask(at, False)
+            masked = f", mask={mask}, other=0" if mask else ""
+            loaded = f"tl.load({self._argument(leg_name)} + {needs[-1]}{masked})"
             text = f"({text}) * {leg.dim} + {loaded}" if text else loaded
-        name = f"{op.weight}_{'_'.join(op.rows)}_at" + _suffix(place)
-        out.append(Load(name, f"{pointer} + ({text}) * {numel}", (self._row(place),)))
+        tables = sum(isinstance(other, tuple) and other[0] == "table" for other in self.names)
+        name = f"{op.weight}_{'_'.join(op.rows)}_at{tables or ''}" + _suffix(place)
+        self._part(place).append(Load(name, f"{pointer} + ({text}) * {numel}", tuple(needs)))
         self.names[key] = name
         return name
+
+    def _end_of(self, relation: str, row: int, place: Place) -> Place:
+        """One end of a pair; where a kernel runs over the pairs of each site, that site is its row."""
+        if self.group.key == (relation, row) and place == PAIR:
+            return ROW
+        return (relation, str(row), *place)
 
     def _load_kept(self, value: int, component: int, place: Place) -> str:
         one = self.program.instructions[value]

@@ -74,7 +74,7 @@ class Statements:
         return parts[0] if len(parts) == 1 else f"torch.cat(({', '.join(parts)}), dim=-2)"
 
     def _weight(self, op: WeightBlock, one: Instruction) -> str:
-        name = f"{op.weight}[{', '.join(op.rows)}]" if op.rows else op.weight
+        name = f"{op.weight}[{self._rows(op, one)}]" if op.rows else op.weight
         piece = f"{name}[..., {op.start}:{op.start + one.size}]"
         shape = ", ".join(map(str, (one.components, *one.channels)))
         return f"{piece}.unflatten(-1, ({shape}))" if one.channels else piece
@@ -180,28 +180,39 @@ class Statements:
     def _moved(self, op: Gather | Scatter | Pool | Spread | Total | Zeros, one: Instruction) -> str:
         value, inner = self.names[op.value], self.program.instructions[op.value]
         if isinstance(op, Total):
-            return self._total(op, value)
+            return self._total(op, value, inner)
         if isinstance(op, Zeros):
             shape = ", ".join(map(str, (one.components, *one.channels)))
             return f"{value}.new_zeros((*{value}.shape[:{-1 - len(inner.channels)}], {shape}))"
         if isinstance(op, Gather):
-            return f"{value}.index_select(0, {self._flat(op)})"
+            return f"{value}.index_select(0, {self._flat(op.relation, op.row)})"
         if isinstance(op, Scatter):
             shape = f"(batch * n_{one.domain}, *{value}.shape[1:])"
-            return f"{value}.new_zeros({shape}).index_add(0, {self._flat(op)}, {value})"
+            return f"{value}.new_zeros({shape}).index_add(0, {self._flat(op.relation, op.row)}, {value})"
         if isinstance(op, Pool):
             return f"{value}.unflatten(0, (batch, n_{inner.domain})).sum(1)"
         if inner.domain is None:
             return f"{value}.expand(batch{f' * n_{one.domain}' if one.domain else ''}, *{value}.shape)"
         return f"{value}.repeat_interleave(n_{one.domain}, 0)"
 
-    def _flat(self, op: Gather | Scatter) -> str:
-        relation = next(relation for relation in self.program.relations if relation.name == op.relation)
-        return f"_flat({op.relation}[{op.row}], batch, n_{(relation.first, relation.second)[op.row]})"
+    def _flat(self, name: str, row: int) -> str:
+        relation = next(relation for relation in self.program.relations if relation.name == name)
+        return f"_flat({name}[{row}], batch, n_{(relation.first, relation.second)[row]})"
 
-    def _total(self, op: Total, value: str) -> str:
+    def _rows(self, op: WeightBlock | Total, one: Instruction) -> str:
+        """The rows that index legs select, for every element of a domain."""
+        legs, found = {leg.name: leg for leg in self.program.legs}, []
+        for name, read in zip(op.rows, op.reads or [None] * len(op.rows), strict=True):
+            if read is not None:
+                name = f"{name}.index_select(0, {self._flat(*read)})"
+            elif one.domain and not legs[name].domain:
+                name = f"{name}.repeat_interleave(n_{one.domain}, 0)"
+            found.append(name)
+        return ", ".join(found)
+
+    def _total(self, op: Total, value: str, inner: Instruction) -> str:
         if not op.rows:
             return f"{value}.sum(0)"
         sizes = ", ".join(str(next(leg.dim for leg in self.program.legs if leg.name == row)) for row in op.rows)
         table = f"{value}.new_zeros(({sizes}, *{value}.shape[1:]))"
-        return f"{table}.index_put(({', '.join(op.rows)},), {value}, accumulate=True)"
+        return f"{table}.index_put(({self._rows(op, inner)},), {value}, accumulate=True)"

@@ -33,6 +33,8 @@ from fusionc.targets.triton_plan import Cut, Group, Outside, Store, cut, in_torc
 MOST_TERMS, MOST_MEMORY = 800, 120
 """A kernel with more is split between outputs: compile time grows with terms times loads and stores."""
 
+Rows = tuple[str, ...]
+Reads = tuple[tuple[str, int] | None, ...]
 MANY_TERMS = 2000
 """Where a stage has more, that is said: a loop over a table of terms would compile faster (there is none yet)."""
 
@@ -75,13 +77,19 @@ def _prefixed(program: Program) -> Program:
     def domain(name: str | None) -> str | None:
         return relations.get(name, name) if name else name
 
+    def prefixed(rows: Rows) -> Rows:
+        return tuple(f"p_{row}" for row in rows)
+
+    def moved(reads: Reads) -> Reads:
+        return tuple(None if read is None else (relations[read[0]], read[1]) for read in reads)
+
     def op(one: Op) -> Op:
         if isinstance(one, LegBlock):
             return replace(one, leg=f"p_{one.leg}")
         if isinstance(one, WeightBlock):
-            return replace(one, weight=f"p_{one.weight}", rows=tuple(f"p_{row}" for row in one.rows))
+            return replace(one, weight=f"p_{one.weight}", rows=prefixed(one.rows), reads=moved(one.reads))
         if isinstance(one, Total):
-            return replace(one, rows=tuple(f"p_{row}" for row in one.rows))
+            return replace(one, rows=prefixed(one.rows), reads=moved(one.reads))
         if isinstance(one, Gather | Scatter):
             return replace(one, relation=relations[one.relation])
         return one
