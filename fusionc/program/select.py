@@ -142,11 +142,11 @@ class _Selector:
 
 
 def scalars_inside(table: PathTable, product: Product, shape: Shape) -> Shape:
-    """The order with every leaf that is a number (trivial irreps, no channels) multiplied into the smallest leaf without
-    channels: it costs least there, and recouples without a coefficient."""
+    """The order with every leaf that is a number (trivial irreps, no channels) multiplied into the smallest leaf that
+    has no channels: it costs least there, and recouples without a coefficient."""
     group = table.graph.group
     irreps = [
-        [table.blocks[leaf.edge][b].irrep for b in {p.blocks[n] for p in product.paths}]
+        [table.blocks[leaf.edge][b].irrep for b in sorted({p.blocks[n] for p in product.paths})]
         for n, leaf in enumerate(product.leaves)
     ]
     plain = [number for number, leaf in enumerate(product.leaves) if not leaf.channels]
