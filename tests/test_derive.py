@@ -40,7 +40,8 @@ TEXTS = {
     "{ x[j,u] y[i,j] -> out[i,u] * r[i,j,path,u] }",
     "density squared": SITES + "diagram d(x: 2x0e + 2x1o[atoms], y: 0e + 1o[edges], r: weights[edges]) -> "
     "2x0e + 2x1o[atoms] { x[j,u] y[i,j] -> A[i,u] in lmax 1 * r[i,j,path,u]; A[i,u] A[i,u] -> out[i,u] * W[path,u] }",
-    "rows of both ends": SITES + "diagram d(x: 2x0e + 2x1o[atoms], y: 0e + 1o[edges], z: index(3)[atoms], q: index(2)[atoms]) -> "
+    "rows of both ends": SITES
+    + "diagram d(x: 2x0e + 2x1o[atoms], y: 0e + 1o[edges], z: index(3)[atoms], q: index(2)[atoms]) -> "
     "2x0e + 2x1o[atoms] { x[j,u] y[i,j] -> out[i,u] * V[i,z,j,q,path,u] }",
     "everything over sites": SITES
     + """diagram d(x: 2x0e + 2x1o[atoms], y: 0e + 1o[edges], h: 1o[homes], c: 2x0e[cells],
