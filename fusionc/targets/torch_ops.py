@@ -536,11 +536,12 @@ def _is_call(text: str) -> bool:
 
 
 def _arguments(text: str) -> list[str]:
-    """The arguments of a call: what stands between its commas, those inside brackets left out."""
-    found, depth, start = [], 0, 0
+    """The arguments of a call: what stands between its commas, those inside brackets and quotes left out."""
+    found, depth, start, quoted = [], 0, 0, False
     for at, character in enumerate(text):
+        quoted ^= character == '"'
         depth += (character in "([{") - (character in ")]}")
-        if character == "," and depth == 0:
+        if character == "," and depth == 0 and not quoted:
             found.append(text[start:at].strip())
             start = at + 1
     return [part for part in (*found, text[start:].strip()) if part]
