@@ -77,10 +77,11 @@ def build_around(case: Case, mode: str, layout: str = "mul_ir") -> Local:
 
 def _product(case: Case, layout: str) -> Product:
     diagram = fusionc.parse(case.shape.text)["product"]
+    target = "triton" if any(leaf.is_cuda for leaf in case.leaves.values()) else "torch"
     if case.shape.kind == "message":
-        module, edges = diagram.module(layout=layout)(), case.pairs
+        module, edges = diagram.module(target, layout=layout)(), case.pairs
         return lambda x, y, r: module(x, y, r, edges=edges)
-    function = diagram.function(layout=layout)
+    function = diagram.function(target, layout=layout)
     if case.shape.kind == "symmetric":
         elements = case.elements
         return lambda a, W1, W2, W3: function(a, elements, W1=W1, W2=W2, W3=W3)  # noqa: N803
