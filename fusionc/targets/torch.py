@@ -25,6 +25,7 @@ from fusionc.version import __version__
 
 WIDTH = 112
 LEAST_PIECE = 64
+MOSTLY_OUTPUT = 8
 CACHE = 2**19
 """Numbers that fit into a cache: a piece of the batch with so many intermediate results is differentiated at once."""
 
@@ -294,12 +295,18 @@ class _Printer:
         else:
             kinds = ["0" if leg.kind == "index" else "1" for leg in program.legs] + ["-1"] * len(program.weights)
             kinds_text = ", ".join(kinds) + ("," if len(kinds) == 1 else "")
-            call = f"_recorded({self.file.inner}, ({kinds_text}), {self._piece()}, {', '.join(arguments)})"
+            pieces = f"({kinds_text}), {self._piece()}, {self._is_whole()}"
+            call = f"_recorded({self.file.inner}, {pieces}, {', '.join(arguments)})"
         lines = [f"{result} = {call}"]
         if len(program.outputs) == 1:
             return [*lines, f"return {result}.to({self.dtype})"]
         parts = ", ".join(f"{result}[{number}].to({self.dtype})" for number in range(len(program.outputs)))
         return [*lines, f"return {self.file.result}({parts})"]
+
+    def _is_whole(self) -> bool:
+        """Whether the batch is evaluated at once: where most of what is written is the output."""
+        numbers = sum(i.size for i in self.program.instructions if i.domain is not None)
+        return numbers <= MOSTLY_OUTPUT * sum(output.dim for output in self.program.outputs)
 
     def _piece(self) -> int:
         """How many elements of the batch are differentiated at a time: their intermediate results fit into a cache."""
