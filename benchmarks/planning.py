@@ -419,7 +419,7 @@ def series(quick: bool) -> list[dict[str, Any]]:
         ("vertices", "comb of 1o operands", [(n, tree_text(n)) for n in sizes]),
     ]
     for order in (2, 3) if quick else (2, 3, 4):
-        tops = range(1, 3 if quick or order == 4 else 5)
+        tops = range(1, 3 if quick else 5)
         found.append(("lmax", f"order {order}", [(top, product_text(order, top)) for top in tops]))
     return [{"x": x, "label": label, "points": points} for x, label, points in found]
 
