@@ -11,7 +11,7 @@ from fusionc.algebra.irreps import Irrep
 from fusionc.diagram.paths import PathTable
 from fusionc.plan.expand import EdgePlan, Expander, Expansion, closing, ties_of
 from fusionc.plan.order import GREEDY_LEAVES, best_shape, problem_of
-from fusionc.plan.products import Product, products
+from fusionc.plan.products import Product, ProductPath, products
 from fusionc.plan.states import StateTable
 from fusionc.program.build import Builder
 from fusionc.program.cost import Sizes
@@ -24,6 +24,9 @@ from fusionc.rewrite.recouple import Shape, shape_of
 
 WRITTEN, RECOUPLED = "written", "recoupled"
 STRATEGIES = (WRITTEN, RECOUPLED)
+APART_PATHS = 32
+"""Products of up to so many paths may have an order for each of them."""
+
 MOST_COEFFICIENTS = 400_000
 """A product whose recoupling has more coefficients than this over the square of its leaves keeps the order in which it
 was written: they are exact, each takes the longer the more leaves there are, and nobody waits for so many."""
@@ -32,12 +35,14 @@ was written: they are exact, each takes the longer the more leaves there are, an
 @dataclass(frozen=True)
 class Order:
     """The order that a product got: None as it was written. `saving`: how many times less it costs by itself;
-    `too_many`: the number of coefficients for which nothing was searched."""
+    `too_many`: the number of coefficients for which nothing was searched; `apart`: an order for every path, where that
+    is cheaper than one for all."""
 
     product: Product
     shape: Shape | None
     saving: float = 1.0
     too_many: int = 0
+    apart: tuple[Shape | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class Plan:
     @property
     def changes(self) -> bool:
         """Whether any product meets in another order than the written one."""
-        return any(order.shape is not None for order in self.orders)
+        return any(order.shape is not None or order.apart for order in self.orders)
 
 
 def plan(table: PathTable, strategy: str, sizes: Sizes) -> Plan:
@@ -83,6 +88,8 @@ class _Selector:
             self._chosen[key] = self._choose(product)
         order = self._chosen[key]
         self.orders.append(replace(order, product=product))
+        if order.apart:
+            return self.expander.expand(product, order.apart)
         return self._written(product) if order.shape is None else self._expand(product, order.shape)
 
     def _written(self, product: Product) -> Expansion:
@@ -120,9 +127,27 @@ class _Selector:
         prices = {shape: self._price(product, shape) for shape in found if shape != first}
         written = self._price(product, None) if prices else 0.0
         best = min(prices, key=prices.__getitem__, default=first)
-        if not prices or written <= prices[best]:
-            return Order(product, None)
-        return Order(product, best, written / prices[best])
+        chosen = (
+            Order(product, best, written / prices[best]) if prices and prices[best] < written else Order(product, None)
+        )
+        if prices and 1 < len(product.paths) <= APART_PATHS:
+            apart = tuple(self._cheapest(product, path, (None, *prices)) for path in product.paths)
+            if len(set(apart)) > 1 and (price := self._price_of(self.expander.expand(product, apart))) < min(
+                written, prices[best]
+            ):
+                return Order(product, best, written / price, apart=apart)
+        return chosen
+
+    def _cheapest(self, product: Product, path: ProductPath, shapes: Sequence[Shape | None]) -> Shape | None:
+        """The order in which one path by itself costs least."""
+        alone = replace(product, paths=(path,))
+        prices = []
+        for shape in shapes:
+            try:
+                prices.append(self._price_of(self.expander.expand(alone, (shape,))))
+            except ValueError:
+                prices.append(float("inf"))
+        return shapes[prices.index(min(prices))]
 
     def _price(self, product: Product, shape: Shape | None) -> float:
         """What a product costs by itself in an order."""
@@ -130,7 +155,10 @@ class _Selector:
             expansion = self._expand(product, shape)
         except ValueError:  # no relation ties what would meet
             return float("inf")
-        builder = Builder(self.sizes)
+        return self._price_of(expansion)
+
+    def _price_of(self, expansion: Expansion) -> float:
+        product, builder = expansion.product, Builder(self.sizes)
         values = _Alone(self.table, builder)
         values.demand(use.state for path in expansion.paths for use, _ in path)
         groups: dict[tuple[int, ...], list[int]] = {}

@@ -39,7 +39,7 @@ from fusionc.program.roots import (
     weights_of,
 )
 
-TRIED = 3
+TRIED = 4
 """How many ways are lowered before one is chosen; the others are not promising."""
 
 WORTHWHILE = 0.9
@@ -62,6 +62,7 @@ class Weighing:
                 ways[f"matrix of {side}, by path"] = partial(self.matrix, flip, by_state=False)
                 ways[f"matrix of {side}, by state"] = partial(self.matrix, flip, by_state=True)
                 ways[f"inside {side}"] = partial(self.inside, flip)
+                ways[f"inside {side}, by path"] = partial(self.inside_by_path, flip)
         return ways
 
     def reason(self, name: str) -> str:
@@ -168,6 +169,7 @@ class Weighing:
         }
         return {
             **{name: value for name, value in found.items() if not name.startswith("matrix")},
+            **{f"{name}, by path": found[name] for name in found if name.startswith("inside")},
             **{
                 f"{name}, by {what}": found[name]
                 for name in found
@@ -200,10 +202,6 @@ class Weighing:
     @cached_property
     def dims(self) -> dict[Any, int]:
         return {path.place: self.root.path_dim(path) for path, _ in self.paths}
-
-    @cached_property
-    def weights(self) -> Placed:
-        return weights_of(self.root, self.factor, sorted({path.number for path, _ in self.paths}))
 
     @property
     def numbers(self) -> list[int]:
@@ -284,6 +282,36 @@ class Weighing:
         applied = [(i, at, k, 1) for at, (i, k) in enumerate(sums)]
         value = product(builder, one, matrix, self.names, applied, total, root.product.target)
         return summed_to(root, Placed(Side(value, self.names, starts), opened.sites), self.uses[0].sites, self.factor)
+
+    def inside_by_path(self, flip: bool) -> Placed:
+        """As `inside`, each path with its own weight; its states are added up where the parts without channels meet."""
+        root, builder = self.root, self.root.builder
+        weights = weights_of(root, self.factor, self.numbers)
+        opened = open_parts(root, self.uses, weights.sites)
+        weigh = moved(root, weights, opened.sites)
+        other, source = (opened.right, opened.left) if flip else (opened.left, opened.right)
+        group, dims = root.table.graph.group, dict[Any, int]()
+        terms: dict[Any, tuple[int, int]] = {}
+        meetings: dict[Any, list[Meeting]] = {}
+        for path, uses in self.paths:
+            for use, coefficient in uses:
+                pair = opened.pair(use)
+                keep, weighed = (pair.right.state, pair.left.state) if flip else (pair.left.state, pair.right.state)
+                key = (path.number, weighed.number)
+                dims[key] = group.dim(weighed.irrep)
+                terms[key] = (source.starts[weighed.number], weights.side.starts[path.number])
+                one, two = (key, keep.number) if flip else (keep.number, key)
+                value = coefficient * opened.scale(use)
+                meetings.setdefault(path.place, []).append(Meeting(one, two, opened.entries(use), value))
+        starts, total = starts_of(terms, dims)
+        held = dict.fromkeys((*source.names, *weigh.names))
+        names = tuple(name for name in held if name in other.names or name in self.names)
+        listed = [(at + j, number, starts[key] + j, 1) for key, (at, number) in terms.items() for j in range(dims[key])]
+        made = Side(product(builder, source, weigh, names, listed, total, f"{self.factor.name}"), names, starts)
+        left, right = (made, other) if flip else (other, made)
+        wanted = {place: meetings[place] for place in sorted(meetings)}
+        side = fuse(builder, left, right, wanted, self.dims, self.names, root.product.target)
+        return summed_to(root, Placed(side, opened.sites), self.uses[0].sites, self.factor)
 
     def inside(self, flip: bool) -> Placed:
         """`flip`: the left part is weighed, and fused with the right one."""
