@@ -199,35 +199,19 @@ class _Reverse:
             blocks = tuple((block.mul, block.dim) for block in output.blocks)
             self.legs.append(ProgramLeg(name, "tensor", output.dim, f"like {output.name}", output.domain, blocks))
         start = 0
+        if output.domain is None:
+            for run in _runs(self.program, output):
+                start = self._read_weight(name, output, run, start)
+            return name
         for run in _runs(self.program, output):
-            start = self._read(name, output, run, start)
+            start = self._read(name, run, start)
         return name
 
-    def _read(self, name: str, output: ProgramOutput, run: tuple[OutputBlock, ...], start: int) -> int:
-        """The cotangents of blocks that stand side by side in one value, as one wide view; of others piece by piece."""
-        block = run[0]
-        if output.domain is None:
-            for value, first in block.pieces:
-                start = self._read_weight(name, output, value, first, block.dim, start)
-            return start
-        if len(block.pieces) == 1:
-            value, first = block.pieces[0]
-            dims = tuple(one.dim for one in run)
-            view = self._leg_view(name, start, dims, value)
-            self._add(value, view, tuple((i, first + i, ONE) for i in range(sum(dims))))
-            return start + block.mul * sum(dims)
-        done = 0
-        for value, first in block.pieces:
-            mul = prod(self.program.instructions[value].channels)
-            if self.program.layout == "mul_ir":
-                view = self._leg_view(name, start + done * block.dim, (block.dim,), value)
-                self._add(value, view, tuple((i, first + i, ONE) for i in range(block.dim)))
-            else:
-                for i in range(block.dim):
-                    view = self._leg_view(name, start + i * block.mul + done, (1,), value)
-                    self._add(value, view, ((0, first + i, ONE),))
-            done += mul
-        return start + block.mul * block.dim
+    def _read(self, name: str, run: Run, start: int) -> int:
+        """The cotangent of components that stand side by side in the output, as one wide view."""
+        view = self._leg_view(name, start, run.dims, run.value)
+        self._add(run.value, view, tuple((i, component, ONE) for i, component in enumerate(run.components)))
+        return start + prod(self.program.instructions[run.value].channels) * len(run.components)
 
     def _leg_view(self, name: str, start: int, dims: tuple[int, ...], value: int) -> int:
         own = self.program.instructions[value]
@@ -235,16 +219,18 @@ class _Reverse:
         view = self.builder.emit(LegBlock(name, start, dims), sum(dims), channels, own.domain, f"grad of {own.note}")
         return self._reshaped(view, own.channels)
 
-    def _read_weight(self, name: str, output: ProgramOutput, value: int, first: int, dim: int, start: int) -> int:
-        own = self.program.instructions[value]
-        if output.rows and dim == 1 and isinstance(own.op, Total):
-            self.tables.setdefault(value, (name, start - first * prod(own.channels)))
-            return start + prod(own.channels)
-        if output.rows or dim != 1:
+    def _read_weight(self, name: str, output: ProgramOutput, run: Run, start: int) -> int:
+        """The cotangents of components that stand side by side in a weight's gradient."""
+        own, count = self.program.instructions[run.value], len(run.components)
+        width = prod(own.channels)
+        if output.rows and isinstance(own.op, Total):
+            self.tables.setdefault(run.value, (name, start - run.components[0] * width))
+            return start + count * width
+        if output.rows:
             raise NotImplementedError("a table of rows that several index legs fill cannot be differentiated again")
-        view = self.builder.emit(WeightBlock(name, start, ()), 1, own.channels, None, f"grad of {own.note}")
-        self._add(value, view, ((0, first, ONE),))
-        return start + prod(own.channels)
+        view = self.builder.emit(WeightBlock(name, start, ()), count, own.channels, None, f"grad of {own.note}")
+        self._add(run.value, view, tuple((i, component, ONE) for i, component in enumerate(run.components)))
+        return start + count * width
 
     # --- through the instructions --------------------------------------------------------------------------------
 
@@ -457,19 +443,29 @@ def _cells(instruction: Instruction, view: int) -> list[Cell]:
     return cells
 
 
-def _runs(program: Program, output: ProgramOutput) -> list[tuple[OutputBlock, ...]]:
-    """Blocks of an output, those together that follow each other in one value."""
-    runs: list[tuple[OutputBlock, ...]] = []
+@dataclass(frozen=True)
+class Run:
+    """Components of a value that stand side by side in an output, in that order; `dims` are those of their blocks."""
+
+    value: int
+    components: tuple[int, ...]
+    dims: tuple[int, ...]
+
+
+def _runs(program: Program, output: ProgramOutput) -> list[Run]:
+    """An output in the order of memory: in `ir_mul` the pieces of a block interleave, component by component."""
+    runs: list[Run] = []
     for block in output.blocks:
-        if runs and output.domain is not None:
-            before = runs[-1]
-            (value, start), *more = before[0].pieces
-            follows = ((value, start + sum(one.dim for one in before)),)
-            if not more and block.pieces == follows and block.mul == before[0].mul:
-                runs[-1] = (*before, block)
-                continue
-        runs.append((block,))
-    return runs
+        pieces = [(value, tuple(places)) for value, places in block.places]
+        if program.layout == "ir_mul" and len(pieces) > 1:
+            pieces = [(value, (places[k],)) for k in range(block.dim) for value, places in pieces]
+        for value, places in pieces:
+            if runs and runs[-1].value == value:
+                before = runs.pop()
+                runs.append(Run(value, before.components + places, (*before.dims, len(places))))
+            else:
+                runs.append(Run(value, places, (len(places),)))
+    return [replace(run, dims=(sum(run.dims),)) for run in runs] if program.layout == "ir_mul" else runs
 
 
 # --- forwards ------------------------------------------------------------------------------------------------------
@@ -571,7 +567,7 @@ class _Forward:
 
     def _output(self, output: ProgramOutput) -> ProgramOutput:
         blocks = tuple(
-            OutputBlock(tuple(self._piece(value, start) for value, start in block.pieces), block.mul, block.dim)
+            replace(block, pieces=tuple(self._piece(value, start) for value, start in block.pieces))
             for block in output.blocks
         )
         return ProgramOutput(self.names.fresh(f"tangent_{output.name}"), blocks, output.domain, output.rows)

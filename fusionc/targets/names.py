@@ -18,7 +18,8 @@ FILE_NAMES = frozenset(
 FUNCTION_NAMES = frozenset(
     "torch self _HALVES _REAL _COMPLEX _table _check_leg _check_like _check_index _check_weight _broadcast "
     "_check_sites _check_count _check_relation _scatter _blocks _mixed _combined _weighed _interleaved "
-    "_scaled _unbatched _recorded _in_pieces _Recomputed _evaluate "
+    "_scaled _unbatched _recorded _Stage _Differentiable _is_plain _is_asked _conjugate _by_autograd _evaluated "
+    "_pieces _call _placed _added _added_up _summed_up _tabulated _spread _everywhere _empty _evaluate mmap Any "
     "_runs_kernels _jit _compute _count _parts _launch _check_inside _flat _sorted_pairs _Diagram _allocate _run "
     "_plain _gradients _Apply _register _fake _setup _backward _INTERPRETED math".split()
 )
@@ -90,6 +91,7 @@ class Namer:
 
     def __init__(self, taken: Iterable[str]) -> None:
         self._taken = {*taken, *FILE_NAMES, *FUNCTION_NAMES, *keyword.kwlist}
+        self._next: dict[str, int] = {}
 
     def take(self, *names: str) -> None:
         """Names that are used up."""
@@ -99,8 +101,9 @@ class Namer:
         """The wished name, or the wished name with a number behind it."""
         base = "".join(char if char.isascii() and (char.isalnum() or char == "_") else "_" for char in wish)
         base = base if base and not base[0].isdigit() else f"v_{base}"
-        name, number = base, 2
+        name, number = base, self._next.get(base, 2)
         while name in self._taken:
             name, number = f"{base}_{number}", number + 1
+        self._next[base] = number
         self._taken.add(name)
         return name

@@ -13,11 +13,13 @@ from fusionc.program.ir import LAYOUTS, Layout, Program
 
 @dataclass(frozen=True)
 class Emission:
-    """One diagram on its way to a target: its program, its canonical text, and how its spaces read."""
+    """One diagram on its way to a target: its program, its canonical text, how its spaces read, and a fingerprint of
+    what its learned weights mean (empty: none)."""
 
     program: Program
     source: str
     output_texts: tuple[str, ...]
+    weights: str = ""
 
 
 DTYPES = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
@@ -27,15 +29,22 @@ Sums = Literal["sorted", "atomic"]
 SUMS: tuple[Sums, ...] = ("sorted", "atomic")
 
 
+Style = Literal["auto", "batched", "scalar"]
+STYLES: tuple[Style, ...] = ("auto", "batched", "scalar")
+
+
 @dataclass(frozen=True)
 class Options:
     """The options of a generated file: the layout of operands and outputs ("mul_ir" is e3nn's); the dtype of learned
     weights where the module is not told another (None: torch's default); how kernels sum over neighbours: over the
-    sorted pairs of each site, always the same way, or by atomic additions. Raises ValueError for an unknown value."""
+    sorted pairs of each site, always the same way, or by atomic additions; the style of torch code: few large
+    operations ("batched"), a statement for each component ("scalar"), or the first for eager calls and the second for
+    compilers ("auto"). Raises ValueError for an unknown value."""
 
     layout: Layout = "mul_ir"
     dtype: str | None = None
     sums: Sums = "sorted"
+    style: Style = "auto"
 
     def __post_init__(self) -> None:
         if self.layout not in LAYOUTS:
@@ -44,6 +53,8 @@ class Options:
             raise ValueError(f"dtype should be one of {', '.join(DTYPES)}, and is {self.dtype!r}")
         if self.sums not in SUMS:
             raise ValueError(f"sums should be one of {', '.join(SUMS)}, and is {self.sums!r}")
+        if self.style not in STYLES:
+            raise ValueError(f"style should be one of {', '.join(STYLES)}, and is {self.style!r}")
 
 
 Emit = Callable[[Sequence[Emission], Options], str]

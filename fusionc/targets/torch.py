@@ -6,51 +6,54 @@ through it. The template holds the shell of the file; every line of arithmetic i
 
 from __future__ import annotations
 
+import re
 import textwrap
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
+from typing import Any
 
 import jinja2
 
-from fusionc.program.ir import Program, ProgramLeg, ProgramOutput
+from fusionc.program.ir import Program, ProgramLeg
 from fusionc.resources import resource
 from fusionc.targets.names import Namer, class_name
 from fusionc.targets.registry import Emission, Options
-from fusionc.targets.torch_arrange import arranged
-from fusionc.targets.torch_ops import Arithmetic
+from fusionc.targets.torch_ops import Arithmetic, Tables, piece_size
 from fusionc.targets.torch_rows import RowArithmetic, suits_rows
-from fusionc.targets.torch_split import split
+from fusionc.targets.torch_scalars import ScalarArithmetic, suits_scalars
+from fusionc.targets.torch_stages import Stage, value_stage
+from fusionc.targets.torch_text import listed
 from fusionc.version import __version__
 
 WIDTH = 112
-LEAST_PIECE = 64
-MOSTLY_OUTPUT = 8
-CACHE = 2**19
-"""Numbers that fit into a cache: a piece of the batch with so many intermediate results is differentiated at once."""
+_CALLED = re.compile(r"(_[a-z_]+)\(")
 
 
 def emit(emissions: Sequence[Emission], options: Options) -> str:
     """The text of a file with one module and one function for each diagram."""
     diagrams = [
-        _Printer(emission, names).diagram() for emission, names in zip(emissions, _file_names(emissions), strict=True)
+        _Printer(emission, names, options).diagram()
+        for emission, names in zip(emissions, _file_names(emissions), strict=True)
     ]
-    names = ", ".join(str(diagram["class_name"]) for diagram in diagrams)
-    summary = f"Fusion diagram{'s' if len(diagrams) > 1 else ''}: {names}."
-    summary = "\n".join(textwrap.wrap(summary, WIDTH))
-    in_rows = any(suits_rows(emission.program) for emission in emissions)
-    recorded = any(not emission.program.sites for emission in emissions)
-    over_sites = any(emission.program.sites for emission in emissions)
-    text = _template().render(
-        version=__version__,
-        options=options,
-        summary=summary,
-        diagrams=diagrams,
-        over_sites=over_sites,
-        in_rows=in_rows,
-        recorded=recorded,
-    )
+    text = _template().render(shell(emissions, diagrams, options))
     return "\n".join(line.rstrip() for line in text.split("\n")).rstrip("\n") + "\n"
+
+
+def shell(emissions: Sequence[Emission], diagrams: Sequence[Mapping[str, Any]], options: Options) -> dict[str, Any]:
+    """What the template asks for, of the file as a whole. A helper is printed where something uses it."""
+    names = ", ".join(str(diagram["class_name"]) for diagram in diagrams)
+    lines = [line for diagram in diagrams for line in diagram["body"]]
+    lines += [line for diagram in diagrams for function in diagram["functions"] for line in function["body"]]
+    called = {word for line in lines for word in _CALLED.findall(line)}
+    return {
+        "version": __version__,
+        "options": options,
+        "summary": "\n".join(textwrap.wrap(f"Fusion diagram{'s' if len(diagrams) > 1 else ''}: {names}.", WIDTH)),
+        "diagrams": diagrams,
+        "over_sites": any(emission.program.sites for emission in emissions),
+        "in_rows": bool(called & {"_blocks", "_mixed", "_scaled", "_unbatched"}),
+    }
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,9 @@ class FileNames:
     module: str
     function: str
     inner: str
+    scalar: str
+    gradients: str
+    stages: str
     table: str
     indices: str
     result: str
@@ -79,8 +85,10 @@ def _file_names(emissions: Sequence[Emission]) -> list[FileNames]:
     for program, module in zip(programs, modules, strict=True):
         function = program.name if program.name not in modules else namer.fresh(f"{program.name}_function")
         upper, inner = program.name.upper(), namer.fresh(f"_{program.name}")
+        scalar, gradients = namer.fresh(f"{inner}_scalar"), namer.fresh(f"{inner}_gradients")
+        stages, result = namer.fresh(f"_{upper}"), namer.fresh(f"{module}Output")
         table, indices = namer.fresh(f"_{upper}_CONSTANTS"), namer.fresh(f"_{upper}_INDICES")
-        names.append(FileNames(module, function, inner, table, indices, namer.fresh(f"{module}Output")))
+        names.append(FileNames(module, function, inner, scalar, gradients, stages, table, indices, result))
     return names
 
 
@@ -98,38 +106,40 @@ def _template() -> jinja2.Template:
 
 @dataclass
 class _Printer:
-    """Prints one program; `diagram` gives the values that the template asks for."""
+    """Prints one diagram; `diagram` gives the values that the template asks for."""
 
     emission: Emission
     file: FileNames
-    lines: list[str] = field(default_factory=list)
-    names: dict[int, str] = field(default_factory=dict)
+    options: Options
+    tables: Tables = field(default_factory=Tables)
 
     def __post_init__(self) -> None:
         program = self.program
         arguments = [leg.name for leg in program.legs] + [weight.name for weight in program.weights]
         arguments += _by_keyword(program)
         self.class_name, self.function = self.file.module, self.file.function
-        self.namer = Namer(
-            [*arguments, self.class_name, self.function, self.file.table, self.file.indices, self.file.result]
-        )
-        self.dtype, self.compute, self.constants, self.index = map(
-            self.namer.fresh, ("dtype", "compute", "constants", "index")
-        )
-        sizes = {name: self.namer.fresh(f"n_{name}") for name in self.program.sites}
-        kind = RowArithmetic if suits_rows(self.program) else Arithmetic
-        self.arithmetic = kind(self.program, self.namer.fresh, self.lines.append, self.constants, self.index, sizes)
+        self.reserved = [*arguments, *(value for value in asdict(self.file).values() if value)]
+        self.namer = Namer(self.reserved)
+        self.dtype, self.compute = map(self.namer.fresh, ("dtype", "compute"))
+        self.sizes = {name: self.namer.fresh(f"n_{name}") for name in self.program.sites}
 
     @cached_property
-    def program(self) -> Program:
-        return arranged(split(self.emission.program))
+    def stage(self) -> Stage:
+        return value_stage(self.emission.program)
 
-    def diagram(self) -> dict[str, object]:
+    @property
+    def program(self) -> Program:
+        return self.stage.program
+
+    @cached_property
+    def is_scalar(self) -> bool:
+        """Whether there is a statement for each component beside the large operations, for compilers."""
+        return self.options.style != "batched" and suits_scalars(self.program)
+
+    def diagram(self) -> dict[str, Any]:
         program = self.program
-        self.arithmetic.run()
-        self.names = self.arithmetic.names
-        self._return()
-        tables = self.arithmetic.tables
+        functions, tree = self._functions()
+        tables = self.tables
         legs = [leg.name for leg in program.legs]
         weights = [weight.name for weight in program.weights]
         signature = f"{', '.join(leg.text for leg in program.legs)} -> {', '.join(self.emission.output_texts)}"
@@ -140,7 +150,7 @@ class _Printer:
             "table_size": tables.size,
             "constants": self._constant_table(),
             "index_table": self.file.indices,
-            "indices": _rows([f"{place}," for place in tables.indices], WIDTH - 8),
+            "indices": listed([f"{place}," for place in tables.indices], WIDTH - 8),
             "result": self.file.result if len(program.outputs) > 1 else "",
             "outputs": [
                 {"name": output.name, "dim": output.dim, "text": text}
@@ -157,14 +167,102 @@ class _Printer:
             "source": self.emission.source.rstrip("\n").split("\n"),
             "legs_text": self._legs_text(),
             "body": [*self._checks(), "", *self._calls()],
-            "inner": self.file.inner,
-            "inner_body": [*self._tables(), *self.lines],
-            "inner_arguments": ", ".join((*(f"{name}: Tensor" for name in (*legs, *weights)), *self._inner_keywords())),
+            "functions": functions,
+            "root": self.file.stages,
+            "tree": tree,
+            "fingerprint": self.emission.weights,
             "weights": [
                 {"name": weight.name, "shape": ", ".join(map(str, (*weight.rows, weight.numel)))}
                 for weight in program.weights
             ],
             "signature": signature if len(signature) < 200 else signature[:197] + "...",
+        }
+
+    # --- functions -----------------------------------------------------------------------------------------------
+
+    def _functions(self) -> tuple[list[dict[str, Any]], list[str]]:
+        """All functions of the diagram, and the stages that they form, as a tree of text."""
+        functions = [self._function(self.stage, self.file.inner, f"The arithmetic of `{self.program.name}`.")]
+        if self.is_scalar:
+            functions.append(self._scalar())
+        tree = [f"{self.file.stages} = _Stage("]
+        self._branch(functions, self.stage, self.file.inner, functions[0]["piece"], tree, "    ")
+        return functions, [*tree, ")"]
+
+    def _branch(
+        self, functions: list[dict[str, Any]], stage: Stage, name: str, piece: int, tree: list[str], indent: str
+    ) -> None:
+        """A stage's arguments, those that differentiate it printed on the way."""
+        tree.append(f"{indent}{name},")
+        tree.append(f"{indent}kinds={_tuple_text(stage.kinds)},")
+        if piece:
+            tree.append(f"{indent}piece={piece},")
+        if stage.results:
+            tree.append(f"{indent}results={_tuple_text(stage.results)},")
+        if not stage.derivatives:
+            return
+        tree.append(f"{indent}derivatives=(")
+        for one in stage.derivatives:
+            if one is None:
+                tree.append(f"{indent}    None,")
+                continue
+            about = f"The gradients of `{self.program.name}`: of <grad, value> by every operand that is needed."
+            called = self.file.gradients
+            if one.of:
+                about = f"The gradients of one of those gradients, that of `{one.of}`, by every operand that is needed."
+                called = self.namer.fresh(f"{self.file.gradients}_{one.of}")
+            function = self._function(one, called, about)
+            functions.append(function)
+            tree.append(f"{indent}    _Stage(")
+            self._branch(functions, one, called, function["piece"], tree, f"{indent}        ")
+            tree.append(f"{indent}    ),")
+        tree.append(f"{indent}),")
+
+    def _function(self, stage: Stage, name: str, about: str) -> dict[str, Any]:
+        """A function of a stage: large operations."""
+        program, is_value = stage.program, not stage.results
+        namer = Namer([*self.reserved, *stage.operands, *self.sizes.values()])
+        needed = "" if is_value else namer.fresh("needed")
+        constants, index = map(namer.fresh, ("constants", "index"))
+        kind = RowArithmetic if suits_rows(program) else Arithmetic
+        arithmetic = kind(
+            program, namer.fresh, constants, index, self.sizes, self.tables, needed=needed, asked=stage.results
+        )
+        body = arithmetic.run()
+        first, heads = next(leg.name for leg in program.legs if leg.kind == "tensor"), []
+        if any(f"{constants}[" in line for line in body):
+            heads.append(f"{constants} = {self.file.table}.to(device={first}.device, dtype={first}.dtype)")
+        if any(f"{index}[" in line for line in body):
+            heads.append(f"{index} = {self.file.indices}.to({first}.device)")
+        keywords = [] if is_value else [f"{needed}: tuple[bool, ...]"]
+        keywords += [f"{relation.name}: Tensor" for relation in program.relations]
+        keywords += [f"{self.sizes[site]}: int" for site in program.sites]
+        arguments = [f"{operand}: Tensor" for operand in stage.operands] + (["*", *keywords] if keywords else [])
+        single = is_value and len(program.outputs) == 1
+        numbers = sum(one.size for one in program.instructions if one.domain is not None)
+        return {
+            "name": name,
+            "arguments": ", ".join(arguments),
+            "returns": "Tensor" if single else "tuple[Tensor, ...]" if is_value else "tuple[Tensor | None, ...]",
+            "about": about,
+            "body": [*heads, *body],
+            "piece": 0 if program.sites else piece_size(numbers, len(body)),
+        }
+
+    def _scalar(self) -> dict[str, Any]:
+        """The value again, a statement for each component."""
+        namer, lines = Namer(self.reserved), list[str]()
+        ScalarArithmetic(self.program, namer.fresh, lines.append).run()
+        operands = [f"{operand}: Tensor" for operand in self.stage.operands]
+        about = f"The arithmetic of `{self.program.name}` component by component: what a compiler makes one loop of."
+        returns = "Tensor" if len(self.program.outputs) == 1 else "tuple[Tensor, ...]"
+        return {
+            "name": self.file.scalar,
+            "arguments": ", ".join(operands),
+            "returns": returns,
+            "about": about,
+            "body": lines,
+            "piece": 0,
         }
 
     # --- the shell's lists ---------------------------------------------------------------------------------------
@@ -220,7 +318,7 @@ class _Printer:
 
     def _site_checks(self, first: str) -> list[str]:
         """The number of sites of every set, and relations that stay inside them."""
-        lines, sizes = [], self.arithmetic.sizes
+        lines, sizes = [], self.sizes
         for name in self.program.sites:
             over = [leg for leg in self.program.legs if leg.domain == name]
             if over:
@@ -268,68 +366,31 @@ class _Printer:
             lines.append(f"{condition}{', '.join(converted)} = {names}")
         return lines
 
-    def _tables(self) -> list[str]:
-        """The file's tables, where and in the type in which they are needed."""
-        first = next(leg.name for leg in self.program.legs if leg.kind == "tensor")
-        lines = []
-        if self.arithmetic.tables.size:
-            lines.append(f"{self.constants} = {self.file.table}.to(device={first}.device, dtype={first}.dtype)")
-        if self.arithmetic.tables.indices:
-            lines.append(f"{self.index} = {self.file.indices}.to({first}.device)")
-        return lines
-
-    def _inner_keywords(self) -> list[str]:
-        """What the inner function is told of sites: relations, and the sizes of all sets."""
-        names = [f"{relation.name}: Tensor" for relation in self.program.relations]
-        names += [f"{self.arithmetic.sizes[name]}: int" for name in self.program.sites]
-        return ["*", *names] if names else []
-
     def _calls(self) -> list[str]:
         """The call of the inner function, and what the caller gets."""
         program, result = self.program, self.namer.fresh("result")
         arguments = [leg.name for leg in program.legs] + [weight.name for weight in program.weights]
-        if program.sites:
-            passed = [f"{relation.name}={relation.name}" for relation in program.relations]
-            passed += [f"{self.arithmetic.sizes[name]}={self.arithmetic.sizes[name]}" for name in program.sites]
-            call = f"{self.file.inner}({', '.join((*arguments, *passed))})"
-        else:
-            kinds = ["0" if leg.kind == "index" else "1" for leg in program.legs] + ["-1"] * len(program.weights)
-            kinds_text = ", ".join(kinds) + ("," if len(kinds) == 1 else "")
-            pieces = f"({kinds_text}), {self._piece()}, {self._is_whole()}"
-            call = f"_recorded({self.file.inner}, {pieces}, {', '.join(arguments)})"
+        passed = [f"{relation.name}={relation.name}" for relation in program.relations]
+        passed += [f"{self.sizes[name]}={self.sizes[name]}" for name in program.sites]
+        call = f"_call({', '.join((self.file.stages, *arguments, *passed))})"
+        scalar = f"{self.file.scalar}({', '.join(arguments)})"
+        if self.is_scalar and self.options.style == "scalar":
+            call = scalar
+        elif self.is_scalar:
+            call = f"{scalar} if torch.compiler.is_compiling() else {call}"
         lines = [f"{result} = {call}"]
         if len(program.outputs) == 1:
             return [*lines, f"return {result}.to({self.dtype})"]
         parts = ", ".join(f"{result}[{number}].to({self.dtype})" for number in range(len(program.outputs)))
         return [*lines, f"return {self.file.result}({parts})"]
 
-    def _is_whole(self) -> bool:
-        """Whether the batch is evaluated at once: where most of what is written is the output."""
-        numbers = sum(i.size for i in self.program.instructions if i.domain is not None)
-        return numbers <= MOSTLY_OUTPUT * sum(output.dim for output in self.program.outputs)
-
-    def _piece(self) -> int:
-        """How many elements of the batch are differentiated at a time: their intermediate results fit into a cache."""
-        numbers = sum(i.size for i in self.program.instructions if i.domain is not None)
-        return max(LEAST_PIECE, CACHE // max(1, numbers))
-
     def _constant_table(self) -> list[dict[str, object]]:
         """The nonzero entries of every constant matrix, by place, as rows of a dict literal."""
         entries: list[dict[str, object]] = []
-        for label, _, flat in self.arithmetic.tables.constants:
-            rows = _rows([f"{place}: {float(value)!r}," for place, value in flat.items()], WIDTH - 8)
+        for label, _, flat in self.tables.constants:
+            rows = listed([f"{place}: {float(value)!r}," for place, value in flat.items()], WIDTH - 8)
             entries.append({"label": label, "rows": rows})
         return entries
-
-    # --- outputs -------------------------------------------------------------------------------------------------
-
-    def _return(self) -> None:
-        self.lines.append("")
-        results = [self._output(output) for output in self.program.outputs]
-        self.lines.append(f"return {', '.join(results)}")
-
-    def _output(self, output: ProgramOutput) -> str:
-        return self.arithmetic.output(output)
 
 
 def _told(program: Program) -> list[str]:
@@ -347,12 +408,5 @@ def _site_axis(leg: ProgramLeg) -> int:
     return -1 if leg.kind == "index" else -2
 
 
-def _rows(tokens: list[str], width: int) -> list[str]:
-    """Tokens in lines no longer than the width, none broken."""
-    rows: list[str] = []
-    for token in tokens:
-        if rows and len(rows[-1]) + 1 + len(token) <= width:
-            rows[-1] += f" {token}"
-        else:
-            rows.append(token)
-    return rows
+def _tuple_text(values: Sequence[int]) -> str:
+    return f"({', '.join(map(str, values))}{',' if len(values) == 1 else ''})"

@@ -7,7 +7,8 @@ contiguous and a sparse matrix over components is one matrix product. Constants 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import gcd
 
 from fusionc.algebra.surds import ONE, Surd
 from fusionc.program.ir import (
@@ -15,22 +16,38 @@ from fusionc.program.ir import (
     Instruction,
     LegBlock,
     Linear,
+    Op,
     OutputBlock,
     Pool,
     Product,
     Program,
+    ProgramLeg,
     ProgramOutput,
     Scatter,
     Spread,
+    Total,
     WeightBlock,
     Zeros,
     operands,
 )
 from fusionc.targets.torch_arrange import Run, runs
-from fusionc.targets.torch_grid import grids
+from fusionc.targets.torch_grid import Grid, grids
+from fusionc.targets.torch_loops import Phase, phases
 
 WIDTH = 108
 """A statement that is longer is printed in several lines."""
+
+CACHE = 2**19
+"""Numbers that fit into a cache."""
+
+WORTH = 2**17
+"""Numbers that are worth the call of an operation."""
+
+FEW_VIEWS = 9
+"""Fewer views of an operand are put side by side; more are gathered at once."""
+
+LEAST_UNIT = 8
+"""What is gathered should be so many numbers wide."""
 
 MOST_GRIDS = 12
 """A product with weights is printed in so many regular pieces at most."""
@@ -80,42 +97,185 @@ class Tables:
 
 @dataclass
 class Arithmetic:
-    """Prints the instructions of a program; `fresh` makes names, `say` takes statements."""
+    """Prints the instructions of a program; `fresh` makes names. `needed`: what the tuple is called that says which
+    outputs are asked for (empty: all), and `places` where each output looks into it."""
 
     program: Program
     fresh: Callable[[str], str]
-    say: Callable[[str], None]
     constants: str
     index: str
     sizes: dict[str, str]
     """What the number of sites of a set is called."""
     tables: Tables = field(default_factory=Tables)
+    needed: str = ""
+    asked: tuple[int, ...] = ()
+    lines: list[str] = field(default_factory=list)
     names: dict[int, str] = field(default_factory=dict)
+    _said: list[tuple[str, str]] = field(default_factory=list)
+    """Statements, each with the condition under which it is needed."""
+    _condition: str = ""
+    _aliases: dict[str, str] = field(default_factory=dict)
+    """What an operand or a row of a relation is called inside a loop."""
     _rows: dict[object, str] = field(default_factory=dict)
+    _matrices: dict[object, str] = field(default_factory=dict)
     _readers: dict[int, list[Instruction]] = field(default_factory=dict)
     _results: set[int] = field(default_factory=set)
     _forms: dict[int, Linear] = field(default_factory=dict)
+    _dots: dict[int, Product] = field(default_factory=dict)
 
-    def run(self) -> None:
-        """All statements, in order."""
+    def run(self) -> list[str]:
+        """All statements, in order; the last one returns the outputs."""
         for instruction in self.program.instructions:
             for value in dict.fromkeys(operands(instruction.op)):
                 self._readers.setdefault(value, []).append(instruction)
         self._results = {v for o in self.program.outputs for block in o.blocks for v, _ in block.pieces}
-        for number, instruction in enumerate(self.program.instructions):
-            if not self._postponed(number, instruction):
-                self.names[number] = self._statement(number, instruction)
+        users = _users(self.program)
+        written: dict[int, str] = {}
+        for phase in phases(self.program):
+            if phase.relation:
+                self._loop(phase, users, written)
+                continue
+            for number in phase.instructions:
+                self._condition = self._when(users[number])
+                self._instruction(number)
+        results = []
+        for number, output in enumerate(self.program.outputs):
+            self._condition = self._when({number})
+            result = written.get(number) or self.output(output)
+            results.append(f"{result} if {self._condition} else None" if self._condition else result)
+        self._condition = ""
+        self._flush()
+        if self.lines:
+            self.lines.append("")
+        several = self.needed and len(results) == 1  # a tuple of one
+        self.lines.append(f"return {', '.join(results)}{',' if several else ''}")
+        return self.lines
+
+    def say(self, text: str) -> None:
+        self._said.append((self._condition, text))
+
+    def _flush(self, indent: str = "") -> None:
+        """Statements that are needed under one condition stand under one `if`."""
+        before = ""
+        for condition, text in self._said:
+            if condition != before and condition:
+                self.lines.append(f"{indent}if {condition}:")
+            before = condition
+            self.lines.append(f"{indent}{'    ' if condition else ''}{text}")
+        self._said.clear()
+
+    def _when(self, outputs: set[int]) -> str:
+        """The condition under which some outputs are asked for; empty where that is always so."""
+        if not self.needed or len(outputs) == len(self.program.outputs):
+            return ""
+        return " or ".join(f"{self.needed}[{self.asked[one]}]" for one in sorted(outputs))
+
+    def _instruction(self, number: int) -> None:
+        instruction = self.program.instructions[number]
+        if isinstance(instruction.op, LegBlock | WeightBlock):
+            self._condition = ""  # views; what is read once is used under several conditions
+        if not self._postponed(number, instruction):
+            self.names[number] = self._statement(number, instruction)
+
+    # --- loops over pairs ------------------------------------------------------------------------------------------
+
+    def _loop(self, phase: Phase, users: Sequence[set[int]], written: dict[int, str]) -> None:
+        """A phase over pairs, piece by piece: what leaves it is accumulated, what it returns is put in place."""
+        ends = set().union(*(users[n] for n in phase.leaving), phase.outputs)
+        self._condition = self._when(ends)
+        before = "    " if self._condition else ""
+        results = {n: self.fresh("s") for n in phase.leaving}
+        written |= {n: self.fresh("out") for n in phase.outputs}
+        for name in (*results.values(), *(written[n] for n in phase.outputs)):
+            self.say(f"{name} = None")
+        piece, rest = self.fresh("piece"), self._aliases
+        self._aliases = dict(rest)
+        numbers = sum(self.program.instructions[n].size for n in phase.instructions)
+        head = [f"for {piece} in _pieces({phase.relation}.shape[1], {piece_size(numbers, len(phase.instructions))}, {{like}}):"]
+        head[0] = head[0].format(like=self._first)
+        rows = sorted({row for n in phase.instructions for row in self._relation_rows(n, phase.relation)})
+        for row in rows:
+            name = self.fresh(f"{phase.relation}_{row}")
+            head.append(f"    {name} = {phase.relation}[{row}, {piece}]")
+            self._aliases[f"{phase.relation}[{row}]"] = name
+        for leg in self.program.legs:
+            if leg.domain == phase.relation and any(leg.name in self._read_by(n) for n in phase.instructions):
+                name = self.fresh(f"{leg.name}_piece")
+                head.append(f"    {name} = {leg.name}[..., {piece}{'' if leg.kind == 'index' else ', :'}]")
+                self._aliases[leg.name] = name
+        for line in head:
+            self.say(line)
+        self._flush()
+        known, matrices = dict(self._rows), dict(self._matrices)
+        for number in phase.instructions:
+            self._condition = self._when(users[number])
+            if number in results:
+                self.say(f"{results[number]} = {self._accumulated(number, results[number])}")
+            else:
+                self._instruction(number)
+        for n in phase.outputs:
+            self._condition, name = self._when({n}), written[n]
+            self.say(f"{name} = _placed({name}, {self.output(self.program.outputs[n])}, {piece}, {phase.relation}.shape[1], -2)")
+        self._flush(f"{before}    ")
+        self._rows, self._matrices, self._aliases = known, matrices, rest
+        self.names |= results
+
+    @property
+    def _first(self) -> str:
+        return next(leg.name for leg in self.program.legs if leg.kind == "tensor")
+
+    def _relation_rows(self, number: int, relation: str) -> list[int]:
+        """The rows of a relation that an instruction reads."""
+        op = self.program.instructions[number].op
+        if isinstance(op, Spread):
+            return [0] if self.program.instructions[number].domain == relation else []
+        if isinstance(op, Gather | Scatter):
+            return [op.row] if op.relation == relation else []
+        reads = op.reads if isinstance(op, WeightBlock | Total) else ()
+        return [read[1] for read in reads if read is not None and read[0] == relation]
+
+    def _read_by(self, number: int) -> tuple[str, ...]:
+        """The operands that an instruction reads."""
+        op = self.program.instructions[number].op
+        if isinstance(op, LegBlock):
+            return (op.leg,)
+        return (op.weight, *op.rows) if isinstance(op, WeightBlock) else op.rows if isinstance(op, Total) else ()
+
+    def _called(self, name: str) -> str:
+        """What an operand, or a row of a relation, is called here."""
+        return self._aliases.get(name, name)
+
+    def _accumulated(self, number: int, name: str) -> str:
+        instruction = self.program.instructions[number]
+        op = instruction.op
+        assert isinstance(op, Scatter | Pool | Total)
+        value, dim = self.names[op.value], self.site_dim(len(instruction.channels))
+        if isinstance(op, Scatter):
+            assert instruction.domain
+            index = self._called(f"{op.relation}[{op.row}]")
+            return f"_scatter({name}, {value}, {index}, {self.sizes[instruction.domain]}, {dim})"
+        text = f"{value}.sum({dim})" if isinstance(op, Pool) else self._total(op, instruction)
+        return f"_added({name}, {text})"
 
     def _postponed(self, number: int, instruction: Instruction) -> bool:
-        """Whether an instruction is a matrix made of an operand that the one product that reads it takes over."""
-        op = instruction.op
-        if not isinstance(op, Linear) or len(op.values) != 1 or op.order or instruction.channels:
+        """Whether an instruction is taken over by those that read it: a matrix made of an operand that is applied to
+        others; products summed over channels that a linear map combines."""
+        op, readers = instruction.op, self._readers.get(number, [])
+        if number in self._results or not readers:
             return False
-        readers = self._readers.get(number, [])
-        if number in self._results or len(readers) != 1 or not _is_matrix_of(number, readers[0]):
+        if isinstance(op, LegBlock):
+            return all(_gathering(self.program, reader.op, reader) is not None for reader in readers)
+        if instruction.channels:
             return False
-        self._forms[number] = op
-        return True
+        if isinstance(op, Linear) and len(op.values) == 1 and not op.order:
+            if all(_is_matrix_of(number, reader) for reader in readers):
+                self._forms[number] = op
+                return True
+        if isinstance(op, Product) and _is_dots(self.program, op) and len(readers) == 1:
+            if isinstance(readers[0].op, Linear) and readers[0].op.values == (number,):
+                self._dots[number] = op
+                return True
+        return False
 
     def site_dim(self, channels: int) -> int:
         """The axis of sites or pairs of a value."""
@@ -135,18 +295,43 @@ class Arithmetic:
             return self._product(op, instruction)
         value, dim = self.names[op.value], self.site_dim(len(instruction.channels))
         if isinstance(op, Gather):
-            return self._let("g", f"{value}.index_select({dim}, {op.relation}[{op.row}])")
-        if isinstance(op, Scatter):
-            assert instruction.domain
-            return self._let(
-                "s", f"_scatter({value}, {op.relation}[{op.row}], {self.sizes[instruction.domain]}, {dim})"
-            )
+            return self._let("g", f"{value}.index_select({dim}, {self._called(f'{op.relation}[{op.row}]')})")
         if isinstance(op, Pool):
             return self._let("s", f"{value}.sum({dim})")
+        if isinstance(op, Total):
+            return self._let("s", self._total(op, instruction))
         if isinstance(op, Spread):
-            return self._let("s", f"{value}.unsqueeze({dim})")
+            return self._let("s", self._spread(op, instruction))
         assert isinstance(op, Zeros)
         return self._let("zero", self._zeros(op, instruction))
+
+    def _total(self, op: Total, instruction: Instruction) -> str:
+        """A sum over everything that stands before components and channels, or into the rows of a table."""
+        value, own = self._in_place(op.value), 1 + len(instruction.channels)
+        if not op.rows:
+            return f"_summed_up({value}, {own})"
+        dims = {leg.name: leg.dim for leg in self.program.legs}
+        rows = self._row_indices(op.rows, op.reads, self.program.instructions[op.value].domain)
+        sizes = ", ".join(str(dims[name]) for name in op.rows)
+        return f"_tabulated({value}, ({', '.join(rows)},), ({sizes},), {own})"
+
+    def _spread(self, op: Spread, instruction: Instruction) -> str:
+        """A value that is the same at every site or pair, or everywhere."""
+        value, dim = self.program.instructions[op.value], self.site_dim(len(instruction.channels))
+        size = f", {self._extent(instruction.domain)}" if instruction.domain else ""
+        if value.domain is not None:
+            return f"_spread({self.names[op.value]}, {dim}{size})"
+        leg = next(leg for leg in self.program.legs if leg.kind == "tensor")
+        batch = f"{self._called(leg.name)}.shape[:{-2 if leg.domain else -1}]"
+        return f"_everywhere({self.names[op.value]}, {self.component_dim(len(instruction.channels))}, (*{batch}{size},))"
+
+    def _extent(self, domain: str) -> str:
+        """How many sites, or pairs in the piece at hand, there are."""
+        return self.sizes.get(domain) or f"{self._called(f'{domain}[0]')}.shape[0]"
+
+    def component_dim(self, channels: int) -> int:
+        """The axis of components of a value."""
+        return -1 - channels
 
     def _zeros(self, op: Zeros, instruction: Instruction) -> str:
         value, shape = self.names[op.value], ", ".join(map(str, (instruction.components, *instruction.channels)))
@@ -177,8 +362,8 @@ class Arithmetic:
     def _leg(self, op: LegBlock, instruction: Instruction) -> str:
         mul, start = (instruction.channels or (1,))[0], op.start
         total = sum(op.dims)
-        leg = next(leg for leg in self.program.legs if leg.name == op.leg)
-        whole = op.leg if start == 0 and total * mul == leg.dim else f"{op.leg}[..., {start}:{start + total * mul}]"
+        leg, name = next(leg for leg in self.program.legs if leg.name == op.leg), self._called(op.leg)
+        whole = name if start == 0 and total * mul == leg.dim else f"{name}[..., {start}:{start + total * mul}]"
         if not instruction.channels:
             return whole
         if mul == 1:
@@ -187,7 +372,7 @@ class Arithmetic:
             return f"{whole}.unflatten(-1, ({total}, {mul}))"
         parts = []
         for dim in op.dims:
-            piece = f"{op.leg}[..., {start}:{start + dim * mul}]"
+            piece = f"{name}[..., {start}:{start + dim * mul}]"
             start += dim * mul
             parts.append(
                 f"{piece}.unsqueeze(-2)" if dim == 1 else f"{piece}.unflatten(-1, ({mul}, {dim})).transpose(-1, -2)"
@@ -195,7 +380,7 @@ class Arithmetic:
         return parts[0] if len(parts) == 1 else f"torch.cat(({', '.join(parts)}), dim=-2)"
 
     def _weight(self, op: WeightBlock, instruction: Instruction) -> str:
-        name, size, dots = op.weight, instruction.size, "..., "
+        name, size, dots = self._called(op.weight), instruction.size, "..., "
         if op.rows:
             key = (op.weight, op.rows, op.reads)
             if key not in self._rows:
@@ -210,23 +395,34 @@ class Arithmetic:
     def _row(self, op: WeightBlock, instruction: Instruction) -> str:
         """The rows that index legs select. An embedding refuses negative rows, which indexing would count from the
         end."""
-        rows, domains = [], {leg.name: leg.domain for leg in self.program.legs}
-        for name, read in zip(op.rows, op.reads, strict=True):
-            if read is not None:
-                rows.append(f"{name}.index_select(-1, {read[0]}[{read[1]}])")
-            else:
-                rows.append(f"{name}.unsqueeze(-1)" if instruction.domain and not domains[name] else name)
+        rows = self._row_indices(op.rows, op.reads, instruction.domain)
         if len(rows) == 1:
             return f"torch.nn.functional.embedding({rows[0]}, {op.weight})"
         return f"{op.weight}[{', '.join(rows)}]"
+
+    def _row_indices(
+        self, rows: Sequence[str], reads: Sequence[tuple[str, int] | None], domain: str | None
+    ) -> list[str]:
+        """Index legs as they select the rows of a value over a domain."""
+        found, domains = [], {leg.name: leg.domain for leg in self.program.legs}
+        for name, read in zip(rows, reads, strict=True):
+            if read is not None:
+                found.append(f"{name}.index_select(-1, {self._called(f'{read[0]}[{read[1]}]')})")
+            else:
+                found.append(f"{name}.unsqueeze(-1)" if domain and not domains[name] else self._called(name))
+        return found
 
     # --- linear maps -----------------------------------------------------------------------------------------------
 
     def _linear(self, op: Linear, instruction: Instruction) -> str:
         channels, n = len(instruction.channels), instruction.components
-        dim = -1 - channels
+        dim, wish = -1 - channels, "t"
+        if len(op.values) == 1 and op.values[0] in self._dots:
+            return self._let(wish, self._combined_dots(op, instruction))
+        gathered = self._gathered(op, instruction)
+        if gathered is not None:
+            return self._let(wish, gathered)
         values = [self._shaped(value, instruction, op) for value in op.values]
-        wish = "t"
         if all(c == ONE for *_, c in op.entries):
             plain = self._rearranged(op, instruction, values, dim)
             if plain is not None:
@@ -277,6 +473,16 @@ class Arithmetic:
             return " + ".join(values)
         return None
 
+    def _gathered(self, op: Linear, instruction: Instruction) -> str | None:
+        """A selection from many views of one operand, each a component by itself: one gather from the operand."""
+        found = _gathering(self.program, op, instruction)
+        if found is None:
+            return None
+        leg, unit, units = found
+        name = self._selected(f"{self._called(leg.name)}.unflatten(-1, ({leg.dim // unit}, {unit}))", units, -2)
+        mul, count = instruction.channels[0], instruction.components
+        return name if unit == mul else f"{name}.flatten(-2).unflatten(-1, ({count}, {mul}))"
+
     def _narrowed(self, name: str, value: int, start: int, length: int, dim: int) -> str:
         if start == 0 and length == self.program.instructions[value].components:
             return name
@@ -307,11 +513,14 @@ class Arithmetic:
         for flip in (False, True):
             if _applies_matrix(op, flip):
                 return self._let("t", self._matrix_applied(op, instruction, flip))
+        if _is_dots(self.program, op):
+            return self._let("t", self._dotted(op, instruction))
         if set(op.left_axes) & set(op.right_axes) - set(op.axes):
             return self._contracted(op, instruction)
-        weighed = self._weighed(op, instruction)
-        if weighed is not None:
-            return self._let("t", weighed)
+        regular = self._weighed(op, instruction) or self._summed(op, instruction)
+        if regular is not None:
+            return self._let("t", regular)
+        op, entries = by_pairs(op)
         left, right = self._picked(op, False), self._picked(op, True)
         if op.left_axes == op.right_axes == op.axes:
             text = f"{left} * {right}"
@@ -321,7 +530,7 @@ class Arithmetic:
             text = f"{left}[{_new_axes(len(op.axes))}] * {right}"
         else:
             text = self._einsum(op, left, right)
-        return self._let("t", self._added(op, instruction, text))
+        return self._let("t", self._added(entries, len(op.terms), instruction, text))
 
     def _weighed(self, op: Product, instruction: Instruction) -> str | None:
         """A value times weights, component by component, in a few regular pieces: nothing is gathered, and a value that
@@ -341,8 +550,7 @@ class Arithmetic:
             weights = self._selected(weights, order, dim)
         fresh = len(self._readers.get(op.left, [])) == 1 and op.left not in self._results
         fresh = fresh and isinstance(self.program.instructions[op.left].op, Product)
-        shapes = ", ".join(f"({grid.rows}, {grid.columns}, {grid.across})" for grid in found)
-        return f"_weighed({self.names[op.left]}, {weights}, ({shapes},), {dim}, {fresh})"
+        return f"_weighed({self.names[op.left]}, {weights}, {_grids_text(found)}, {dim}, {fresh})"
 
     def _einsum(self, op: Product, left: str, right: str) -> str:
         """One product for every term, T, with channels as they are spelled."""
@@ -361,13 +569,12 @@ class Arithmetic:
             return f"{name}.narrow({dim}, {places[0]}, {len(places)})"
         return self._selected(name, places, dim)
 
-    def _added(self, op: Product, instruction: Instruction, products: str) -> str:
-        """Products, each with its sign, added up in the components that they belong to."""
-        n, results = instruction.components, [term[2] for term in op.terms]
-        if results == list(range(n)) and all(term[3] == 1 for term in op.terms):
+    def _added(self, entries: MatrixEntries, count: int, instruction: Instruction, products: str) -> str:
+        """So many products, added up with coefficients in the components that they belong to."""
+        n = instruction.components
+        if list(entries.items()) == [((k, k), ONE) for k in range(n)]:
             return products
-        entries = {(k, at): Surd.of(sign) for at, (_, _, k, sign) in enumerate(op.terms)}
-        return self._applied(entries, n, len(op.terms), self._let("p", products), instruction)
+        return self._applied(entries, n, count, self._let("p", products), instruction)
 
     def _matrix_applied(self, op: Product, instruction: Instruction, flip: bool) -> str:
         """One operand has no channels: it becomes a matrix over components, and is applied to the other."""
@@ -383,13 +590,85 @@ class Arithmetic:
                 value = c if sign > 0 else -c
                 entries[key] = entries[key] + value if key in entries else value
         base = source if form is None else form.values[0]
-        size = self.program.instructions[base].components
-        made = f"({self.names[base]} @ {self._matrix(size, rows * columns, entries, instruction.note)})"
-        matrix = self._let("m", f"{made}.unflatten(-1, ({rows}, {columns}))")
+        matrix = self._made_of(base, rows, columns, entries, instruction.note)
         name, channels = self.names[other], instruction.channels
         if len(channels) == 1:
             return f"{matrix} @ {name}"
         return f"({matrix} @ {name}.flatten({-len(channels)})).unflatten(-1, {channels})"
+
+    def _made_of(self, base: int, rows: int, columns: int, entries: MatrixEntries, note: str) -> str:
+        """A matrix [rows, columns] for every element, made of the components of an operand; made once, whichever way
+        round it is used."""
+        before, source = self._condition, self.program.instructions[base].op
+        self._condition = "" if isinstance(source, LegBlock) else before
+        name = self._made_once(base, rows, columns, entries, note)
+        self._condition = before
+        return name
+
+    def _made_once(self, base: int, rows: int, columns: int, entries: MatrixEntries, note: str) -> str:
+        straight = (self._condition, base, rows, columns, frozenset(entries.items()))
+        if straight in self._matrices:
+            return self._matrices[straight]
+        turned = {(at, place % columns * rows + place // columns): c for (at, place), c in entries.items()}
+        mirrored = (self._condition, base, columns, rows, frozenset(turned.items()))
+        if mirrored in self._matrices:
+            return f"{self._matrices[mirrored]}.mT"
+        size = self.program.instructions[base].components
+        made = f"({self.names[base]} @ {self._matrix(size, rows * columns, entries, note)})"
+        self._matrices[straight] = name = self._let("m", f"{made}.unflatten(-1, ({rows}, {columns}))")
+        return name
+
+    def _combined_dots(self, op: Linear, instruction: Instruction) -> str:
+        """Products summed over channels, combined: one small matrix product for every element, and a constant one."""
+        dots = self._dots[op.values[0]]
+        left, right = (self.program.instructions[value] for value in (dots.left, dots.right))
+        inner: dict[int, list[tuple[int, int]]] = {}
+        for i, j, k, sign in dots.terms:
+            inner.setdefault(k, []).append((i * right.components + j, sign))
+        entries: MatrixEntries = {}
+        for _, k, result, c in op.entries:
+            for place, sign in inner.get(k, ()):
+                key, value = (place, result), c if sign > 0 else -c
+                entries[key] = entries[key] + value if key in entries else value
+        size = left.components * right.components
+        matrix = self._matrix(size, instruction.components, entries, instruction.note)
+        return f"{self._dots_of(dots)} @ {matrix}"
+
+    def _dots_of(self, op: Product) -> str:
+        """All components of one operand with all of another, summed over channels, flat."""
+        left, right = self.names[op.left], self.names[op.right]
+        if len(op.left_axes) > 1:
+            left, right = f"{left}.flatten({-len(op.left_axes)})", f"{right}.flatten({-len(op.left_axes)})"
+        return f"({left} @ {right}.mT).flatten(-2)"
+
+    def _dotted(self, op: Product, instruction: Instruction) -> str:
+        """Products summed over channels, by themselves."""
+        columns = self.program.instructions[op.right].components
+        size = self.program.instructions[op.left].components * columns
+        entries = {(i * columns + j, k): Surd.of(sign) for i, j, k, sign in op.terms}
+        return f"{self._dots_of(op)} @ {self._matrix(size, instruction.components, entries, instruction.note)}"
+
+    def _summed(self, op: Product, instruction: Instruction) -> str | None:
+        """An elementwise product, its components added up in a few regular pieces."""
+        n = len(op.terms)
+        terms = sorted(op.terms)
+        if op.left_axes != op.right_axes or op.left_axes != op.axes or not op.axes or n == instruction.components:
+            return None
+        if [term[0] for term in terms] != list(range(n)) or any(term[3] < 0 for term in terms):
+            return None
+        if self.program.instructions[op.left].components != n:
+            return None
+        found = grids([term[2] for term in terms])
+        order = [pick for grid in found for pick in grid.picks]
+        if len(found) > MOST_GRIDS or sorted(order) != list(range(instruction.components)):
+            return None
+        dim = -1 - len(op.axes)
+        right = self._picked(replace(op, terms=tuple(terms)), True)
+        product = self._let("p", f"{self.names[op.left]} * {right}")
+        name = f"_added_up({product}, {_grids_text(found)}, {dim})"
+        if order == list(range(len(order))):
+            return name
+        return self._selected(self._let("t", name), [order.index(k) for k in range(len(order))], dim)
 
     def _contracted(self, op: Product, instruction: Instruction) -> str:
         """Channels are summed: for each component of one operand one matrix product, or an einsum in general."""
@@ -402,8 +681,9 @@ class Arithmetic:
             part, at = (i, j) if flip else (j, i)
             by_part.setdefault(part, []).append((at, k, sign))
         if not plain or len(op.axes) != 1:
-            left, right = self._picked(op, False), self._picked(op, True)
-            return self._let("t", self._added(op, instruction, self._einsum(op, left, right)))
+            op, summands = by_pairs(op)
+            text = self._einsum(op, self._picked(op, False), self._picked(op, True))
+            return self._let("t", self._added(summands, len(op.terms), instruction, text))
         mixer, value = (op.left, op.right) if flip else (op.right, op.left)
         pieces: list[str] = []
         order: list[tuple[int, int]] = []
@@ -568,6 +848,67 @@ def _is_matrix_of(number: int, instruction: Instruction) -> bool:
     return (op.right == number and _applies_matrix(op, False)) or (
         op.left == number and not _applies_matrix(op, False) and _applies_matrix(op, True)
     )
+
+
+def _gathering(program: Program, op: Op, instruction: Instruction) -> tuple[ProgramLeg, int, list[int]] | None:
+    """Of a selection from many views of one leg: the leg, the largest unit that all of them are made of, and the places
+    of the units that are selected."""
+    if not isinstance(op, Linear) or len(op.values) < FEW_VIEWS or op.order or len(instruction.channels) != 1:
+        return None
+    views = [program.instructions[value].op for value in op.values]
+    first, mul = views[0], instruction.channels[0]
+    if program.layout != "ir_mul" or not isinstance(first, LegBlock) or any(c != ONE for *_, c in op.entries):
+        return None
+    starts = [view.start for view in views if isinstance(view, LegBlock) and view.leg == first.leg]
+    leg = next((leg for leg in program.legs if leg.name == first.leg), None)
+    ordered = sorted(op.entries, key=lambda entry: entry[2])
+    alike = all(program.instructions[value].channels == instruction.channels for value in op.values)
+    if leg is None or len(starts) < len(views) or [k for _, _, k, _ in ordered] != list(range(len(ordered))) or not alike:
+        return None
+    unit = gcd(mul, leg.dim, *starts)
+    if unit < LEAST_UNIT:
+        return None
+    steps = range(mul // unit)
+    return leg, unit, [(starts[source] + i * mul) // unit + step for source, i, _, _ in ordered for step in steps]
+
+
+def _is_dots(program: Program, op: Product) -> bool:
+    """Whether a product sums all channels of two operands of the batch."""
+    both = None not in (program.instructions[op.left].domain, program.instructions[op.right].domain)
+    return both and bool(op.left_axes) and op.left_axes == op.right_axes and not op.axes
+
+
+def by_pairs(op: Product) -> tuple[Product, MatrixEntries]:
+    """A product with one term for each pair of components, and how these add up: (result, term) -> coefficient."""
+    places: dict[tuple[int, int], int] = {}
+    entries: MatrixEntries = {}
+    for i, j, k, sign in op.terms:
+        at = places.setdefault((i, j), len(places))
+        entries[k, at] = entries[k, at] + Surd.of(sign) if (k, at) in entries else Surd.of(sign)
+    return replace(op, terms=tuple((i, j, at, 1) for (i, j), at in places.items())), entries
+
+
+def _grids_text(found: Sequence[Grid]) -> str:
+    return "(" + ", ".join(f"({grid.rows}, {grid.columns}, {grid.across})" for grid in found) + ",)"
+
+
+def _users(program: Program) -> list[set[int]]:
+    """For each value the outputs that are computed from it."""
+    users: list[set[int]] = [set() for _ in program.instructions]
+    for number, output in enumerate(program.outputs):
+        for block in output.blocks:
+            for value, _ in block.pieces:
+                users[value].add(number)
+    for number in range(len(users) - 1, -1, -1):
+        for value in operands(program.instructions[number].op):
+            users[value] |= users[number]
+    return users
+
+
+def piece_size(numbers: int, operations: int) -> int:
+    """How many elements are computed at a time: what is in between should fit into a cache, and every operation should
+    have enough to do to be worth its call."""
+    return max(CACHE, WORTH * operations) // max(1, numbers) + 1
 
 
 def _dots(program: Program, value: int) -> str:

@@ -10,12 +10,12 @@ at once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fusionc.algebra.surds import ONE, Surd
-from fusionc.program.ir import Instruction, LegBlock, Linear, OutputBlock, Product, Program, WeightBlock, Zeros
+from fusionc.program.ir import Instruction, LegBlock, Linear, OutputBlock, Product, Program, Total, WeightBlock, Zeros
 from fusionc.targets.torch_arrange import Run
-from fusionc.targets.torch_ops import Arithmetic, MatrixEntries
+from fusionc.targets.torch_ops import Arithmetic, MatrixEntries, by_pairs
 
 WASTE = 3
 """A batched product may do so many times the work of its nonzero entries before it is cut into more than one."""
@@ -72,14 +72,15 @@ class RowArithmetic(Arithmetic):
 
     def _leg(self, op: LegBlock, instruction: Instruction) -> str:
         mul, start, total = (instruction.channels or (1,))[0], op.start, sum(op.dims)
-        whole = f"{op.leg}[..., {start}:{start + total * mul}]"
+        leg = self._called(op.leg)
+        whole = f"{leg}[..., {start}:{start + total * mul}]"
         if not instruction.channels:
             return f"{whole}.movedim(-1, 0).contiguous()"
         if self.program.layout == "ir_mul" or mul == 1:
             return f"{whole}.unflatten(-1, ({total}, {mul})).movedim(-2, 0).contiguous()"
         parts = []
         for dim in op.dims:
-            piece = f"{op.leg}[..., {start}:{start + dim * mul}]"
+            piece = f"{leg}[..., {start}:{start + dim * mul}]"
             parts.append(f"{piece}.unflatten(-1, ({mul}, {dim})).movedim(-1, 0)")
             start += dim * mul
         return f"{parts[0]}.contiguous()" if len(parts) == 1 else f"torch.cat(({', '.join(parts)}))"
@@ -170,15 +171,9 @@ class RowArithmetic(Arithmetic):
     def _product(self, op: Product, instruction: Instruction) -> str:
         if set(op.left_axes) & set(op.right_axes) - set(op.axes):
             return self._contracted(op, instruction)
-        terms = sorted(op.terms, key=lambda term: term[2])
-        left = self._beside(op, terms, right=False)
-        right = self._beside(op, terms, right=True)
-        text = f"{left} * {right}"
-        n, results = instruction.components, [term[2] for term in terms]
-        if results == list(range(n)) and all(term[3] == 1 for term in terms):
-            return self._let("t", text)
-        entries = {(k, at): Surd.of(sign) for at, (_, _, k, sign) in enumerate(terms)}
-        return self._let("t", self._applied(entries, n, len(terms), self._let("p", text), instruction))
+        op, entries = by_pairs(replace(op, terms=tuple(sorted(op.terms, key=lambda term: term[2]))))
+        text = f"{self._beside(op, op.terms, right=False)} * {self._beside(op, op.terms, right=True)}"
+        return self._let("t", self._added(entries, len(op.terms), instruction, text))
 
     def _beside(self, op: Product, terms: Sequence[tuple[int, int, int, int]], right: bool) -> str:
         """An operand's row for every term, with axes of size one for channels that only the other has."""
@@ -244,11 +239,20 @@ class RowArithmetic(Arithmetic):
     # --- outputs -----------------------------------------------------------------------------------------------------
 
     def _in_place(self, value: int) -> str:
+        if self._is_table(value):
+            return self.names[value]
         return f"{self.names[value]}.movedim(0, {-1 - len(self.program.instructions[value].channels)})"
+
+    def _is_table(self, value: int) -> bool:
+        """Whether a value is a table of rows: its components stand behind them."""
+        op = self.program.instructions[value].op
+        return isinstance(op, Total) and bool(op.rows)
 
     def _run(self, block: OutputBlock, run: Run) -> str:
         """The components of some paths, behind the batch as they are in the other arithmetic."""
         instruction, name, count = self.program.instructions[run.value], self.names[run.value], block.dim * run.paths
+        if self._is_table(run.value):
+            return super()._run(block, run)
         if run.stride > 1:
             name = self._let("p", self._rows_of(name, [run.start + k * run.stride for k in range(block.dim)]))
         elif count != instruction.components:

@@ -20,7 +20,6 @@ from fusionc.program.ir import Program
 from fusionc.resources import resource
 from fusionc.targets import torch as torch_target
 from fusionc.targets.registry import Emission, Options, Sums
-from fusionc.targets.torch_rows import suits_rows
 from fusionc.targets.triton_kernel import Kernel
 from fusionc.targets.triton_stage import Stage, sorted_rows, stage
 from fusionc.version import __version__
@@ -45,16 +44,8 @@ def emit(emissions: Sequence[Emission], options: Options) -> str:
     """The text of a file with one module and one function for each diagram, and the kernels that they run on a GPU."""
     names = torch_target._file_names(emissions)
     diagrams = [_Printer(one, file, options).diagram() for one, file in zip(emissions, names, strict=True)]
-    listed = ", ".join(str(diagram["class_name"]) for diagram in diagrams)
-    summary = "\n".join(textwrap.wrap(f"Fusion diagram{'s' if len(diagrams) > 1 else ''}: {listed}.", WIDTH))
     text = _template().render(
-        version=__version__,
-        options=options,
-        summary=summary,
-        diagrams=diagrams,
-        over_sites=any(emission.program.sites for emission in emissions),
-        in_rows=any(suits_rows(emission.program) for emission in emissions),
-        recorded=any(not emission.program.sites for emission in emissions),
+        torch_target.shell(emissions, diagrams, options),
         namespace="NAMESPACE",
     )
     text = text.replace("NAMESPACE::", f"fusionc_{hashlib.sha256(text.encode()).hexdigest()[:12]}::")
@@ -101,8 +92,7 @@ class _Printer(torch_target._Printer):
     """The torch target's printer, with its statements in a function of their own and the kernels beside it."""
 
     def __init__(self, emission: Emission, file: torch_target.FileNames, options: Options) -> None:
-        super().__init__(emission, file)
-        self.options = options
+        super().__init__(emission, file, options)
         self.kernels_function = self.namer.fresh(f"_{self.function}_kernels")
 
     def _conversions(self, first: str) -> list[str]:
@@ -282,7 +272,7 @@ class _Printer(torch_target._Printer):
             arguments.append(f"{shaped if leg.domain else f'p_{leg.name}'}{kind}")
         arguments += [f"p_{weight.name}.to(compute)" for weight in program.weights]
         passed = [f"{name}={other}" for name, other in relations.items()]
-        passed += [f"{self.arithmetic.sizes[name]}=n_{name}" for name in program.sites]
+        passed += [f"{self.sizes[name]}=n_{name}" for name in program.sites]
         lines.append(f"found = {self.file.inner}({', '.join((*arguments, *passed))})")
         each = ["found"] if len(program.outputs) == 1 else [f"found[{place}]" for place in range(len(program.outputs))]
         rows = [

@@ -183,7 +183,8 @@ def _directional(value: Any, inputs: list[torch.Tensor], steer: list[torch.Tenso
     if not value.requires_grad:
         return torch.zeros((), dtype=torch.float64)
     gradients = torch.autograd.grad(value, inputs, create_graph=True, allow_unused=True)
-    return sum((g.conj() * d).sum().real for g, d in zip(gradients, steer, strict=True) if g is not None)
+    none = torch.zeros((), dtype=torch.float64)
+    return sum(((g.conj() * d).sum().real for g, d in zip(gradients, steer, strict=True) if g is not None), none)
 
 
 def _like(value: Array, rng: np.random.Generator) -> Array:

@@ -1,0 +1,185 @@
+"""Arithmetic for a compiler: a statement for each component, nothing but additions and multiplications.
+
+torch.compile makes one loop of such statements: every number is read once, what is in between stays in registers, the
+output is written once. Run one by one they would cost more than the large operations of `torch_ops`, which is what an
+eager call runs.
+
+A component has shape [..., channels], [..., 1] where it has no channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from fusionc.algebra.surds import ONE, Surd
+from fusionc.program.ir import LegBlock, Linear, OutputBlock, Product, Program, ProgramOutput, WeightBlock, Zeros
+from fusionc.targets.torch_arrange import runs
+from fusionc.targets.torch_text import listed
+
+WIDTH = 108
+"""A statement that is longer is printed in several lines."""
+
+MOST_TERMS = 4000
+"""A compiler takes about 5 ms for each term: programs with more keep their large operations."""
+
+
+def suits_scalars(program: Program) -> bool:
+    """Whether a program is worth a statement for each component: channels go element by element or are summed away,
+    nothing ranges over sites, and a compiler takes seconds, not minutes."""
+    if program.sites or program.is_complex:
+        return False
+    terms = 0
+    for instruction in program.instructions:
+        op = instruction.op
+        if len(instruction.channels) > 1:
+            return False
+        if isinstance(op, Product):
+            if len({op.left_axes, op.right_axes, op.axes} - {""}) > 1:
+                return False
+            terms += len(op.terms)
+        elif isinstance(op, Linear):
+            if op.order or any(program.instructions[v].channels != instruction.channels for v in op.values):
+                return False
+            terms += len(op.entries)
+        elif not isinstance(op, LegBlock | WeightBlock | Zeros):
+            return False
+    return 0 < terms <= MOST_TERMS
+
+
+@dataclass
+class ScalarArithmetic:
+    """Prints the statements of a program that `suits_scalars`; `fresh` makes names, `say` takes statements."""
+
+    program: Program
+    fresh: Callable[[str], str]
+    say: Callable[[str], None]
+    names: dict[int, list[str]] = field(default_factory=dict)
+    _rows: dict[tuple[str, ...], str] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """All statements, and the return of the outputs."""
+        for number, instruction in enumerate(self.program.instructions):
+            op = instruction.op
+            if isinstance(op, LegBlock):
+                self.names[number] = self._leg(op, instruction.channels)
+            elif isinstance(op, WeightBlock):
+                self.names[number] = self._weight(op, instruction.components, instruction.channels)
+            elif isinstance(op, Product):
+                self.names[number] = self._product(op, instruction.components, instruction.channels)
+            elif isinstance(op, Linear):
+                self.names[number] = self._linear(op, instruction.components)
+            else:
+                assert isinstance(op, Zeros)
+                like = self.names[op.value][0]
+                size = instruction.channels[0] if instruction.channels else 1
+                zero = self._let("zero", f"{like}.new_zeros((*{like}.shape[:-1], {size}))")
+                self.names[number] = [zero] * instruction.components
+        self.say("")
+        self.say(f"return {', '.join(self._output(output) for output in self.program.outputs)}")
+
+    # --- inputs --------------------------------------------------------------------------------------------------
+
+    def _leg(self, op: LegBlock, channels: tuple[int, ...]) -> list[str]:
+        mul, start, names = (channels or (1,))[0], op.start, list[str]()
+        whole = [(sum(op.dims))] if self.program.layout == "ir_mul" or mul == 1 else op.dims
+        for dim in whole:
+            piece = f"{op.leg}[..., {start}:{start + dim * mul}]"
+            start += dim * mul
+            if self.program.layout == "ir_mul" or mul == 1:
+                names += self._unbound(op.leg, f"{piece}.unflatten(-1, ({dim}, {mul})).unbind(-2)", dim)
+            else:
+                names += self._unbound(op.leg, f"{piece}.unflatten(-1, ({mul}, {dim})).unbind(-1)", dim)
+        return names
+
+    def _weight(self, op: WeightBlock, components: int, channels: tuple[int, ...]) -> list[str]:
+        name = op.weight
+        if op.rows:
+            if (op.weight, *op.rows) not in self._rows:
+                rows = f"{op.weight}[{', '.join(op.rows)}]"
+                if len(op.rows) == 1:
+                    rows = f"torch.nn.functional.embedding({op.rows[0]}, {op.weight})"
+                self._rows[op.weight, *op.rows] = self._let(f"{op.weight}_rows", rows)
+            name = self._rows[op.weight, *op.rows]
+        size = channels[0] if channels else 1
+        piece = f"{name}[..., {op.start}:{op.start + components * size}]"
+        return self._unbound(op.weight, f"{piece}.unflatten(-1, ({components}, {size})).unbind(-2)", components)
+
+    def _unbound(self, wish: str, text: str, count: int) -> list[str]:
+        names = [self.fresh(f"{wish}") for _ in range(count)]
+        left = ", ".join(names) + ("," if count == 1 else "")
+        if len(left) + len(text) < WIDTH:
+            self.say(f"{left} = {text}")
+        else:
+            self._wide("(", names, f") = {text}")
+        return names
+
+    # --- arithmetic ------------------------------------------------------------------------------------------------
+
+    def _product(self, op: Product, components: int, channels: tuple[int, ...]) -> list[str]:
+        left, right = self.names[op.left], self.names[op.right]
+        terms: list[list[tuple[str, bool]]] = [[] for _ in range(components)]
+        for i, j, k, sign in op.terms:
+            terms[k].append((f"{left[i]} * {right[j]}", sign > 0))
+        summed = not op.axes and bool(op.left_axes or op.right_axes)
+        return [self._sum(each, summed) for each in terms]
+
+    def _linear(self, op: Linear, components: int) -> list[str]:
+        terms: list[list[tuple[str, bool]]] = [[] for _ in range(components)]
+        for source, i, k, c in op.entries:
+            name = self.names[op.values[source]][i]
+            terms[k].append((_times(c, name), c.sign() > 0))
+        return [self._sum(each, False) for each in terms]
+
+    def _sum(self, terms: Sequence[tuple[str, bool]], summed: bool) -> str:
+        """Signed terms added up, a positive one first; over the channels too where they are summed."""
+        ordered = sorted(terms, key=lambda term: not term[1])
+        text = ordered[0][0] if ordered[0][1] else f"-({ordered[0][0]})"
+        text += "".join(f" {'+' if positive else '-'} {term}" for term, positive in ordered[1:])
+        return self._let("t", f"({text}).sum(-1, keepdim=True)" if summed else text)
+
+    def _let(self, wish: str, text: str) -> str:
+        if text.isidentifier():
+            return text
+        name = self.fresh(f"{wish}")
+        if len(name) + len(text) < WIDTH:
+            self.say(f"{name} = {text}")
+        else:
+            self._wide(f"{name} = (", text.replace(" + ", "\n+ ").replace(" - ", "\n- ").split("\n"), ")", "")
+        return name
+
+    def _wide(self, head: str, parts: Iterable[str], end: str, comma: str = ",", indent: int = 4) -> None:
+        """A statement in several lines."""
+        self.say(head)
+        for line in listed([f"{part}{comma}" for part in parts], WIDTH - indent):
+            self.say(f"{' ' * indent}{line}")
+        self.say(end)
+
+    # --- outputs ---------------------------------------------------------------------------------------------------
+
+    def _output(self, output: ProgramOutput) -> str:
+        parts = [part for block in output.blocks for part in self._block(block)]
+        if len(parts) == 1:
+            return parts[0]
+        name = self.fresh("out")
+        self.say(f"{name} = torch.cat(")
+        self._wide("    (", parts, "    ),", indent=8)
+        self.say("    dim=-1,")
+        self.say(")")
+        return name
+
+    def _block(self, block: OutputBlock) -> Iterator[str]:
+        """The parts of a block in the order of memory."""
+        pieces = [[self.names[value][place] for place in places] for value, places in block.places]
+        if self.program.layout == "ir_mul" or block.dim == 1:
+            for k in range(block.dim):
+                yield from (piece[k] for piece in pieces)
+            return
+        for piece in pieces:
+            yield self._let("out", f"torch.stack(({', '.join(piece)}), -1).flatten(-2)")
+
+
+def _times(c: Surd, name: str) -> str:
+    """A constant's magnitude times a value."""
+    magnitude = abs(float(c))
+    return name if c == ONE or c == -ONE else f"{magnitude!r} * {name}"
