@@ -186,17 +186,16 @@ class _Printer:
         if self.is_scalar:
             functions.append(self._scalar())
         tree = [f"{self.file.stages} = _Stage("]
-        self._branch(functions, self.stage, self.file.inner, functions[0]["piece"], tree, "    ")
+        self._branch(functions, self.stage, functions[0], tree, "    ")
         return functions, [*tree, ")"]
 
     def _branch(
-        self, functions: list[dict[str, Any]], stage: Stage, name: str, piece: int, tree: list[str], indent: str
+        self, functions: list[dict[str, Any]], stage: Stage, own: dict[str, Any], tree: list[str], indent: str
     ) -> None:
         """A stage's arguments, those that differentiate it printed on the way."""
-        tree.append(f"{indent}{name},")
+        tree.append(f"{indent}{own['name']},")
         tree.append(f"{indent}kinds={_tuple_text(stage.kinds)},")
-        if piece:
-            tree.append(f"{indent}piece={piece},")
+        tree += [f"{indent}{key}={own[key]}," for key in ("piece", "width") if own[key]]
         if stage.results:
             tree.append(f"{indent}results={_tuple_text(stage.results)},")
         if not stage.derivatives:
@@ -214,7 +213,7 @@ class _Printer:
             function = self._function(one, called, about)
             functions.append(function)
             tree.append(f"{indent}    _Stage(")
-            self._branch(functions, one, called, function["piece"], tree, f"{indent}        ")
+            self._branch(functions, one, function, tree, f"{indent}        ")
             tree.append(f"{indent}    ),")
         tree.append(f"{indent}),")
 
@@ -225,8 +224,10 @@ class _Printer:
         needed = "" if is_value else namer.fresh("needed")
         constants, index = map(namer.fresh, ("constants", "index"))
         kind = RowArithmetic if suits_rows(program) else Arithmetic
+        single = is_value and len(program.outputs) == 1
+        into = namer.fresh("into") if single and not program.sites else ""
         arithmetic = kind(
-            program, namer.fresh, constants, index, self.sizes, self.tables, needed=needed, asked=stage.results
+            program, namer.fresh, constants, index, self.sizes, self.tables, needed, stage.results, into
         )
         body = arithmetic.run()
         first, heads = next(leg.name for leg in program.legs if leg.kind == "tensor"), []
@@ -238,7 +239,8 @@ class _Printer:
         keywords += [f"{relation.name}: Tensor" for relation in program.relations]
         keywords += [f"{self.sizes[site]}: int" for site in program.sites]
         arguments = [f"{operand}: Tensor" for operand in stage.operands] + (["*", *keywords] if keywords else [])
-        single = is_value and len(program.outputs) == 1
+        if arithmetic.writes:
+            arguments.append(f"{into}: Tensor | None = None")
         numbers = sum(one.size for one in program.instructions if one.domain is not None)
         return {
             "name": name,
@@ -247,6 +249,7 @@ class _Printer:
             "about": about,
             "body": [*heads, *body],
             "piece": 0 if program.sites else piece_size(numbers, len(body)),
+            "width": program.outputs[0].dim if arithmetic.writes else 0,
         }
 
     def _scalar(self) -> dict[str, Any]:
@@ -262,7 +265,6 @@ class _Printer:
             "returns": returns,
             "about": about,
             "body": lines,
-            "piece": 0,
         }
 
     # --- the shell's lists ---------------------------------------------------------------------------------------

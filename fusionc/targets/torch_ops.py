@@ -109,6 +109,10 @@ class Arithmetic:
     tables: Tables = field(default_factory=Tables)
     needed: str = ""
     asked: tuple[int, ...] = ()
+    into: str = ""
+    """What the place is called that the single output may be written into (empty: there is none)."""
+    writes: bool = False
+    """Whether the output is written there."""
     lines: list[str] = field(default_factory=list)
     names: dict[int, str] = field(default_factory=dict)
     _said: list[tuple[str, str]] = field(default_factory=list)
@@ -550,7 +554,16 @@ class Arithmetic:
             weights = self._selected(weights, order, dim)
         fresh = len(self._readers.get(op.left, [])) == 1 and op.left not in self._results
         fresh = fresh and isinstance(self.program.instructions[op.left].op, Product)
-        return f"_weighed({self.names[op.left]}, {weights}, {_grids_text(found)}, {dim}, {fresh})"
+        into = f", {self._into(op)}" if self._into(op) else ""
+        return f"_weighed({self.names[op.left]}, {weights}, {_grids_text(found)}, {dim}, {fresh}{into})"
+
+    def _into(self, op: Op) -> str:
+        """The place of the output, for the last operation that makes it as it stands."""
+        last = self.program.instructions[-1]
+        if not self.into or last.op is not op or self.whole_value(self.program.outputs[0].blocks) is None:
+            return ""
+        self.writes = True
+        return self.into
 
     def _einsum(self, op: Product, left: str, right: str) -> str:
         """One product for every term, T, with channels as they are spelled."""
@@ -592,9 +605,10 @@ class Arithmetic:
         base = source if form is None else form.values[0]
         matrix = self._made_of(base, rows, columns, entries, instruction.note)
         name, channels = self.names[other], instruction.channels
-        if len(channels) == 1:
-            return f"{matrix} @ {name}"
-        return f"({matrix} @ {name}.flatten({-len(channels)})).unflatten(-1, {channels})"
+        if len(channels) > 1:
+            return f"({matrix} @ {name}.flatten({-len(channels)})).unflatten(-1, {channels})"
+        into = self._into(op) if self.program.instructions[other].domain is not None else ""
+        return f"_multiplied({matrix}, {name}, {into})" if into else f"{matrix} @ {name}"
 
     def _made_of(self, base: int, rows: int, columns: int, entries: MatrixEntries, note: str) -> str:
         """A matrix [rows, columns] for every element, made of the components of an operand; made once, whichever way
@@ -713,8 +727,8 @@ class Arithmetic:
 
     # --- outputs -----------------------------------------------------------------------------------------------------
 
-    def whole_output(self, blocks: Sequence[OutputBlock]) -> str | None:
-        """A value that is the output as it stands: its components in the order of memory."""
+    def whole_value(self, blocks: Sequence[OutputBlock]) -> int | None:
+        """The value that is the output as it stands: its components in the order of memory."""
         if self.program.layout != "ir_mul":
             return None
         at, value = 0, blocks[0].pieces[0][0]
@@ -724,11 +738,7 @@ class Arithmetic:
                 if run.value != value or run.start != at or run.stride > 1 or apart or len(runs(block)) > 1:
                     return None
                 at += run.paths * block.dim
-        instruction = self.program.instructions[value]
-        if at != instruction.components:
-            return None
-        name, channels = self._in_place(value), len(instruction.channels)
-        return f"{name}.flatten({-1 - channels})" if channels else name
+        return value if at == self.program.instructions[value].components else None
 
     def _in_place(self, value: int) -> str:
         """A value with its components in front of its channels."""
@@ -736,9 +746,10 @@ class Arithmetic:
 
     def output(self, output: ProgramOutput) -> str:
         """An output, flat. In `mul_ir` kept paths lie one behind the other; in `ir_mul` they interleave."""
-        whole = self.whole_output(output.blocks)
+        whole = self.whole_value(output.blocks)
         if whole is not None:
-            return whole
+            name, channels = self._in_place(whole), len(self.program.instructions[whole].channels)
+            return f"{name}.flatten({-1 - channels})" if channels else name
         if self.program.layout == "mul_ir":
             parts = [
                 self._turned(self._run(block, run), run, block.dim) for block in output.blocks for run in runs(block)
@@ -748,7 +759,8 @@ class Arithmetic:
         for block in output.blocks:
             columns = [self._columns(self._run(block, run), run, block.dim) for run in runs(block)]
             blocks.append(f"({', '.join(columns)},)")
-        return self._wide("_interleaved", blocks, "")
+        self.writes |= bool(self.into)
+        return self._wide("_interleaved", blocks, self.into)
 
     def _wide(self, function: str, parts: Sequence[str], rest: str) -> str:
         """A call with a list of many parts, a line for each."""

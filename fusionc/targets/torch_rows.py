@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fusionc.algebra.surds import ONE, Surd
-from fusionc.program.ir import Instruction, LegBlock, Linear, OutputBlock, Product, Program, Total, WeightBlock, Zeros
+from fusionc.program.ir import Instruction, LegBlock, Linear, Op, OutputBlock, Product, Program, Total, WeightBlock, Zeros
 from fusionc.targets.torch_arrange import Run
 from fusionc.targets.torch_ops import Arithmetic, MatrixEntries, by_pairs
 
@@ -64,6 +64,9 @@ class RowArithmetic(Arithmetic):
 
     def _postponed(self, number: int, instruction: Instruction) -> bool:
         return False
+
+    def _into(self, op: Op) -> str:
+        return ""  # components do not stand behind the batch
 
     def _source(self, instruction: Instruction) -> int:
         return getattr(instruction.op, "value", -1)
