@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from fusionc.program.ir import Instruction, Linear, OutputBlock, Product, Program, Unary, operands
+from fusionc.program.ir import Gather, Instruction, Linear, OutputBlock, Pool, Product, Program, Scatter, Unary, operands
+
+MOVES = (Gather, Scatter, Pool)
 
 
 def arranged(program: Program) -> Program:
@@ -28,8 +30,14 @@ def arranged(program: Program) -> Program:
     for value, order in orders.items():
         op = program.instructions[value].op
         complete = sorted(order) == list(range(program.instructions[value].components))
-        if complete and order != sorted(order) and not readers.get(value) and isinstance(op, Product | Linear):
-            moves[value] = order
+        if not complete or order == sorted(order) or readers.get(value):
+            continue
+        found = {value: order}
+        while isinstance(op, MOVES) and readers.get(op.value) == 1:  # what is moved between domains keeps its order
+            value, op = op.value, program.instructions[op.value].op
+            found[value] = order
+        if isinstance(op, Product | Linear):
+            moves |= found
             _follow(program, value, order, readers, moves)
     return _moved(program, moves) if moves else program
 
@@ -125,5 +133,5 @@ def _instruction(instruction: Instruction, number: int, place: dict[int, dict[in
     if isinstance(op, Linear):
         entries = ((s, at(op.values[s], i), at(number, k), c) for s, i, k, c in op.entries)
         return replace(instruction, op=replace(op, entries=tuple(sorted(entries, key=lambda e: (e[2], e[0], e[1])))))
-    assert not isinstance(op, Unary) or op.value not in place
+    assert not isinstance(op, Unary) or place.get(op.value) == place.get(number)
     return instruction

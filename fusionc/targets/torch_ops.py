@@ -37,7 +37,7 @@ from fusionc.targets.torch_loops import Phase, phases
 WIDTH = 108
 """A statement that is longer is printed in several lines."""
 
-CACHE = 2**19
+CACHE = 2**20
 """Numbers that fit into a cache."""
 
 WORTH = 2**17
@@ -276,10 +276,18 @@ class Arithmetic:
                 self._forms[number] = op
                 return True
         if isinstance(op, Product) and _is_dots(self.program, op) and len(readers) == 1:
-            if isinstance(readers[0].op, Linear) and readers[0].op.values == (number,):
+            if self._combines_dots(readers[0].op):
                 self._dots[number] = op
                 return True
         return False
+
+    def _combines_dots(self, op: Op) -> bool:
+        """Whether a linear map combines nothing but products summed over channels, which nothing else reads."""
+        if not isinstance(op, Linear) or op.order:
+            return False
+        makes = [self.program.instructions[value].op for value in op.values]
+        alone = all(len(self._readers[value]) == 1 and value not in self._results for value in op.values)
+        return alone and all(isinstance(make, Product) and _is_dots(self.program, make) for make in makes)
 
     def site_dim(self, channels: int) -> int:
         """The axis of sites or pairs of a value."""
@@ -421,8 +429,9 @@ class Arithmetic:
     def _linear(self, op: Linear, instruction: Instruction) -> str:
         channels, n = len(instruction.channels), instruction.components
         dim, wish = -1 - channels, "t"
-        if len(op.values) == 1 and op.values[0] in self._dots:
-            return self._let(wish, self._combined_dots(op, instruction))
+        if op.values[0] in self._dots:
+            parts = [self._combined_dots(op, source, instruction) for source in range(len(op.values))]
+            return self._let(wish, " + ".join(parts))
         gathered = self._gathered(op, instruction)
         if gathered is not None:
             return self._let(wish, gathered)
@@ -632,16 +641,16 @@ class Arithmetic:
         self._matrices[straight] = name = self._let("m", f"{made}.unflatten(-1, ({rows}, {columns}))")
         return name
 
-    def _combined_dots(self, op: Linear, instruction: Instruction) -> str:
+    def _combined_dots(self, op: Linear, source: int, instruction: Instruction) -> str:
         """Products summed over channels, combined: one small matrix product for every element, and a constant one."""
-        dots = self._dots[op.values[0]]
+        dots = self._dots[op.values[source]]
         left, right = (self.program.instructions[value] for value in (dots.left, dots.right))
         inner: dict[int, list[tuple[int, int]]] = {}
         for i, j, k, sign in dots.terms:
             inner.setdefault(k, []).append((i * right.components + j, sign))
         entries: MatrixEntries = {}
-        for _, k, result, c in op.entries:
-            for place, sign in inner.get(k, ()):
+        for one, k, result, c in op.entries:
+            for place, sign in inner.get(k, ()) if one == source else ():
                 key, value = (place, result), c if sign > 0 else -c
                 entries[key] = entries[key] + value if key in entries else value
         size = left.components * right.components
@@ -756,7 +765,7 @@ class Arithmetic:
             ]
             return parts[0] if len(parts) == 1 else self._wide("torch.cat", parts, "dim=-1")
         blocks = []
-        for block in output.blocks:
+        for block in _joined(output.blocks):
             columns = [self._columns(self._run(block, run), run, block.dim) for run in runs(block)]
             blocks.append(f"({', '.join(columns)},)")
         self.writes |= bool(self.into)
@@ -815,6 +824,21 @@ class Arithmetic:
     def _tuple(self, function: str, parts: Sequence[str], rest: str) -> str:
         names = [part if part.isidentifier() else self._let("p", part) for part in parts]
         return f"{function}(({', '.join(names)}), {rest})"
+
+
+def _joined(blocks: Sequence[OutputBlock]) -> list[OutputBlock]:
+    """Blocks of an output in `ir_mul`, those together that stand side by side in one value."""
+    found: list[OutputBlock] = []
+    for block in blocks:
+        before = found[-1] if found else None
+        if before is not None and len(before.pieces) == len(block.pieces) == 1 and before.mul == block.mul:
+            (value, first), (other, start) = before.pieces[0], block.pieces[0]
+            plain = not before.strides and not block.strides
+            if plain and value == other and start == first + before.dim:
+                found[-1] = replace(before, dim=before.dim + block.dim)
+                continue
+        found.append(block)
+    return found
 
 
 def _is_call(text: str) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from fusionc.algebra.surds import ONE
 from fusionc.program.ir import Instruction, Linear, Op, OutputBlock, Product, Program, operands, renumbered
+from fusionc.targets.torch_arrange import MOVES
 
 SMALL = 1000
 """A matrix with fewer entries stays whole."""
@@ -53,11 +54,11 @@ def _parts(program: Program, number: int, instruction: Instruction) -> list[list
     whole = instruction.components * program.instructions[op.left].components
     if len(members) < 2 or whole < max(SMALL, WASTE * work) or len(rows) != instruction.components:
         return []
-    reader = _reader(program, number)
-    if reader is False:
+    chain = _chain(program, number)
+    if chain is None:
         return []
     owners = {k: first for first, part in members.items() for k in part}
-    target = number if reader is None else reader
+    target = chain[-1] if chain else number
     for output in program.outputs:
         for block in output.blocks:
             for value, places in block.places:
@@ -66,19 +67,24 @@ def _parts(program: Program, number: int, instruction: Instruction) -> list[list
     return list(members.values())
 
 
-def _reader(program: Program, number: int) -> int | bool | None:
-    """The product with weights that alone reads a value (None: only outputs do; False: something else)."""
+def _chain(program: Program, number: int) -> list[int] | None:
+    """What a value goes through on its way to the outputs, each alone reading the one before: products with weights,
+    component by component, and moves between sites and pairs. None where something else reads it."""
     readers = [at for at, other in enumerate(program.instructions) if number in operands(other.op)]
     in_outputs = any(value == number for o in program.outputs for block in o.blocks for value, _ in block.pieces)
     if not readers:
-        return None if in_outputs else False
+        return [] if in_outputs else None
     op = program.instructions[readers[0]].op
-    if len(readers) > 1 or in_outputs or not isinstance(op, Product) or op.left != number:
+    if len(readers) > 1 or in_outputs or not (isinstance(op, MOVES) or _is_weighing(op, number)):
+        return None
+    rest = _chain(program, readers[0])
+    return None if rest is None else [readers[0], *rest]
+
+
+def _is_weighing(op: Op, value: int) -> bool:
+    if not isinstance(op, Product) or op.left != value or not op.left_axes == op.right_axes == op.axes:
         return False
-    if not op.left_axes == op.right_axes == op.axes:
-        return False
-    plain = [term[0] for term in op.terms] == [term[2] for term in op.terms] == list(range(len(op.terms)))
-    return readers[0] if plain and _reader(program, readers[0]) is None else False
+    return [term[0] for term in op.terms] == [term[2] for term in op.terms] == list(range(len(op.terms)))
 
 
 @dataclass
@@ -92,8 +98,8 @@ class _Cut:
     place: dict[int, int] = field(default_factory=dict)
 
     def program(self) -> Program:
-        reader = _reader(self.source, self.number)
-        target = self.number if reader is None else int(reader)
+        chain = _chain(self.source, self.number) or []
+        target = chain[-1] if chain else self.number
         results: list[tuple[int, dict[int, int]]] = []
         for number, instruction in enumerate(self.source.instructions):
             if number == self.number:
@@ -101,8 +107,8 @@ class _Cut:
                 results = [
                     (value, {k: at for at, k in enumerate(part)}) for value, part in zip(cut, self.parts, strict=True)
                 ]
-            elif number == target:
-                results = [(self._weighed(instruction, *result), result[1]) for result in results]
+            elif number in chain:
+                results = [(self._carried(instruction, *result), result[1]) for result in results]
             else:
                 self.place[number] = self._add(replace(instruction, op=renumbered(instruction.op, self.place)))
         outputs = tuple(
@@ -141,8 +147,11 @@ class _Cut:
             op = Linear((self.place[value],), tuple((0, k, place, ONE) for k, place in at.items()))
         return self._add(replace(source, op=op, components=len(used))), at
 
-    def _weighed(self, instruction: Instruction, value: int, own: dict[int, int]) -> int:
+    def _carried(self, instruction: Instruction, value: int, own: dict[int, int]) -> int:
+        """Some components of a value, moved or weighed as the whole was."""
         op = instruction.op
+        if isinstance(op, MOVES):
+            return self._add(replace(instruction, op=replace(op, value=value), components=len(own)))
         assert isinstance(op, Product)
         terms = tuple(sorted((own[i], j, own[k], sign) for i, j, k, sign in op.terms if i in own))
         cut = replace(op, left=value, right=self.place[op.right], terms=terms)
