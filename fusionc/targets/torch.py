@@ -19,7 +19,7 @@ from fusionc.program.ir import Program, ProgramLeg
 from fusionc.resources import resource
 from fusionc.targets.names import Namer, class_name
 from fusionc.targets.registry import Emission, Options
-from fusionc.targets.torch_ops import Arithmetic, Tables, piece_size
+from fusionc.targets.torch_ops import Arithmetic, Tables, held, piece_size
 from fusionc.targets.torch_rows import RowArithmetic, suits_rows
 from fusionc.targets.torch_scalars import ScalarArithmetic, suits_scalars
 from fusionc.targets.torch_stages import Stage, value_stage
@@ -241,14 +241,13 @@ class _Printer:
         arguments = [f"{operand}: Tensor" for operand in stage.operands] + (["*", *keywords] if keywords else [])
         if arithmetic.writes:
             arguments.append(f"{into}: Tensor | None = None")
-        numbers = sum(one.size for one in program.instructions if one.domain is not None)
         return {
             "name": name,
             "arguments": ", ".join(arguments),
             "returns": "Tensor" if single else "tuple[Tensor, ...]" if is_value else "tuple[Tensor | None, ...]",
             "about": about,
             "body": [*heads, *body],
-            "piece": 0 if program.sites else piece_size(numbers, len(body)),
+            "piece": 0 if program.sites else piece_size(held(program), len(body)),
             "width": program.outputs[0].dim if arithmetic.writes else 0,
         }
 

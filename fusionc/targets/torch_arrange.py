@@ -10,8 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fusionc.program.ir import Gather, Instruction, Linear, OutputBlock, Pool, Product, Program, Scatter, Unary, operands
+from fusionc.targets.torch_grid import layers
 
 MOVES = (Gather, Scatter, Pool)
+MOST_LAYERS = 40
+"""Elementwise products are added up in so many layers at most."""
 
 
 def arranged(program: Program) -> Program:
@@ -39,6 +42,29 @@ def arranged(program: Program) -> Program:
         if isinstance(op, Product | Linear):
             moves |= found
             _follow(program, value, order, readers, moves)
+    return _moved(program, moves) if moves else program
+
+
+def grouped(program: Program) -> Program:
+    """The program with the components of operands in the order in which sums of elementwise products take them, so that
+    each layer of a sum finds what it needs side by side."""
+    kept = {value for output in program.outputs for block in output.blocks for value, _ in block.pieces}
+    moved_elsewhere = {value for one in program.instructions if isinstance(one.op, Unary) for value in operands(one.op)}
+    moves: dict[int, list[int]] = {}
+    for instruction in program.instructions:
+        op = instruction.op
+        if not isinstance(op, Product) or not op.left_axes == op.right_axes == op.axes or not op.axes:
+            continue
+        if len(op.terms) < 2 * instruction.components or program.instructions[op.left].domain is None:
+            continue
+        found = layers(op.terms, MOST_LAYERS)
+        source = program.instructions[op.left]
+        if found is None or op.left in kept or op.left in moved_elsewhere or not isinstance(source.op, Product | Linear):
+            continue
+        by_place = sorted(found[0], key=lambda layer: layer.start)
+        order = list(dict.fromkeys(place for layer in by_place for place in layer.lefts(found[1])))
+        if sorted(order) == list(range(source.components)) and order != sorted(order):
+            moves.setdefault(op.left, order)
     return _moved(program, moves) if moves else program
 
 

@@ -70,3 +70,141 @@ def _run(places: Sequence[int], start: int) -> int:
     while start + length < len(places) and places[start + length] == places[start]:
         length += 1
     return length
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Products that go to `rows` x `columns` components from `start` on, one to each. `left` and `right`: where the
+    operands' components are picked from a list, and whether those of a row are the same in every row ("across"), those
+    of a column the same in every column ("along"), or all different ("all")."""
+
+    start: int
+    rows: int
+    columns: int
+    left: tuple[int, str]
+    right: tuple[int, str]
+
+    def count(self, kind: str) -> int:
+        """How many components an operand of a kind gives."""
+        return {"across": self.columns, "along": self.rows, "all": self.rows * self.columns}[kind]
+
+    def lefts(self, picks: Sequence[int]) -> Sequence[int]:
+        """The components of the left operand."""
+        start, kind = self.left
+        return picks[start : start + self.count(kind)]
+
+
+def layers(terms: Sequence[tuple[int, int, int, int]], most: int) -> tuple[list[Layer], list[int], list[int]] | None:
+    """Terms (i, j, k, sign) as layers, each adding to some components at once, and what is picked of the left and of the
+    right operand; None where they are not regular enough for `most` of them."""
+    by_result: dict[int, list[tuple[int, int]]] = {}
+    for i, j, k, sign in sorted(terms):
+        if sign < 0:
+            return None
+        by_result.setdefault(k, []).append((i, j))
+    found: list[Layer] = []
+    lefts, rights = list[int](), list[int]()
+    for depth in range(max(map(len, by_result.values()))):
+        for run in _neighbours([k for k in sorted(by_result) if len(by_result[k]) > depth]):
+            pairs = [by_result[k][depth] for k in run]
+            found += _layers_of(pairs, run[0], lefts, rights)
+            if len(found) > most:
+                return None
+    return found, lefts, rights
+
+
+def _neighbours(numbers: Sequence[int]) -> list[list[int]]:
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][-1] + 1 == number:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return runs
+
+
+def _layers_of(pairs: Sequence[tuple[int, int]], start: int, lefts: list[int], rights: list[int]) -> list[Layer]:
+    """Pairs for neighbouring components: grids, and what is between them; what they pick is appended to the lists."""
+    found, at, plain = list[Layer](), 0, 0
+    while at < len(pairs):
+        rows, columns, one, two = _best_grid(pairs[at:])
+        if rows == 1:
+            at += 1
+            continue
+        if at > plain:
+            found.append(_layer(pairs[plain:at], start + plain, (1, at - plain, "all", "all"), lefts, rights))
+        found.append(_layer(pairs[at:], start + at, (rows, columns, one, two), lefts, rights))
+        at = plain = at + rows * columns
+    if at > plain:
+        found.append(_layer(pairs[plain:at], start + plain, (1, at - plain, "all", "all"), lefts, rights))
+    return found
+
+
+def _best_grid(pairs: Sequence[tuple[int, int]]) -> tuple[int, int, str, str]:
+    """The largest grid that a list of pairs begins with; a single pair if there is none."""
+    left, right = [i for i, _ in pairs], [j for _, j in pairs]
+    best = (1, 1, "all", "all")
+    for columns in range(2, len(pairs) // 2 + 1):
+        for one, two in (("across", "along"), ("along", "across")):
+            rows = min(_rows_of(left, columns, one), _rows_of(right, columns, two))
+            if rows > 1 and rows * columns > best[0] * best[1]:
+                best = (rows, columns, one, two)
+    return best
+
+
+def _layer(
+    pairs: Sequence[tuple[int, int]], start: int, grid: tuple[int, int, str, str], lefts: list[int], rights: list[int]
+) -> Layer:
+    rows, columns, one, two = grid
+    places = []
+    for values, kind, picks in (([i for i, _ in pairs], one, lefts), ([j for _, j in pairs], two, rights)):
+        count = rows * columns
+        step = {"across": values[:columns], "along": values[:count:columns], "all": values[:count]}
+        places.append((len(picks), kind))
+        picks += step[kind]
+    return Layer(start, rows, columns, places[0], places[1])
+
+
+def _rows_of(values: Sequence[int], columns: int, kind: str) -> int:
+    """How many rows of a grid a list begins with."""
+    rows = 0
+    while (rows + 1) * columns <= len(values):
+        row = values[rows * columns : (rows + 1) * columns]
+        if row != values[:columns] if kind == "across" else len(set(row)) > 1:
+            break
+        rows += 1
+    return rows
+
+
+@dataclass(frozen=True)
+class Group:
+    """Components of a result (`results`) that are sums of products with the same `columns` components of one operand
+    (`shared`); `own` are those of the other, row after row."""
+
+    results: tuple[int, ...]
+    columns: int
+    own: tuple[int, ...]
+    shared: tuple[int, ...]
+
+
+def correlations(terms: Sequence[tuple[int, int, int, int]]) -> tuple[bool, list[Group]]:
+    """Terms (i, j, k, sign) in groups of results that share the components of one operand: the right one, or (`flip`)
+    the left one, whichever makes fewer. No groups where a sign is negative."""
+    if any(sign < 0 for *_, sign in terms):
+        return False, []
+    candidates = []
+    for flip in (False, True):
+        by_result: dict[int, list[tuple[int, int]]] = {}
+        for i, j, k, _ in sorted(terms):
+            by_result.setdefault(k, []).append((j, i) if flip else (i, j))
+        by_shared: dict[tuple[int, ...], list[int]] = {}
+        for k in sorted(by_result):
+            by_result[k].sort()
+            by_shared.setdefault(tuple(two for _, two in by_result[k]), []).append(k)
+        groups = []
+        for shared, results in by_shared.items():
+            own = tuple(one for k in results for one, _ in by_result[k])
+            groups.append(Group(tuple(results), len(shared), own, shared))
+        candidates.append((len(groups), flip, groups))
+    _, flip, groups = min(candidates, key=lambda found: found[:2])
+    return flip, groups

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fusionc.program.ir import BATCH, Program, operands
+from fusionc.program.ir import Program, operands
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,3 @@ def _needed(program: Program, over: Sequence[str], relation: str, wanted: Sequen
             found[value] = None
             left += [one for one in operands(program.instructions[value].op) if over[one] == relation]
     return sorted(found)
-
-
-def elements(program: Program, phase: Phase) -> int:
-    """Numbers that a phase computes for each pair."""
-    return sum(program.instructions[n].size for n in phase.instructions if program.instructions[n].domain != BATCH)

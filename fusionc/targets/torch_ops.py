@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from math import gcd
+from math import gcd, prod
 
 from fusionc.algebra.surds import ONE, Surd
 from fusionc.program.ir import (
@@ -30,8 +30,8 @@ from fusionc.program.ir import (
     Zeros,
     operands,
 )
-from fusionc.targets.torch_arrange import Run, runs
-from fusionc.targets.torch_grid import Grid, grids
+from fusionc.targets.torch_arrange import MOST_LAYERS, Run, runs
+from fusionc.targets.torch_grid import Grid, Layer, correlations, grids, layers
 from fusionc.targets.torch_loops import Phase, phases
 
 WIDTH = 108
@@ -40,7 +40,7 @@ WIDTH = 108
 CACHE = 2**20
 """Numbers that fit into a cache."""
 
-WORTH = 2**17
+WORTH = 2**16
 """Numbers that are worth the call of an operation."""
 
 FEW_VIEWS = 9
@@ -126,6 +126,8 @@ class Arithmetic:
     _results: set[int] = field(default_factory=set)
     _forms: dict[int, Linear] = field(default_factory=dict)
     _dots: dict[int, Product] = field(default_factory=dict)
+    _summed_early: list[Instruction] = field(default_factory=list)
+    """Values of which the sum over everything was taken before they were combined."""
 
     def run(self) -> list[str]:
         """All statements, in order; the last one returns the outputs."""
@@ -194,7 +196,7 @@ class Arithmetic:
             self.say(f"{name} = None")
         piece, rest = self.fresh("piece"), self._aliases
         self._aliases = dict(rest)
-        numbers = sum(self.program.instructions[n].size for n in phase.instructions)
+        numbers = held(self.program, phase.instructions)
         head = [f"for {piece} in _pieces({phase.relation}.shape[1], {piece_size(numbers, len(phase.instructions))}, {{like}}):"]
         head[0] = head[0].format(like=self._first)
         rows = sorted({row for n in phase.instructions for row in self._relation_rows(n, phase.relation)})
@@ -320,6 +322,8 @@ class Arithmetic:
     def _total(self, op: Total, instruction: Instruction) -> str:
         """A sum over everything that stands before components and channels, or into the rows of a table."""
         value, own = self._in_place(op.value), 1 + len(instruction.channels)
+        if any(one is self.program.instructions[op.value] for one in self._summed_early):
+            return self.names[op.value]
         if not op.rows:
             return f"_summed_up({value}, {own})"
         dims = {leg.name: leg.dim for leg in self.program.legs}
@@ -530,7 +534,8 @@ class Arithmetic:
             return self._let("t", self._dotted(op, instruction))
         if set(op.left_axes) & set(op.right_axes) - set(op.axes):
             return self._contracted(op, instruction)
-        regular = self._weighed(op, instruction) or self._summed(op, instruction)
+        regular = self._weighed(op, instruction) or self._summed(op, instruction) or self._layered(op, instruction)
+        regular = regular or self._correlated(op, instruction)
         if regular is not None:
             return self._let("t", regular)
         op, entries = by_pairs(op)
@@ -566,6 +571,67 @@ class Arithmetic:
         into = f", {self._into(op)}" if self._into(op) else ""
         return f"_weighed({self.names[op.left]}, {weights}, {_grids_text(found)}, {dim}, {fresh}{into})"
 
+    def _layered(self, op: Product, instruction: Instruction) -> str | None:
+        """Elementwise products that are added up in few regular layers: each is one operation, and nothing but the sum
+        is held."""
+        if not (op.left_axes == op.right_axes == op.axes and op.axes) or len(op.terms) < 2 * instruction.components:
+            return None
+        if len({term[2] for term in op.terms}) < instruction.components or self._is_totaled(instruction):
+            return None
+        found = layers(op.terms, MOST_LAYERS)
+        if found is None:
+            return None
+        dim, sides = -1 - len(op.axes), []
+        for value, picks, side in ((op.left, found[1], "left"), (op.right, found[2], "right")):
+            starts = _contiguous(found[0], picks, side)
+            if starts is None:
+                sides.append((self._selected(self.names[value], picks, dim), None))
+            else:
+                sides.append((self.names[value], starts))
+        parts = []
+        for number, layer in enumerate(found[0]):
+            texts = []
+            for (start, kind), (_, starts) in zip((layer.left, layer.right), sides, strict=True):
+                texts.append(f'({start if starts is None else starts[number]}, "{kind}")')
+            parts.append(f"({layer.start}, {layer.rows}, {layer.columns}, {', '.join(texts)})")
+        left, right = (name if name.isidentifier() else self._let("p", name) for name, _ in sides)
+        return f"_layered({left}, {right}, ({', '.join(parts)},), {instruction.components}, {dim})"
+
+    def _correlated(self, op: Product, instruction: Instruction) -> str | None:
+        """Elementwise products of which nothing but the sum over everything is used, in groups that share components of
+        one operand: no product outlives its group."""
+        if not (op.left_axes == op.right_axes == op.axes and op.axes) or not self._is_totaled(instruction):
+            return None
+        flip, groups = correlations(op.terms)
+        if not 0 < len(groups) <= MOST_LAYERS or len({term[2] for term in op.terms}) < instruction.components:
+            return None
+        own, shared = (self.names[op.right], self.names[op.left]) if flip else (self.names[op.left], self.names[op.right])
+        dim = -1 - len(op.axes)
+        for number, picks in enumerate(zip(*((group.own, group.shared) for group in groups), strict=True)):
+            if any(list(part) != list(range(part[0], part[0] + len(part))) for part in picks):
+                listed = [place for part in picks for place in part]
+                chosen = self._let("p", self._selected((own, shared)[number], listed, dim))
+                starts = [sum(map(len, picks[:at])) for at in range(len(picks))]
+                own, shared = (chosen, shared) if number == 0 else (own, chosen)
+            else:
+                starts = [part[0] for part in picks]
+            groups = [replace(group, **{("own", "shared")[number]: (start,)}) for group, start in zip(groups, starts, strict=True)]
+        texts = [f"({group.own[0]}, {group.shared[0]}, {len(group.results)}, {group.columns})" for group in groups]
+        self._summed_early.append(instruction)
+        text = f"_correlated({own}, {shared}, ({', '.join(texts)},), {dim})"
+        order = [k for group in groups for k in group.results]
+        if order == list(range(len(order))):
+            return text
+        return self._selected(self._let("s", text), [order.index(k) for k in range(len(order))], dim)
+
+    def _is_totaled(self, instruction: Instruction) -> bool:
+        """Whether nothing but a sum over everything reads a value: then its terms are summed before they are combined."""
+        number = next(n for n, one in enumerate(self.program.instructions) if one is instruction)
+        readers = self._readers.get(number, [])
+        if len(readers) != 1 or number in self._results or instruction.domain is None or not instruction.channels:
+            return False
+        return isinstance(readers[0].op, Total) and not readers[0].op.rows
+
     def _into(self, op: Op) -> str:
         """The place of the output, for the last operation that makes it as it stands."""
         last = self.program.instructions[-1]
@@ -596,6 +662,9 @@ class Arithmetic:
         n = instruction.components
         if list(entries.items()) == [((k, k), ONE) for k in range(n)]:
             return products
+        if self._is_totaled(instruction):
+            self._summed_early.append(instruction)
+            products = f"_summed_up({products}, {1 + len(instruction.channels)})"
         return self._applied(entries, n, count, self._let("p", products), instruction)
 
     def _matrix_applied(self, op: Product, instruction: Instruction, flip: bool) -> str:
@@ -914,6 +983,18 @@ def _is_dots(program: Program, op: Product) -> bool:
     return both and bool(op.left_axes) and op.left_axes == op.right_axes and not op.axes
 
 
+def _contiguous(found: Sequence[Layer], picks: Sequence[int], side: str) -> list[int] | None:
+    """Where the components that each layer picks start, if all of them stand side by side."""
+    starts = []
+    for layer in found:
+        start, kind = layer.left if side == "left" else layer.right
+        count = layer.count(kind)
+        if picks[start : start + count] != list(range(picks[start], picks[start] + count)):
+            return None
+        starts.append(picks[start])
+    return starts
+
+
 def by_pairs(op: Product) -> tuple[Product, MatrixEntries]:
     """A product with one term for each pair of components, and how these add up: (result, term) -> coefficient."""
     places: dict[tuple[int, int], int] = {}
@@ -939,6 +1020,17 @@ def _users(program: Program) -> list[set[int]]:
         for value in operands(program.instructions[number].op):
             users[value] |= users[number]
     return users
+
+
+def held(program: Program, numbers: Sequence[int] | None = None) -> int:
+    """Numbers that some instructions (all of them) hold for each element, those of single products included."""
+    total = 0
+    for number in range(len(program.instructions)) if numbers is None else numbers:
+        one = program.instructions[number]
+        if one.domain is not None:
+            terms = len(one.op.terms) if isinstance(one.op, Product) and one.op.left_axes == one.op.right_axes else 0
+            total += max(one.size, terms * prod(one.channels) // 2)
+    return total
 
 
 def piece_size(numbers: int, operations: int) -> int:

@@ -65,6 +65,9 @@ class RowArithmetic(Arithmetic):
     def _postponed(self, number: int, instruction: Instruction) -> bool:
         return False
 
+    def _is_totaled(self, instruction: Instruction) -> bool:
+        return False
+
     def _into(self, op: Op) -> str:
         return ""  # components do not stand behind the batch
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from math import prod
 
 from fusionc.algebra.surds import ONE
-from fusionc.program.ir import Instruction, Linear, Op, OutputBlock, Product, Program, operands, renumbered
+from fusionc.program.ir import Instruction, Linear, Op, OutputBlock, Product, Program, WeightBlock, operands, renumbered
 from fusionc.targets.torch_arrange import MOVES
 
 SMALL = 1000
@@ -153,9 +154,18 @@ class _Cut:
         if isinstance(op, MOVES):
             return self._add(replace(instruction, op=replace(op, value=value), components=len(own)))
         assert isinstance(op, Product)
-        terms = tuple(sorted((own[i], j, own[k], sign) for i, j, k, sign in op.terms if i in own))
-        cut = replace(op, left=value, right=self.place[op.right], terms=terms)
+        right, rights = self._weights(op.right, sorted({j for i, j, _, _ in op.terms if i in own}))
+        terms = tuple(sorted((own[i], rights[j], own[k], sign) for i, j, k, sign in op.terms if i in own))
+        cut = replace(op, left=value, right=right, terms=terms)
         return self._add(replace(instruction, op=cut, components=len(own)))
+
+    def _weights(self, value: int, used: list[int]) -> tuple[int, dict[int, int]]:
+        """Weights that stand side by side, as a view of their own; others as they are."""
+        source = self.source.instructions[value]
+        if not isinstance(source.op, WeightBlock) or used != list(range(used[0], used[-1] + 1)):
+            return self.place[value], {j: j for j in used}
+        view = replace(source.op, start=source.op.start + used[0] * prod(source.channels))
+        return self._add(replace(source, op=view, components=len(used))), {j: at for at, j in enumerate(used)}
 
     def _block(self, block: OutputBlock, target: int, results: list[tuple[int, dict[int, int]]]) -> OutputBlock:
         pieces = []
