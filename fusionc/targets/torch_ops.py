@@ -6,7 +6,8 @@ contiguous and a sparse matrix over components is one matrix product. Constants 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from math import gcd, prod
 
@@ -51,6 +52,10 @@ LEAST_UNIT = 8
 
 MOST_GRIDS = 12
 """A product with weights is printed in so many regular pieces at most."""
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
+_MADE = re.compile(r"([tpm](?:_[0-9]+)?) = ")
+"""Statements that make a value, rather than a view of an operand or a sum over pieces."""
 
 MatrixEntries = dict[tuple[int, int], Surd]
 
@@ -150,7 +155,7 @@ class Arithmetic:
             result = written.get(number) or self.output(output)
             results.append(f"{result} if {self._condition} else None" if self._condition else result)
         self._condition = ""
-        self._flush()
+        self._flush(kept=results)
         if self.lines:
             self.lines.append("")
         several = self.needed and len(results) == 1  # a tuple of one
@@ -160,14 +165,14 @@ class Arithmetic:
     def say(self, text: str) -> None:
         self._said.append((self._condition, text))
 
-    def _flush(self, indent: str = "") -> None:
-        """Statements that are needed under one condition stand under one `if`."""
+    def _flush(self, indent: str = "", kept: Iterable[str] = ()) -> None:
+        """Statements that are needed under one condition stand under one `if`; what is used no more is given up."""
         before = ""
-        for condition, text in self._said:
+        for condition, text in freed(self._said, kept):
             if condition != before and condition:
                 self.lines.append(f"{indent}if {condition}:")
             before = condition
-            self.lines.append(f"{indent}{'    ' if condition else ''}{text}")
+            self.lines += [f"{indent}{'    ' if condition else ''}{line}" for line in text.split("\n")]
         self._said.clear()
 
     def _when(self, outputs: set[int]) -> str:
@@ -211,8 +216,8 @@ class Arithmetic:
                 self._aliases[leg.name] = name
         for line in head:
             self.say(line)
-        self._flush()
-        known, matrices = dict(self._rows), dict(self._matrices)
+        self._flush(kept=self.names.values())
+        known, matrices, outside = dict(self._rows), dict(self._matrices), list(self.names.values())
         for number in phase.instructions:
             self._condition = self._when(users[number])
             if number in results:
@@ -222,7 +227,7 @@ class Arithmetic:
         for n in phase.outputs:
             self._condition, name = self._when({n}), written[n]
             self.say(f"{name} = _placed({name}, {self.output(self.program.outputs[n])}, {piece}, {phase.relation}.shape[1], -2)")
-        self._flush(f"{before}    ")
+        self._flush(f"{before}    ", kept=outside)
         self._rows, self._matrices, self._aliases = known, matrices, rest
         self.names |= results
 
@@ -363,16 +368,13 @@ class Arithmetic:
         if len(name) + len(text) < WIDTH or not _is_call(text):
             self.say(f"{name} = {text}")
             return name
-        self.say(f"{name} = {function}(")
+        lines = [f"{name} = {function}("]
         for argument in _arguments(rest[:-1]):
             if len(argument) < WIDTH or not argument.startswith("("):
-                self.say(f"    {argument},")
-                continue
-            self.say("    (")
-            for part in _arguments(argument[1:-1]):
-                self.say(f"        {part},")
-            self.say("    ),")
-        self.say(")")
+                lines.append(f"    {argument},")
+            else:
+                lines += ["    (", *(f"        {part}," for part in _arguments(argument[1:-1])), "    ),"]
+        self.say("\n".join([*lines, ")"]))
         return name
 
     def _leg(self, op: LegBlock, instruction: Instruction) -> str:
@@ -843,14 +845,10 @@ class Arithmetic:
     def _wide(self, function: str, parts: Sequence[str], rest: str) -> str:
         """A call with a list of many parts, a line for each."""
         name = self.fresh("out")
-        self.say(f"{name} = {function}(")
-        self.say("    (")
-        for part in parts:
-            self.say(f"        {part},")
-        self.say("    ),")
+        lines = [f"{name} = {function}(", "    (", *(f"        {part}," for part in parts), "    ),"]
         if rest:
-            self.say(f"    {rest},")
-        self.say(")")
+            lines.append(f"    {rest},")
+        self.say("\n".join([*lines, ")"]))
         return name
 
     def _run(self, block: OutputBlock, run: Run) -> str:
@@ -1020,6 +1018,31 @@ def _users(program: Program) -> list[set[int]]:
         for value in operands(program.instructions[number].op):
             users[value] |= users[number]
     return users
+
+
+def freed(statements: Sequence[tuple[str, str]], kept: Iterable[str]) -> list[tuple[str, str]]:
+    """Statements, each after a condition, with a `del` where a value was used for the last time: its memory, still in a
+    cache, goes to the next one. What stands in `kept` is needed later."""
+    later = set(_NAME.findall(" ".join(kept)))
+    made: dict[str, int] = {}
+    last: dict[str, int] = {}
+    for at, (_, text) in enumerate(statements):
+        found = _MADE.match(text)
+        for name in _NAME.findall(text):
+            if name in made:
+                last[name] = at
+        if found and found[1] not in made:
+            made[found[1]] = at
+    ends: dict[int, list[str]] = {}
+    for name, at in last.items():
+        if name not in later and statements[at][0] == statements[made[name]][0]:
+            ends.setdefault(at, []).append(name)
+    result = []
+    for at, statement in enumerate(statements):
+        result.append(statement)
+        if at in ends:
+            result.append((statement[0], f"del {', '.join(ends[at])}"))
+    return result
 
 
 def held(program: Program, numbers: Sequence[int] | None = None) -> int:

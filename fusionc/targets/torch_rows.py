@@ -9,13 +9,19 @@ at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from fusionc.algebra.surds import ONE, Surd
 from fusionc.program.ir import Instruction, LegBlock, Linear, Op, OutputBlock, Product, Program, Total, WeightBlock, Zeros
 from fusionc.targets.torch_arrange import Run
 from fusionc.targets.torch_ops import Arithmetic, MatrixEntries, by_pairs
+
+CALL = 40
+"""The call of a batched product costs as much as moving so many rows (of a few thousand numbers)."""
+
+MULTIPLICATION = 0.15
+"""What multiplying a row with a constant inside of a matrix product costs, beside moving one."""
 
 WASTE = 3
 """A batched product may do so many times the work of its nonzero entries before it is cut into more than one."""
@@ -42,7 +48,10 @@ class RowArithmetic(Arithmetic):
     """`places`: where the components of a value are among its rows (a value without an entry: in order)."""
 
     places: dict[int, list[int]] = field(default_factory=dict)
+    heights: dict[int, int] = field(default_factory=dict)
+    """How many rows a value has, where there are more than components."""
     _order: list[int] = field(default_factory=list)
+    _rows_made: int = 0
 
     def site_dim(self, channels: int) -> int:
         return -1 - channels
@@ -57,9 +66,10 @@ class RowArithmetic(Arithmetic):
             order = list(self._order)
             if number in self._results:
                 return self._let("t", self._rows_of(name, order))
-            self.places[number] = order
+            self.places[number], self.heights[number] = order, self._rows_made
         elif not isinstance(instruction.op, Product | Linear) and self._source(instruction) in self.places:
             self.places[number] = self.places[self._source(instruction)]
+            self.heights[number] = self._height(self._source(instruction))
         return name
 
     def _postponed(self, number: int, instruction: Instruction) -> bool:
@@ -109,7 +119,7 @@ class RowArithmetic(Arithmetic):
         starts, total = [], 0
         for value in op.values:
             starts.append(total)
-            total += self.program.instructions[value].components
+            total += self._height(value)
         matrix: MatrixEntries = {}
         for source, i, k, c in entries:
             place = (k, starts[source] + i)
@@ -122,6 +132,9 @@ class RowArithmetic(Arithmetic):
         middle = f"*{value}.shape[1:{value}.ndim - {own}]" if own else f"*{value}.shape[1:]"
         shape = ", ".join(map(str, (instruction.components, middle, *instruction.channels)))
         return f"{value}.new_zeros(({shape}))"
+
+    def _height(self, value: int) -> int:
+        return self.heights.get(value, self.program.instructions[value].components)
 
     def _place(self, value: int, component: int) -> int:
         places = self.places.get(value)
@@ -141,12 +154,11 @@ class RowArithmetic(Arithmetic):
             matrix = self._matrix(rows, columns, entries, instruction.note)
             return f"_mixed({matrix}, {value})"
         parts, order = [], list[int]()
-        for (height, width), group in sorted(_classes(blocks).items()):
-            own, used = [k for block in group for k in block.rows], [i for block in group for i in block.columns]
-            order += own
-            picked = self._rows_of(value, used)
+        for (height, width), group in _classes(blocks):
+            picked = self._rows_of(value, [i for block in group for i in _padded(block.columns, width)])
+            order += [k for block in group for k in _padded(block.rows, height, -1)]
             if height == width == 1:
-                scale = [entries[k, i] for k, i in zip(own, used, strict=True)]
+                scale = [entries[block.rows[0], block.columns[0]] for block in group]
                 parts.append(picked if all(c == ONE for c in scale) else f"_scaled({self._column(scale)}, {picked})")
                 continue
             flat: dict[int, Surd] = {}
@@ -160,12 +172,13 @@ class RowArithmetic(Arithmetic):
             constants = f"{self.constants}[{start}:{start + len(group) * height * width}].view{shape}"
             parts.append(f"_blocks({constants}, {picked})")
         joined = parts[0] if len(parts) == 1 else self._tuple("torch.cat", parts, "dim=0")
-        at = {k: place for place, k in enumerate(order)}
+        at = {k: place for place, k in enumerate(order) if k >= 0}
         if set(at) != set(range(rows)):  # a row that nothing reaches is zero
             matrix = self._matrix(rows, columns, entries, instruction.note)
             return f"_mixed({matrix}, {value})"
         if order != list(range(rows)):
             self._order[:] = [at[k] for k in range(rows)]
+            self._rows_made = len(order)
         return joined
 
     def _column(self, values: Sequence[Surd]) -> str:
@@ -181,13 +194,18 @@ class RowArithmetic(Arithmetic):
         text = f"{self._beside(op, op.terms, right=False)} * {self._beside(op, op.terms, right=True)}"
         return self._let("t", self._added(entries, len(op.terms), instruction, text))
 
+    def _narrowed(self, name: str, value: int, start: int, length: int, dim: int) -> str:
+        if start == 0 and length == self._height(value):
+            return name
+        return f"{name}.narrow({dim}, {start}, {length})"
+
     def _beside(self, op: Product, terms: Sequence[tuple[int, int, int, int]], right: bool) -> str:
         """An operand's row for every term, with axes of size one for channels that only the other has."""
         value, axes = (op.right, op.right_axes) if right else (op.left, op.left_axes)
         rows = [self._place(value, term[1] if right else term[0]) for term in terms]
         name, instruction = self.names[value], self.program.instructions[value]
-        if rows != list(range(instruction.components)):
-            name = self._rows_of(name, rows) if instruction.components > 1 else name
+        if rows != list(range(self._height(value))):
+            name = self._rows_of(name, rows) if self._height(value) > 1 else name
         other = self.program.instructions[op.left if right else op.right]
         if instruction.domain is None and other.domain is not None:
             name = f"_unbatched({name}, {self.names[op.left if right else op.right]}, {len(other.channels)})"
@@ -300,12 +318,45 @@ def independent_blocks(entries: MatrixEntries, rows: int) -> list[Block]:
     return [Block(tuple(sorted(rows)), tuple(sorted(columns))) for rows, columns in members.values()]
 
 
-def _classes(blocks: Sequence[Block]) -> Mapping[tuple[int, int], list[Block]]:
-    """Blocks by shape; shapes that are few are widened to one that fits."""
-    classes: dict[tuple[int, int], list[Block]] = {}
+def _padded(numbers: Sequence[int], size: int, fill: int | None = None) -> list[int]:
+    """Numbers, then the first of them (or `fill`) until there are so many."""
+    return [*numbers, *[numbers[0] if fill is None else fill] * (size - len(numbers))]
+
+
+Class = tuple[tuple[int, int], list[Block]]
+
+
+def _classes(blocks: Sequence[Block]) -> list[Class]:
+    """Blocks by shape, for one batched product each. A shape of few is widened to another one where that costs less than
+    a call; single numbers stay by themselves."""
+    by_shape: dict[tuple[int, int], list[Block]] = {}
     for block in blocks:
-        classes.setdefault((len(block.rows), len(block.columns)), []).append(block)
-    return classes
+        by_shape.setdefault((len(block.rows), len(block.columns)), []).append(block)
+    single = [(shape, group) for shape, group in by_shape.items() if shape == (1, 1)]
+    found: list[Class] = sorted((shape, group) for shape, group in by_shape.items() if shape != (1, 1))
+    while len(found) > 1:
+        best, pair = 0.0, None
+        for one in range(len(found)):
+            for two in range(one + 1, len(found)):
+                gain = _price(found[one]) + _price(found[two]) - _price(_merged(found[one], found[two]))
+                if gain > best:
+                    best, pair = gain, (one, two)
+        if pair is None:
+            break
+        merged = _merged(found[pair[0]], found[pair[1]])
+        found = [one for at, one in enumerate(found) if at not in pair] + [merged]
+    return single + sorted(found, key=lambda one: one[0])
+
+
+def _merged(one: Class, two: Class) -> Class:
+    (a, b), (c, d) = one[0], two[0]
+    return (max(a, c), max(b, d)), one[1] + two[1]
+
+
+def _price(one: Class) -> float:
+    """What a batched product costs, in rows that are moved."""
+    (height, width), group = one
+    return CALL + len(group) * (width + height + height * width * MULTIPLICATION)
 
 
 def _work(blocks: Sequence[Block]) -> int:
