@@ -9,7 +9,7 @@ at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from fusionc.algebra.surds import ONE, Surd
@@ -19,6 +19,9 @@ from fusionc.targets.torch_ops import Arithmetic, MatrixEntries, by_pairs
 
 CALL = 40
 """The call of a batched product costs as much as moving so many rows (of a few thousand numbers)."""
+
+MOST_ROWS = 64
+"""So many products are held at a time."""
 
 MULTIPLICATION = 0.15
 """What multiplying a row with a constant inside of a matrix product costs, beside moving one."""
@@ -149,13 +152,29 @@ class RowArithmetic(Arithmetic):
     def _applied(self, entries: MatrixEntries, rows: int, columns: int, value: str, instruction: Instruction) -> str:
         """A sparse matrix [rows, columns] over the rows of a value, in independent blocks of one shape where that saves
         work. The rows of the result stand in the order of the blocks (`_order`)."""
+        classes = self._classes_of(entries, rows, columns)
+        if classes:
+            return self._by_blocks(entries, classes, lambda used: self._rows_of(value, used), instruction)
+        return f"_mixed({self._matrix(rows, columns, entries, instruction.note)}, {value})"
+
+    def _classes_of(self, entries: MatrixEntries, rows: int, columns: int) -> list[Class]:
+        """The blocks of a sparse matrix by shape; none where it is better applied whole."""
         blocks = independent_blocks(entries, rows)
-        if _work(blocks) * WASTE * 2 > rows * columns or rows * columns <= 64:
-            matrix = self._matrix(rows, columns, entries, instruction.note)
-            return f"_mixed({matrix}, {value})"
+        whole = _work(blocks) * WASTE * 2 > rows * columns or rows * columns <= 64
+        reached = {k for block in blocks for k in block.rows}
+        return [] if whole or len(reached) < rows else _classes(blocks)
+
+    def _by_blocks(
+        self,
+        entries: MatrixEntries,
+        classes: Sequence[Class],
+        picked_of: Callable[[list[int]], str],
+        instruction: Instruction,
+    ) -> str:
+        """A sparse matrix, one batched product for each shape of its blocks; `picked_of` says what some columns are."""
         parts, order = [], list[int]()
-        for (height, width), group in _classes(blocks):
-            picked = self._rows_of(value, [i for block in group for i in _padded(block.columns, width)])
+        for (height, width), group in classes:
+            picked = picked_of([i for block in group for i in _padded(block.columns, width)])
             order += [k for block in group for k in _padded(block.rows, height, -1)]
             if height == width == 1:
                 scale = [entries[block.rows[0], block.columns[0]] for block in group]
@@ -171,15 +190,11 @@ class RowArithmetic(Arithmetic):
             start = self.tables.flat(len(group) * height * width, flat, instruction.note)
             constants = f"{self.constants}[{start}:{start + len(group) * height * width}].view{shape}"
             parts.append(f"_blocks({constants}, {picked})")
-        joined = parts[0] if len(parts) == 1 else self._tuple("torch.cat", parts, "dim=0")
         at = {k: place for place, k in enumerate(order) if k >= 0}
-        if set(at) != set(range(rows)):  # a row that nothing reaches is zero
-            matrix = self._matrix(rows, columns, entries, instruction.note)
-            return f"_mixed({matrix}, {value})"
-        if order != list(range(rows)):
-            self._order[:] = [at[k] for k in range(rows)]
+        if order != list(range(len(order))):
+            self._order[:] = [at[k] for k in range(instruction.components)]
             self._rows_made = len(order)
-        return joined
+        return parts[0] if len(parts) == 1 else self._tuple("torch.cat", parts, "dim=0")
 
     def _column(self, values: Sequence[Surd]) -> str:
         start = self.tables.flat(len(values), dict(enumerate(values)), "scales")
@@ -191,8 +206,18 @@ class RowArithmetic(Arithmetic):
         if set(op.left_axes) & set(op.right_axes) - set(op.axes):
             return self._contracted(op, instruction)
         op, entries = by_pairs(replace(op, terms=tuple(sorted(op.terms, key=lambda term: term[2]))))
-        text = f"{self._beside(op, op.terms, right=False)} * {self._beside(op, op.terms, right=True)}"
-        return self._let("t", self._added(entries, len(op.terms), instruction, text))
+        classes = self._classes_of(entries, instruction.components, len(op.terms))
+        if not classes:
+            text = self._multiplied(op, range(len(op.terms)))
+            return self._let("t", self._added(entries, len(op.terms), instruction, text))
+        # Only as many products are held at a time as fit into a cache, in the order in which blocks add them up.
+        chunks = [chunk for one in classes for chunk in _chunks(one)]
+        return self._let("t", self._by_blocks(entries, chunks, lambda used: self._multiplied(op, used), instruction))
+
+    def _multiplied(self, op: Product, terms: Sequence[int]) -> str:
+        """Some of the terms of a product, a row for each."""
+        chosen = [op.terms[at] for at in terms]
+        return f"{self._beside(op, chosen, right=False)} * {self._beside(op, chosen, right=True)}"
 
     def _narrowed(self, name: str, value: int, start: int, length: int, dim: int) -> str:
         if start == 0 and length == self._height(value):
@@ -346,6 +371,13 @@ def _classes(blocks: Sequence[Block]) -> list[Class]:
         merged = _merged(found[pair[0]], found[pair[1]])
         found = [one for at, one in enumerate(found) if at not in pair] + [merged]
     return single + sorted(found, key=lambda one: one[0])
+
+
+def _chunks(one: Class) -> list[Class]:
+    """A class in parts of so many columns that their rows fit into a cache."""
+    (height, width), group = one
+    size = max(1, MOST_ROWS // width)
+    return [((height, width), group[start : start + size]) for start in range(0, len(group), size)]
 
 
 def _merged(one: Class, two: Class) -> Class:
