@@ -13,6 +13,7 @@ from math import gcd, prod
 
 from fusionc.algebra.surds import ONE, Surd
 from fusionc.program.ir import (
+    Entry,
     Gather,
     Instruction,
     LegBlock,
@@ -131,6 +132,8 @@ class Arithmetic:
     _results: set[int] = field(default_factory=set)
     _forms: dict[int, Linear] = field(default_factory=dict)
     _dots: dict[int, Product] = field(default_factory=dict)
+    _sides: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    """Mixing weights that stand in several values: where each component is."""
     _summed_early: list[Instruction] = field(default_factory=list)
     """Values of which the sum over everything was taken before they were combined."""
 
@@ -276,6 +279,10 @@ class Arithmetic:
             return False
         if isinstance(op, LegBlock):
             return all(_gathering(self.program, reader.op, reader) is not None for reader in readers)
+        if isinstance(op, Linear) and len(instruction.channels) > 1:
+            if _is_side_by_side(op) and all(self._mixes(number, reader.op) for reader in readers):
+                self._sides[number] = [(op.values[source], i) for source, i, _, _ in sorted(op.entries, key=_result)]
+                return True
         if instruction.channels:
             return False
         if isinstance(op, Linear) and len(op.values) == 1 and not op.order:
@@ -287,6 +294,13 @@ class Arithmetic:
                 self._dots[number] = op
                 return True
         return False
+
+    def _mixes(self, number: int, op: Op) -> bool:
+        """Whether a value is the mixing weights of a product, whose components are used one by one."""
+        if not isinstance(op, Product) or _is_dots(self.program, op):
+            return False
+        found = _contraction(op)
+        return found is not None and found.mixer == number
 
     def _combines_dots(self, op: Op) -> bool:
         """Whether a linear map combines nothing but products summed over channels, which nothing else reads."""
@@ -536,6 +550,9 @@ class Arithmetic:
             return self._let("t", self._dotted(op, instruction))
         if set(op.left_axes) & set(op.right_axes) - set(op.axes):
             return self._contracted(op, instruction)
+        outer = self._outer(op, instruction)
+        if outer is not None:
+            return self._let("t", outer)
         regular = self._weighed(op, instruction) or self._summed(op, instruction) or self._layered(op, instruction)
         regular = regular or self._correlated(op, instruction)
         if regular is not None:
@@ -766,36 +783,22 @@ class Arithmetic:
 
     def _contracted(self, op: Product, instruction: Instruction) -> str:
         """Channels are summed: for each component of one operand one matrix product, or an einsum in general."""
-        summed = "".join(axis for axis in op.left_axes if axis in op.right_axes and axis not in op.axes)
-        flip = len(op.left_axes) > len(op.right_axes)
-        mixer_axes, axes = (op.left_axes, op.right_axes) if flip else (op.right_axes, op.left_axes)
-        plain = mixer_axes == summed + op.axes and axes == summed
-        by_part: dict[int, list[tuple[int, int, int]]] = {}
-        for i, j, k, sign in op.terms:
-            part, at = (i, j) if flip else (j, i)
-            by_part.setdefault(part, []).append((at, k, sign))
-        if not plain or len(op.axes) != 1:
+        found = _contraction(op)
+        if found is None:
             op, summands = by_pairs(op)
             text = self._einsum(op, self._picked(op, False), self._picked(op, True))
             return self._let("t", self._added(summands, len(op.terms), instruction, text))
-        mixer, value = (op.left, op.right) if flip else (op.right, op.left)
+        by_part: dict[int, list[tuple[int, int, int]]] = {}
+        for i, j, k, sign in op.terms:
+            part, at = (i, j) if found.flip else (j, i)
+            by_part.setdefault(part, []).append((at, k, sign))
         pieces: list[str] = []
         order: list[tuple[int, int]] = []
-        dots = "" if self.program.instructions[mixer].domain is None else "..., "
-        count = self.program.instructions[value].components
         for part, terms in by_part.items():
-            places = [at for at, _, _ in terms]
-            rows = self.names[value]
-            if places != list(range(count)):
-                run = places == list(range(places[0], places[0] + len(places)))
-                dim = -1 - len(axes)
-                rows = f"{rows}.narrow({dim}, {places[0]}, {len(places)})" if run else self._selected(rows, places, dim)
-            if len(summed) > 1:
-                rows = f"{rows}.flatten({-len(summed)})"
-            weight = f"{self.names[mixer]}[{dots}{part}, {', '.join(':' * len(mixer_axes))}]"
-            if len(summed) > 1:
-                weight = f"{weight}.flatten({-len(mixer_axes)}, -2)"
-            pieces.append(f"{rows} @ {weight}")
+            rows = self._some(found.value, [at for at, _, _ in terms], -1 - found.summed)
+            if found.summed > 1:
+                rows = f"{rows}.flatten({-found.summed})"
+            pieces.append(f"{rows} @ {self._mixing(found, part)}")
             order += [(k, sign) for _, k, sign in terms]
         joined = pieces[0] if len(pieces) == 1 else self._let("p", self._tuple("torch.cat", pieces, "dim=-2"))
         n = instruction.components
@@ -804,6 +807,50 @@ class Arithmetic:
         joined = self._let("p", joined)
         entries = {(k, at): Surd.of(sign) for at, (k, sign) in enumerate(order)}
         return self._let("t", self._applied(entries, n, len(order), joined, instruction))
+
+    def _mixing(self, found: Contraction, part: int) -> str:
+        """One component of mixing weights, as a matrix [summed channels, others]."""
+        value, at = self._sides[found.mixer][part] if found.mixer in self._sides else (found.mixer, part)
+        axes = found.summed + 1
+        dots = "" if self.program.instructions[value].domain is None else "..., "
+        weight = f"{self.names[value]}[{dots}{at}, {', '.join(':' * axes)}]"
+        if found.summed > 1:
+            weight = f"{weight}.flatten({-axes}, -2)"
+        return f"{weight}.mT" if found.turned else weight
+
+    def _some(self, value: int, places: Sequence[int], dim: int) -> str:
+        """Some components of a value."""
+        name = self.names[value]
+        if list(places) == list(range(self.program.instructions[value].components)):
+            return name
+        if list(places) == list(range(places[0], places[0] + len(places))):
+            return f"{name}.narrow({dim}, {places[0]}, {len(places)})"
+        return self._selected(name, places, dim)
+
+    def _outer(self, op: Product, instruction: Instruction) -> str | None:
+        """Every channel of one operand times every channel of the other, added up over components: a matrix product for
+        each component of the result."""
+        pair = len(op.left_axes) == len(op.right_axes) == 1 and op.axes in (
+            op.left_axes + op.right_axes,
+            op.right_axes + op.left_axes,
+        )
+        domains = (self.program.instructions[op.left].domain, self.program.instructions[op.right].domain)
+        if not pair or op.left_axes == op.right_axes or None in domains or any(term[3] < 0 for term in op.terms):
+            return None
+        by_result: dict[int, tuple[list[int], list[int]]] = {}
+        for i, j, k, _ in sorted(op.terms):
+            lefts, rights = by_result.setdefault(k, ([], []))
+            lefts.append(i)
+            rights.append(j)
+        if sorted(by_result) != list(range(instruction.components)):
+            return None
+        pieces = []
+        for k in range(instruction.components):
+            left, right = self._some(op.left, by_result[k][0], -2), self._some(op.right, by_result[k][1], -2)
+            if op.axes != op.left_axes + op.right_axes:
+                left, right = right, left
+            pieces.append(f"{left}.mT @ {right}")
+        return f"({pieces[0]}).unsqueeze(-3)" if len(pieces) == 1 else self._tuple("torch.stack", pieces, "dim=-3")
 
     # --- outputs -----------------------------------------------------------------------------------------------------
 
@@ -973,6 +1020,40 @@ def _gathering(program: Program, op: Op, instruction: Instruction) -> tuple[Prog
         return None
     steps = range(mul // unit)
     return leg, unit, [(starts[source] + i * mul) // unit + step for source, i, _, _ in ordered for step in steps]
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """A product that sums channels of a value (so many axes of it) with mixing weights: [summed, others], or `turned`
+    around; `flip`: the weights are the left operand."""
+
+    mixer: int
+    value: int
+    summed: int
+    turned: bool
+    flip: bool
+
+
+def _contraction(op: Product) -> Contraction | None:
+    """A product as a matrix product for each component of its mixing weights."""
+    summed = "".join(axis for axis in op.left_axes if axis in op.right_axes and axis not in op.axes)
+    flip = len(op.left_axes) > len(op.right_axes)
+    mixer_axes, axes = (op.left_axes, op.right_axes) if flip else (op.right_axes, op.left_axes)
+    straight, turned = mixer_axes == summed + op.axes, mixer_axes == op.axes + summed
+    if not summed or axes != summed or len(op.axes) != 1 or not (straight or (turned and len(summed) == 1)):
+        return None
+    mixer, value = (op.left, op.right) if flip else (op.right, op.left)
+    return Contraction(mixer, value, len(summed), not straight, flip)
+
+
+def _is_side_by_side(op: Linear) -> bool:
+    """Whether a linear map only puts components of values side by side."""
+    places = sorted(k for _, _, k, _ in op.entries)
+    return not op.order and places == list(range(len(places))) and all(c == ONE for *_, c in op.entries)
+
+
+def _result(entry: Entry) -> int:
+    return entry[2]
 
 
 def _is_dots(program: Program, op: Product) -> bool:
