@@ -38,6 +38,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--dtype", default="float32", choices=("float32", "float64"))
     parser.add_argument("--scaling", type=listed, help="numbers of edges for mace-large, forward; default 10^3 to 10^5")
     parser.add_argument("--memory", type=float, default=6.0, help="GB that one product of the scaling part may take")
+    parser.add_argument("--warm", action="store_true", help="time construction in this process, not in fresh ones")
+    parser.add_argument("--huge-pages", action="store_true", help="torch's allocator takes huge pages, for every side")
     parser.add_argument("--quick", action="store_true", help="200 edges, 3 rounds, eager, no fresh processes")
     parser.add_argument("--json", type=Path, help="write all numbers to this file")
     parser.add_argument("--plot", type=Path, help="write a picture to this name with .png and .svg")
@@ -90,6 +92,8 @@ def main() -> int:
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = inductor.name  # nothing compiled is found from an earlier run
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler reports its starts and stops otherwise
     warnings.simplefilter("ignore")
+    if "--huge-pages" in sys.argv:
+        os.environ["THP_MEM_ALLOC_ENABLE"] = "1"  # (torch reads it once, when it first allocates)
     chosen = arguments()
 
     import torch
@@ -106,7 +110,7 @@ def main() -> int:
         device=chosen.device,
         dtype=getattr(torch, chosen.dtype),
         least=0.01 if chosen.quick else 0.05,
-        cold=not chosen.quick,
+        cold=not (chosen.quick or chosen.warm),
     )
     about = machine(chosen.device, chosen.threads)
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(chosen).items()}

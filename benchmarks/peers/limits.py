@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable
 from statistics import median
 from time import perf_counter
@@ -33,11 +34,22 @@ def bytes_to_move(case: Case, task: str) -> int:
 
 
 def copies(moved: int, device: str) -> dict[str, Callable[[], object]]:
-    """Calls that move so many bytes, half of them read and half written: into fresh and into existing memory."""
+    """Calls that move so many bytes, half of them read and half written: into fresh and into existing memory.
+
+    On a CPU fresh means just mapped: an allocator may hand out again what was freed before, which is not.
+    """
     source = torch.zeros(max(1, moved // 8), dtype=torch.float32, device=device)
     target = torch.empty_like(source)
     target.copy_(source)
-    return {"copy, fresh": source.clone, "copy, existing": lambda: target.copy_(source)}
+
+    def fresh() -> None:
+        if device.startswith("cuda"):
+            source.clone()
+            return
+        memory = mmap.mmap(-1, source.numel() * 4, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        torch.frombuffer(memory, dtype=torch.float32).copy_(source)
+
+    return {"copy, fresh": fresh, "copy, existing": lambda: target.copy_(source)}
 
 
 def multiplication_rate(device: str, dtype: torch.dtype, size: int = 1024, rounds: int = 5) -> float:

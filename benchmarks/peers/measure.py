@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from statistics import median, quantiles
 from time import perf_counter
 from typing import Any
@@ -30,8 +32,8 @@ def seconds(call: Callable[[], Any], repeats: int, device: str) -> float:
 def peak_bytes(call: Callable[[], Any], device: str) -> int:
     """The most bytes that one call holds at a time, beyond what was held before it; its result counts.
 
-    On a GPU the allocator's own statistics. On a CPU the profiler's record of every allocation and release of tensor
-    memory, added up in the order of time; memory that a library takes past torch's allocator is not seen.
+    On a GPU the allocator's own statistics. On a CPU what the system says of the process: its resident memory before the
+    call, when all free memory was given back, and the highest during it. That counts whatever any library takes.
     """
     gc.collect()
     if device.startswith("cuda"):
@@ -41,14 +43,21 @@ def peak_bytes(call: Callable[[], Any], device: str) -> int:
         call()
         torch.cuda.synchronize()
         return torch.cuda.max_memory_allocated() - before
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        call()
-    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
-    held = most = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        held += event.nbytes()
-        most = max(most, held)
-    return most
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")  # the highest resident memory starts anew
+    before = _resident("VmRSS")
+    result = call()
+    peak = _resident("VmHWM") - before
+    del result
+    return max(0, peak)
+
+
+def _resident(field: str) -> int:
+    """A line of the process's status, in bytes."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) * 1024
+    raise LookupError(field)
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
