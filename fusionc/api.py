@@ -21,7 +21,7 @@ from fusionc.language.resolve import unknown_name
 from fusionc.language.source import Source
 from fusionc.program.ir import Layout
 from fusionc.targets.names import class_name
-from fusionc.targets.registry import Options
+from fusionc.targets.registry import Options, Style
 from fusionc.tools.report import CostReport, cost_report
 
 if TYPE_CHECKING:
@@ -60,17 +60,19 @@ class Program:
             raise KeyError(f"{found.message}; {found.help or '; '.join(found.notes)}")
         return self.diagrams[name]
 
-    def emit(self, target: str = "torch", *, layout: Layout = "mul_ir", dtype: str | None = None) -> str:
+    def emit(
+        self, target: str = "torch", *, layout: Layout = "mul_ir", dtype: str | None = None, style: Style = "auto"
+    ) -> str:
         """The generated file for all diagrams.
 
         `layout` is "mul_ir" (e3nn's) or "ir_mul", for operands and outputs alike; `dtype` ("float64", …) is that of
-        learned
-        weights where the module is not told another. Raises `CompileError` with an F4xxx diagnostic where the target
+        learned weights where the module is not told another; `style` is "auto", "batched" (few large operations) or
+        "scalar" (a statement for each component, where that is possible: for torch.compile). Raises `CompileError` with an F4xxx diagnostic where the target
         cannot, ValueError for an unknown option.
         """
         if self.checked.closed:
             raise CompileError([number_not_module(number) for number in self.checked.closed])
-        return emit(self.checked.diagrams, target, Options(layout, dtype))
+        return emit(self.checked.diagrams, target, Options(layout, dtype, style=style))
 
 
 @dataclass(frozen=True)
@@ -108,21 +110,25 @@ class Diagram:
         """
         return cost_report(self.checked, batch, dtype, sizes)
 
-    def emit(self, target: str = "torch", *, layout: Layout = "mul_ir", dtype: str | None = None) -> str:
+    def emit(
+        self, target: str = "torch", *, layout: Layout = "mul_ir", dtype: str | None = None, style: Style = "auto"
+    ) -> str:
         """The generated file for this diagram alone; see `Program.emit`."""
-        return emit([self.checked], target, Options(layout, dtype))
+        return emit([self.checked], target, Options(layout, dtype, style=style))
 
-    def module(self, target: str = "torch", *, layout: Layout = "mul_ir", dtype: str | None = None) -> type[Any]:
+    def module(
+        self, target: str = "torch", *, layout: Layout = "mul_ir", dtype: str | None = None, style: Style = "auto"
+    ) -> type[Any]:
         """The nn.Module class of the generated file, imported from the cache. Options as for `emit`."""
-        module = import_text(self.emit(target, layout=layout, dtype=dtype))
+        module = import_text(self.emit(target, layout=layout, dtype=dtype, style=style))
         found: type[Any] = getattr(module, class_name(self.name))
         return found
 
     def function(
-        self, target: str = "torch", *, layout: Layout = "mul_ir", dtype: str | None = None
+        self, target: str = "torch", *, layout: Layout = "mul_ir", dtype: str | None = None, style: Style = "auto"
     ) -> Callable[..., Any]:
         """The pure function of the generated file: legs in order, then the learned weights."""
-        module = import_text(self.emit(target, layout=layout, dtype=dtype))
+        module = import_text(self.emit(target, layout=layout, dtype=dtype, style=style))
         found: Callable[..., Any] = getattr(module, module.__all__[1])
         return found
 

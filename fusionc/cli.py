@@ -26,7 +26,7 @@ from fusionc.language.printer import print_file
 from fusionc.language.render import render_github, render_json, render_sarif, render_text, summary
 from fusionc.language.source import Source
 from fusionc.program.ir import LAYOUTS
-from fusionc.targets.registry import DTYPES, SUMS, Options, targets
+from fusionc.targets.registry import DTYPES, STYLES, SUMS, Options, targets
 from fusionc.tools import listing
 from fusionc.tools.progress import Progress
 from fusionc.tools.report import ITEMSIZES, cost_report, cost_table
@@ -92,7 +92,9 @@ def compile_command(options: argparse.Namespace) -> int:
         _require_diagrams(checked)
         if checked.closed:
             raise CompileError([number_not_module(number) for number in checked.closed])
-        text = emit(checked.diagrams, options.target, Options(options.layout, options.dtype, options.sums))
+        text = emit(
+            checked.diagrams, options.target, Options(options.layout, options.dtype, options.sums, options.style)
+        )
     if options.aot:
         _compile_ahead(text, options.aot, options.dtype or "float32")
     if options.check:
@@ -530,6 +532,13 @@ def _add_compile(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default="sorted",
         help="how kernels sum over neighbours: over sorted pairs, always the same way, or by atomic additions "
         "(default: sorted)",
+    )
+    one.add_argument(
+        "--style",
+        choices=STYLES,
+        default="auto",
+        help="of torch code: few large operations (batched), a statement for each component, which torch.compile makes "
+        "one loop of (scalar), or the first for eager calls and the second under a compiler (default: auto)",
     )
     one.add_argument(
         "--aot",

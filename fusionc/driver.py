@@ -8,6 +8,7 @@ Nothing here computes; this file says what follows what.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,7 +21,7 @@ from fusionc.diagram.check import check, count_paths
 from fusionc.diagram.dependent import comparable, dependent_trees
 from fusionc.diagram.fusion import Fusion, fuse
 from fusionc.diagram.ir import FusionGraph
-from fusionc.diagram.paths import PathTable, list_paths
+from fusionc.diagram.paths import PathTable, list_paths, public_paths
 from fusionc.diagram.wires import WireDiagram, all_labelings, is_number, wire_diagram
 from fusionc.language import syntax
 from fusionc.language.collector import without_collector
@@ -103,6 +104,13 @@ class CheckedDiagram:
             return WRITTEN
         costs = {name: count(self.program(name), PLANNING_BATCH) for name in STRATEGIES}
         return min(costs, key=lambda name: costs[name].multiplications + costs[name].scalings)
+
+    @cached_property
+    def meaning(self) -> str:
+        """A fingerprint of what the learned weights multiply: the paths, in path order. No plan changes it."""
+        paths = [(path.irreps, path.weight, path.shape, path.offset, path.edge) for path in public_paths(self.table)]
+        text = repr((self.graph.group.name, paths))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @cached_property
     def text(self) -> str:
@@ -273,7 +281,7 @@ def emission(diagram: CheckedDiagram, layout: Layout, strategy: str = "") -> Emi
     """A diagram ready for a target's printer (by default in the cheapest strategy)."""
     program = diagram.program(strategy, layout)
     texts = tuple(space_text(diagram.table, diagram.table.outputs[output.name]) for output in diagram.graph.outputs)
-    return Emission(program, diagram.text, texts)
+    return Emission(program, diagram.text, texts, diagram.meaning if program.weights else "")
 
 
 def name_mistakes(diagrams: Sequence[CheckedDiagram]) -> list[Diagnostic]:

@@ -309,3 +309,121 @@ def test_the_file_runs_where_fusionc_is_not_installed(program, tmp_path):
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == "(2, 16)"
     assert "SPDX-License-Identifier: 0BSD" in path.read_text(encoding="utf-8")
+
+
+# --- the rest of torch -------------------------------------------------------------------------------------------------
+
+
+def test_large_batches_go_in_pieces(program):
+    """More elements than one piece has, in every order of derivatives: the same numbers as row by row."""
+    for name in NAMES:
+        module = make(program, name, torch.float64, "ir_mul")
+        values = operands(program, name, (1500,))
+        sources = [v.requires_grad_() for v in values if v.is_floating_point()] + list(module.parameters())
+        whole = parts(module(*values))
+        half = [torch.cat(two) for two in zip(*(parts(module(*(v[s] for v in values))) for s in HALVES), strict=True)]
+        assert_close(whole, half)
+        for outputs in (whole, half):
+            energy = sum(out.square().sum() for out in outputs)
+            gradients = torch.autograd.grad(energy, sources, create_graph=True)
+            second = torch.autograd.grad(sum(g.square().sum() for g in gradients), sources)
+            if outputs is whole:
+                wanted = (*gradients, *second)
+            else:
+                scale = max(float(one.detach().abs().max()) for one in wanted)
+                assert_close([one / scale for one in (*gradients, *second)], [one / scale for one in wanted])
+
+
+HALVES = (slice(0, 700), slice(700, 1500))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_autocast_leaves_the_arithmetic_alone(program, name):
+    module = make(program, name, torch.float32)
+    values = operands(program, name, dtype=torch.float32)
+    mixed = [v.bfloat16() if at == 0 else v for at, v in enumerate(values)]
+    plain = [v.float() if v.is_floating_point() else v for v in mixed]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        got = module(*mixed)
+    assert all(out.dtype == torch.float32 for out in parts(got))
+    assert_close(got, module(*plain), 1e-6)
+
+
+def test_deterministic_mode(program):
+    module = make(program, "product_basis")
+    values = [v.requires_grad_(v.is_floating_point()) for v in operands(program, "product_basis", (50,))]
+    torch.use_deterministic_algorithms(True)
+    try:
+        first, again = (
+            torch.autograd.grad(module(*values).square().sum(), [values[0], *module.parameters()]) for _ in range(2)
+        )
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
+
+
+@pytest.mark.parametrize("style", ["batched", "scalar"])
+@pytest.mark.parametrize("name", NAMES)
+def test_styles_agree(program, name, style):
+    torch.manual_seed(0)
+    other = program[name].module(style=style, layout="ir_mul")(dtype=torch.float64)
+    module = make(program, name, layout="ir_mul")
+    other.load_state_dict(module.state_dict())
+    values = operands(program, name)
+    assert_close(other(*values), module(*values))
+    assert ("_scalar(" in program[name].emit(style=style)) == (style == "scalar")
+
+
+def test_weights_outlive_a_plan_and_are_refused_by_other_paths(program, tmp_path):
+    module = make(program, "three_body")
+    torch.save(module.state_dict(), tmp_path / "weights.pt")
+    state = torch.load(tmp_path / "weights.pt", weights_only=False)
+    replanned = fusionc.parse(
+        TEXT.replace(
+            "x[u] a -> e[u] in 0e + 1o + 2e\n    e[u] b -> out[u]", "x[u] a -> e[u] in 0e + 1o + 2e; e[u] b -> out[u]"
+        )
+    )
+    replanned["three_body"].module(layout="ir_mul")(dtype=torch.float64).load_state_dict(state)
+    swapped = fusionc.parse(TEXT.replace("4x0e + 4x1o\nirreps Y", "4x1o + 4x0e\nirreps Y"))["three_body"]
+    other = swapped.module()(dtype=torch.float64)
+    before = other.W.detach().clone()
+    with pytest.raises(RuntimeError, match="other paths"):
+        other.load_state_dict(state)
+    assert torch.equal(other.W, before)
+    plain = dict(state)  # as a format without metadata gives it back
+    module.load_state_dict(plain)
+
+
+def test_ahead_of_time_inductor(program, tmp_path):
+    module = make(program, "three_body", torch.float32)
+    values = operands(program, "three_body", (4,), torch.float32)
+    batch = torch.export.Dim("batch", min=2)
+    exported = torch.export.export(module, tuple(values), dynamic_shapes=tuple({0: batch} for _ in values))
+    package = torch._inductor.aoti_compile_and_package(exported, package_path=str(tmp_path / "three_body.pt2"))
+    other = operands(program, "three_body", (9,), torch.float32, seed=1)
+    assert_close(torch._inductor.aoti_load_package(package)(*other), module(*other), 1e-5)
+
+
+def _replica(rank: int, folder: str, text: str) -> None:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    torch.manual_seed(0)
+    program = fusionc.parse(text)
+    module = program["three_body"].module()(dtype=torch.float64)
+    replica = torch.nn.parallel.DistributedDataParallel(module)
+    values = operands(program, "three_body", (6,))
+    out = replica(*(value[rank * 3 : rank * 3 + 3] for value in values))
+    out.square().sum().backward()
+    torch.save(module.W.grad, f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_two_replicas_share_their_gradients(program, tmp_path):
+    context = torch.multiprocessing.spawn(_replica, (str(tmp_path), TEXT), nprocs=2, join=False)
+    while not context.join():
+        pass
+    torch.manual_seed(0)
+    module = program["three_body"].module()(dtype=torch.float64)
+    module(*operands(program, "three_body", (6,))).square().sum().backward()
+    for rank in range(2):
+        assert_close([2 * torch.load(tmp_path / f"{rank}.pt")], [module.W.grad], 1e-10)

@@ -21,7 +21,7 @@ from fusionc.targets.names import Namer, class_name
 from fusionc.targets.registry import Emission, Options
 from fusionc.targets.torch_ops import Arithmetic, Tables, held, piece_size
 from fusionc.targets.torch_rows import RowArithmetic, suits_rows
-from fusionc.targets.torch_scalars import ScalarArithmetic, suits_scalars
+from fusionc.targets.torch_scalars import ScalarArithmetic, why_not_scalar
 from fusionc.targets.torch_stages import Stage, value_stage
 from fusionc.targets.torch_text import listed
 from fusionc.version import __version__
@@ -66,6 +66,7 @@ class FileNames:
     scalar: str
     gradients: str
     stages: str
+    weights: str
     table: str
     indices: str
     result: str
@@ -88,7 +89,8 @@ def _file_names(emissions: Sequence[Emission]) -> list[FileNames]:
         scalar, gradients = namer.fresh(f"{inner}_scalar"), namer.fresh(f"{inner}_gradients")
         stages, result = namer.fresh(f"_{upper}"), namer.fresh(f"{module}Output")
         table, indices = namer.fresh(f"_{upper}_CONSTANTS"), namer.fresh(f"_{upper}_INDICES")
-        names.append(FileNames(module, function, inner, scalar, gradients, stages, table, indices, result))
+        weights = namer.fresh(f"_{upper}_WEIGHTS")
+        names.append(FileNames(module, function, inner, scalar, gradients, stages, weights, table, indices, result))
     return names
 
 
@@ -134,7 +136,7 @@ class _Printer:
     @cached_property
     def is_scalar(self) -> bool:
         """Whether there is a statement for each component beside the large operations, for compilers."""
-        return self.options.style != "batched" and suits_scalars(self.program)
+        return self.options.style != "batched" and not why_not_scalar(self.program)
 
     def diagram(self) -> dict[str, Any]:
         program = self.program
@@ -170,6 +172,7 @@ class _Printer:
             "functions": functions,
             "root": self.file.stages,
             "tree": tree,
+            "weights_name": self.file.weights,
             "fingerprint": self.emission.weights,
             "weights": [
                 {"name": weight.name, "shape": ", ".join(map(str, (*weight.rows, weight.numel)))}
@@ -182,7 +185,10 @@ class _Printer:
 
     def _functions(self) -> tuple[list[dict[str, Any]], list[str]]:
         """All functions of the diagram, and the stages that they form, as a tree of text."""
-        functions = [self._function(self.stage, self.file.inner, f"The arithmetic of `{self.program.name}`.")]
+        about, reason = f"The arithmetic of `{self.program.name}`.", why_not_scalar(self.program)
+        if self.options.style != "batched" and reason:
+            about += f" Compilers get it as it stands: {reason}."
+        functions = [self._function(self.stage, self.file.inner, about)]
         if self.is_scalar:
             functions.append(self._scalar())
         tree = [f"{self.file.stages} = _Stage("]
@@ -226,9 +232,7 @@ class _Printer:
         kind = RowArithmetic if suits_rows(program) else Arithmetic
         single = is_value and len(program.outputs) == 1
         into = namer.fresh("into") if single and not program.sites else ""
-        arithmetic = kind(
-            program, namer.fresh, constants, index, self.sizes, self.tables, needed, stage.results, into
-        )
+        arithmetic = kind(program, namer.fresh, constants, index, self.sizes, self.tables, needed, stage.results, into)
         body = arithmetic.run()
         first, heads = next(leg.name for leg in program.legs if leg.kind == "tensor"), []
         if any(f"{constants}[" in line for line in body):
@@ -243,9 +247,12 @@ class _Printer:
             arguments.append(f"{into}: Tensor | None = None")
         return {
             "name": name,
-            "arguments": ", ".join(arguments),
-            "returns": "Tensor" if single else "tuple[Tensor, ...]" if is_value else "tuple[Tensor | None, ...]",
-            "about": about,
+            "signature": _signature(
+                name,
+                arguments,
+                "Tensor" if single else "tuple[Tensor, ...]" if is_value else "tuple[Tensor | None, ...]",
+            ),
+            "about": textwrap.wrap(about, WIDTH),
             "body": [*heads, *body],
             "piece": 0 if program.sites else piece_size(held(program), len(body)),
             "width": program.outputs[0].dim if arithmetic.writes else 0,
@@ -260,9 +267,8 @@ class _Printer:
         returns = "Tensor" if len(self.program.outputs) == 1 else "tuple[Tensor, ...]"
         return {
             "name": self.file.scalar,
-            "arguments": ", ".join(operands),
-            "returns": returns,
-            "about": about,
+            "signature": _signature(self.file.scalar, operands, returns),
+            "about": textwrap.wrap(about, WIDTH),
             "body": lines,
         }
 
@@ -303,9 +309,9 @@ class _Printer:
     def _checks(self) -> list[str]:
         legs = self.program.legs
         first = next(leg.name for leg in legs if leg.kind == "tensor")
-        lines = [
-            line for leg in sorted(legs, key=lambda leg: leg.name != first) for line in self._leg_checks(leg, first)
-        ]
+        ordered = sorted(legs, key=lambda leg: leg.name != first)
+        lines = [*self._leg_checks(ordered[0], first), *self._without_autocast(first)]
+        lines += [line for leg in ordered[1:] for line in self._leg_checks(leg, first)]
         for weight in self.program.weights:
             shape = ", ".join(map(str, (*weight.rows, weight.numel))) + ("" if weight.rows else ",")
             lines.append(f'_check_weight("{weight.name}", {weight.name}, ({shape}))')
@@ -316,6 +322,19 @@ class _Printer:
             last = ", ".join(str((leg.kind != "index") + bool(leg.domain)) for leg in legs)
             lines.append(f"{names} = _broadcast(({quoted}), ({names}), ({last}))")
         return [*lines, *self._site_checks(first), *self._conversions(first)]
+
+    def _without_autocast(self, first: str) -> list[str]:
+        """Under autocast the arithmetic stays what it is; what arrives in halves is widened."""
+        program = self.program
+        if program.is_complex:
+            return []
+        values = [leg.name for leg in program.legs] + [weight.name for weight in program.weights]
+        arguments = ", ".join((f"*_widened({', '.join(values)})", *self._passed()))
+        return [
+            f"if torch.is_autocast_enabled({first}.device.type):",
+            f"    with torch.autocast({first}.device.type, enabled=False):",
+            f"        return {self.function}({arguments})",
+        ]
 
     def _site_checks(self, first: str) -> list[str]:
         """The number of sites of every set, and relations that stay inside them."""
@@ -411,3 +430,15 @@ def _site_axis(leg: ProgramLeg) -> int:
 
 def _tuple_text(values: Sequence[int]) -> str:
     return f"({', '.join(map(str, values))}{',' if len(values) == 1 else ''})"
+
+
+def _signature(name: str, arguments: Sequence[str], returns: str) -> list[str]:
+    """The head of a function, in several lines where it is long."""
+    line = f"def {name}({', '.join(arguments)}) -> {returns}:"
+    if len(line) <= WIDTH:
+        return [line]
+    return [
+        f"def {name}(",
+        *(f"    {row}" for row in listed([f"{one}," for one in arguments], WIDTH)),
+        f") -> {returns}:",
+    ]

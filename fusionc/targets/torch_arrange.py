@@ -9,7 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from fusionc.program.ir import Gather, Instruction, Linear, OutputBlock, Pool, Product, Program, Scatter, Unary, operands
+from fusionc.program.ir import (
+    Gather,
+    Instruction,
+    Linear,
+    OutputBlock,
+    Pool,
+    Product,
+    Program,
+    Scatter,
+    Unary,
+    operands,
+)
 from fusionc.targets.torch_grid import layers
 
 MOVES = (Gather, Scatter, Pool)
@@ -59,7 +70,12 @@ def grouped(program: Program) -> Program:
             continue
         found = layers(op.terms, MOST_LAYERS)
         source = program.instructions[op.left]
-        if found is None or op.left in kept or op.left in moved_elsewhere or not isinstance(source.op, Product | Linear):
+        if (
+            found is None
+            or op.left in kept
+            or op.left in moved_elsewhere
+            or not isinstance(source.op, Product | Linear)
+        ):
             continue
         by_place = sorted(found[0], key=lambda layer: layer.start)
         order = list(dict.fromkeys(place for layer in by_place for place in layer.lefts(found[1])))

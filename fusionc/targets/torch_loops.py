@@ -30,7 +30,9 @@ def phases(program: Program) -> list[Phase]:
     """The phases of a program, in order; one without a loop where nothing ranges over pairs."""
     pairs = {relation.name for relation in program.relations}
     over = [one.domain if one.domain in pairs else "" for one in program.instructions]
-    leaving = [any(over[v] != over[n] and over[v] for v in operands(one.op)) for n, one in enumerate(program.instructions)]
+    leaving = [
+        any(over[v] != over[n] and over[v] for v in operands(one.op)) for n, one in enumerate(program.instructions)
+    ]
     depths: list[int] = []
     for number, one in enumerate(program.instructions):
         depth = max((depths[value] for value in operands(one.op)), default=0)

@@ -205,7 +205,9 @@ class Arithmetic:
         piece, rest = self.fresh("piece"), self._aliases
         self._aliases = dict(rest)
         numbers = held(self.program, phase.instructions)
-        head = [f"for {piece} in _pieces({phase.relation}.shape[1], {piece_size(numbers, len(phase.instructions))}, {{like}}):"]
+        head = [
+            f"for {piece} in _pieces({phase.relation}.shape[1], {piece_size(numbers, len(phase.instructions))}, {{like}}):"
+        ]
         head[0] = head[0].format(like=self._first)
         rows = sorted({row for n in phase.instructions for row in self._relation_rows(n, phase.relation)})
         for row in rows:
@@ -229,7 +231,9 @@ class Arithmetic:
                 self._instruction(number)
         for n in phase.outputs:
             self._condition, name = self._when({n}), written[n]
-            self.say(f"{name} = _placed({name}, {self.output(self.program.outputs[n])}, {piece}, {phase.relation}.shape[1], -2)")
+            self.say(
+                f"{name} = _placed({name}, {self.output(self.program.outputs[n])}, {piece}, {phase.relation}.shape[1], -2)"
+            )
         self._flush(f"{before}    ", kept=outside)
         self._rows, self._matrices, self._aliases = known, matrices, rest
         self.names |= results
@@ -358,7 +362,9 @@ class Arithmetic:
             return f"_spread({self.names[op.value]}, {dim}{size})"
         leg = next(leg for leg in self.program.legs if leg.kind == "tensor")
         batch = f"{self._called(leg.name)}.shape[:{-2 if leg.domain else -1}]"
-        return f"_everywhere({self.names[op.value]}, {self.component_dim(len(instruction.channels))}, (*{batch}{size},))"
+        return (
+            f"_everywhere({self.names[op.value]}, {self.component_dim(len(instruction.channels))}, (*{batch}{size},))"
+        )
 
     def _extent(self, domain: str) -> str:
         """How many sites, or pairs in the piece at hand, there are."""
@@ -624,7 +630,9 @@ class Arithmetic:
         flip, groups = correlations(op.terms)
         if not 0 < len(groups) <= MOST_LAYERS or len({term[2] for term in op.terms}) < instruction.components:
             return None
-        own, shared = (self.names[op.right], self.names[op.left]) if flip else (self.names[op.left], self.names[op.right])
+        own, shared = (
+            (self.names[op.right], self.names[op.left]) if flip else (self.names[op.left], self.names[op.right])
+        )
         dim = -1 - len(op.axes)
         for number, picks in enumerate(zip(*((group.own, group.shared) for group in groups), strict=True)):
             if any(list(part) != list(range(part[0], part[0] + len(part))) for part in picks):
@@ -634,7 +642,10 @@ class Arithmetic:
                 own, shared = (chosen, shared) if number == 0 else (own, chosen)
             else:
                 starts = [part[0] for part in picks]
-            groups = [replace(group, **{("own", "shared")[number]: (start,)}) for group, start in zip(groups, starts, strict=True)]
+            groups = [
+                replace(group, **{("own", "shared")[number]: (start,)})
+                for group, start in zip(groups, starts, strict=True)
+            ]
         texts = [f"({group.own[0]}, {group.shared[0]}, {len(group.results)}, {group.columns})" for group in groups]
         self._summed_early.append(instruction)
         text = f"_correlated({own}, {shared}, ({', '.join(texts)},), {dim})"
@@ -1013,7 +1024,12 @@ def _gathering(program: Program, op: Op, instruction: Instruction) -> tuple[Prog
     leg = next((leg for leg in program.legs if leg.name == first.leg), None)
     ordered = sorted(op.entries, key=lambda entry: entry[2])
     alike = all(program.instructions[value].channels == instruction.channels for value in op.values)
-    if leg is None or len(starts) < len(views) or [k for _, _, k, _ in ordered] != list(range(len(ordered))) or not alike:
+    if (
+        leg is None
+        or len(starts) < len(views)
+        or [k for _, _, k, _ in ordered] != list(range(len(ordered)))
+        or not alike
+    ):
         return None
     unit = gcd(mul, leg.dim, *starts)
     if unit < LEAST_UNIT:

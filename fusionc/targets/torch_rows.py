@@ -13,7 +13,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from fusionc.algebra.surds import ONE, Surd
-from fusionc.program.ir import Instruction, LegBlock, Linear, Op, OutputBlock, Product, Program, Total, WeightBlock, Zeros
+from fusionc.program.ir import (
+    Instruction,
+    LegBlock,
+    Linear,
+    Op,
+    OutputBlock,
+    Product,
+    Program,
+    Total,
+    WeightBlock,
+    Zeros,
+)
 from fusionc.targets.torch_arrange import Run
 from fusionc.targets.torch_ops import Arithmetic, MatrixEntries, by_pairs
 

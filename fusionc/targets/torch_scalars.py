@@ -24,32 +24,32 @@ MOST_TERMS = 4000
 """A compiler takes about 5 ms for each term: programs with more keep their large operations."""
 
 
-def suits_scalars(program: Program) -> bool:
-    """Whether a program is worth a statement for each component: channels go element by element or are summed away,
-    nothing ranges over sites, and a compiler takes seconds, not minutes."""
-    if program.sites or program.is_complex:
-        return False
+def why_not_scalar(program: Program) -> str:
+    """Why a program has no statement for each component; empty where it has. Channels go element by element or are
+    summed away, nothing ranges over sites, and a compiler takes seconds, not minutes."""
+    if program.sites:
+        return "it ranges over sites"
+    if program.is_complex:
+        return "its numbers are complex"
     terms = 0
     for instruction in program.instructions:
         op = instruction.op
-        if len(instruction.channels) > 1:
-            return False
+        if len(instruction.channels) > 1 or (isinstance(op, Linear) and op.order):
+            return "it has more than one channel index"
         if isinstance(op, Product):
             if len({op.left_axes, op.right_axes, op.axes} - {""}) > 1:
-                return False
+                return "it mixes channels"
             terms += len(op.terms)
         elif isinstance(op, Linear):
-            if op.order or any(program.instructions[v].channels != instruction.channels for v in op.values):
-                return False
+            if any(program.instructions[value].channels != instruction.channels for value in op.values):
+                return "it has more than one channel index"
             terms += len(op.entries)
-        elif not isinstance(op, LegBlock | WeightBlock | Zeros):
-            return False
-    return 0 < terms <= MOST_TERMS
+    return f"it has {terms:,} terms, and {MOST_TERMS:,} are as many as a compiler likes" if terms > MOST_TERMS else ""
 
 
 @dataclass
 class ScalarArithmetic:
-    """Prints the statements of a program that `suits_scalars`; `fresh` makes names, `say` takes statements."""
+    """Prints the statements of a program for which `why_not_scalar` has nothing to say; `fresh` makes names, `say` takes statements."""
 
     program: Program
     fresh: Callable[[str], str]
