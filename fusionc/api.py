@@ -67,8 +67,8 @@ class Program:
 
         `layout` is "mul_ir" (e3nn's) or "ir_mul", for operands and outputs alike; `dtype` ("float64", …) is that of
         learned weights where the module is not told another; `style` is "auto", "batched" (few large operations) or
-        "scalar" (a statement for each component, where that is possible: for torch.compile). Raises `CompileError` with an F4xxx diagnostic where the target
-        cannot, ValueError for an unknown option.
+        "scalar" (a statement for each component, where that is possible: for torch.compile). Raises `CompileError` with
+        an F4xxx diagnostic where the target cannot, ValueError for an unknown option.
         """
         if self.checked.closed:
             raise CompileError([number_not_module(number) for number in self.checked.closed])

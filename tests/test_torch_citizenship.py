@@ -311,7 +311,7 @@ def test_the_file_runs_where_fusionc_is_not_installed(program, tmp_path):
     assert "SPDX-License-Identifier: 0BSD" in path.read_text(encoding="utf-8")
 
 
-# --- the rest of torch -------------------------------------------------------------------------------------------------
+# --- the rest of torch -----------------------------------------------------------------------------------------------
 
 
 def test_large_batches_go_in_pieces(program):

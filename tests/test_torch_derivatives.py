@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from strategies import trees
 from test_derive import PROPERTY, TEXTS, Autograd, case
 
-import fusionc
-
 LAYOUTS = ["mul_ir", "ir_mul"]
 
 
@@ -49,13 +47,16 @@ def normal(shapes, seed: int) -> list[torch.Tensor]:
 def orders(call, inputs: list[torch.Tensor], wanted: tuple[int, ...]) -> tuple[list, list, list]:
     """Value, gradients by some inputs, and the gradients of a combination of these by all inputs and cotangents."""
     outputs = call(*inputs)
-    seeds = [seed.to(out.dtype).requires_grad_() for seed, out in zip(normal([o.shape for o in outputs], 1), outputs)]
+    seeds = [
+        seed.to(out.dtype).requires_grad_()
+        for seed, out in zip(normal([o.shape for o in outputs], 1), outputs, strict=True)
+    ]
     chosen = [inputs[place] for place in wanted]
     first = torch.autograd.grad(outputs, chosen, seeds, create_graph=True, allow_unused=True)
     kept = [one for one in first if one is not None and one.requires_grad]
     if not kept:
         return list(outputs), list(first), []
-    directions = [one.to(g.dtype) for one, g in zip(normal([g.shape for g in kept], 2), kept)]
+    directions = [one.to(g.dtype) for one, g in zip(normal([g.shape for g in kept], 2), kept, strict=True)]
     second = torch.autograd.grad(kept, [*inputs, *seeds], directions, allow_unused=True)
     return list(outputs), list(first), list(second)
 

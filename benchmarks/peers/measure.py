@@ -32,8 +32,8 @@ def seconds(call: Callable[[], Any], repeats: int, device: str) -> float:
 def peak_bytes(call: Callable[[], Any], device: str) -> int:
     """The most bytes that one call holds at a time, beyond what was held before it; its result counts.
 
-    On a GPU the allocator's own statistics. On a CPU what the system says of the process: its resident memory before the
-    call, when all free memory was given back, and the highest during it. That counts whatever any library takes.
+    On a GPU the allocator's own statistics. On a CPU what the system says of the process: its resident memory before
+    the call, when all free memory was given back, and the highest during it. That counts whatever any library takes.
     """
     gc.collect()
     if device.startswith("cuda"):

@@ -19,10 +19,12 @@ from fusionc.program.ir import Program, ProgramLeg
 from fusionc.resources import resource
 from fusionc.targets.names import Namer, class_name
 from fusionc.targets.registry import Emission, Options
-from fusionc.targets.torch_ops import Arithmetic, Tables, held, piece_size
+from fusionc.targets.torch_ops import Arithmetic
+from fusionc.targets.torch_patterns import held, piece_size
 from fusionc.targets.torch_rows import RowArithmetic, suits_rows
 from fusionc.targets.torch_scalars import ScalarArithmetic, why_not_scalar
 from fusionc.targets.torch_stages import Stage, value_stage
+from fusionc.targets.torch_tables import Tables
 from fusionc.targets.torch_text import listed
 from fusionc.version import __version__
 

@@ -95,8 +95,8 @@ class Layer:
 
 
 def layers(terms: Sequence[tuple[int, int, int, int]], most: int) -> tuple[list[Layer], list[int], list[int]] | None:
-    """Terms (i, j, k, sign) as layers, each adding to some components at once, and what is picked of the left and of the
-    right operand; None where they are not regular enough for `most` of them."""
+    """Terms (i, j, k, sign) as layers, each adding to some components at once, and what is picked of the left and of
+    the right operand; None where they are not regular enough for `most` of them."""
     by_result: dict[int, list[tuple[int, int]]] = {}
     for i, j, k, sign in sorted(terms):
         if sign < 0:

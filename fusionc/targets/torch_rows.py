@@ -26,7 +26,9 @@ from fusionc.program.ir import (
     Zeros,
 )
 from fusionc.targets.torch_arrange import Run
-from fusionc.targets.torch_ops import Arithmetic, MatrixEntries, by_pairs
+from fusionc.targets.torch_ops import Arithmetic
+from fusionc.targets.torch_patterns import by_pairs
+from fusionc.targets.torch_tables import MatrixEntries
 
 CALL = 40
 """The call of a batched product costs as much as moving so many rows (of a few thousand numbers)."""
@@ -363,8 +365,8 @@ Class = tuple[tuple[int, int], list[Block]]
 
 
 def _classes(blocks: Sequence[Block]) -> list[Class]:
-    """Blocks by shape, for one batched product each. A shape of few is widened to another one where that costs less than
-    a call; single numbers stay by themselves."""
+    """Blocks by shape, for one batched product each. A shape of few is widened to another one where that costs less
+    than a call; single numbers stay by themselves."""
     by_shape: dict[tuple[int, int], list[Block]] = {}
     for block in blocks:
         by_shape.setdefault((len(block.rows), len(block.columns)), []).append(block)

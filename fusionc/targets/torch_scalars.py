@@ -14,11 +14,7 @@ from dataclasses import dataclass, field
 
 from fusionc.algebra.surds import ONE, Surd
 from fusionc.program.ir import LegBlock, Linear, OutputBlock, Product, Program, ProgramOutput, WeightBlock, Zeros
-from fusionc.targets.torch_arrange import runs
-from fusionc.targets.torch_text import listed
-
-WIDTH = 108
-"""A statement that is longer is printed in several lines."""
+from fusionc.targets.torch_text import WIDTH, listed
 
 MOST_TERMS = 4000
 """A compiler takes about 5 ms for each term: programs with more keep their large operations."""
@@ -49,7 +45,8 @@ def why_not_scalar(program: Program) -> str:
 
 @dataclass
 class ScalarArithmetic:
-    """Prints the statements of a program for which `why_not_scalar` has nothing to say; `fresh` makes names, `say` takes statements."""
+    """Prints the statements of a program for which `why_not_scalar` has nothing to say; `fresh` makes names, `say`
+    takes statements."""
 
     program: Program
     fresh: Callable[[str], str]

@@ -20,9 +20,9 @@ from fusionc.program.ir import Program
 from fusionc.resources import resource
 from fusionc.targets import torch as torch_target
 from fusionc.targets.registry import Emission, Options, Sums
+from fusionc.targets.torch_text import listed
 from fusionc.targets.triton_kernel import Kernel
 from fusionc.targets.triton_stage import Stage, sorted_rows, stage
-from fusionc.version import __version__
 
 WIDTH = torch_target.WIDTH
 STAGES = 3
@@ -176,9 +176,9 @@ class _Printer(torch_target._Printer):
             "lines": [*unpacked, *one.lines],
             "table": f"{one.name.upper()}_CONSTANTS",
             "table_size": tables.size,
-            "constants": torch_target._rows([f"{at}: {float(c)!r}," for at, c in places.items()], WIDTH - 8),
+            "constants": listed([f"{at}: {float(c)!r}," for at, c in places.items()], WIDTH - 8),
             "index_table": f"{one.name.upper()}_INDICES",
-            "indices": torch_target._rows([f"{place}," for place in tables.indices], WIDTH - 8),
+            "indices": listed([f"{place}," for place in tables.indices], WIDTH - 8),
         }
 
     def _sizes(self) -> list[str]:

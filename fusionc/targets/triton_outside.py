@@ -24,7 +24,7 @@ from fusionc.program.ir import (
     WeightBlock,
     Zeros,
 )
-from fusionc.targets.torch_ops import MatrixEntries, Tables
+from fusionc.targets.torch_tables import MatrixEntries, Tables
 
 
 @dataclass

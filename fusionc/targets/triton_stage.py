@@ -25,7 +25,7 @@ from fusionc.program.ir import (
     operands,
 )
 from fusionc.targets.registry import Sums
-from fusionc.targets.torch_ops import Tables
+from fusionc.targets.torch_tables import Tables
 from fusionc.targets.triton_kernel import TOTAL_PROGRAMS, Buffer, Kernel, kernel, weight
 from fusionc.targets.triton_outside import Statements
 from fusionc.targets.triton_plan import Cut, Group, Outside, Store, cut, in_torch, split_sums, steps

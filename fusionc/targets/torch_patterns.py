@@ -1,0 +1,181 @@
+"""What large operations there are in a program: patterns in its instructions, each with what printing it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import gcd, prod
+
+from fusionc.algebra.surds import ONE, Surd
+from fusionc.program.ir import Instruction, LegBlock, Linear, Op, OutputBlock, Product, Program, ProgramLeg, operands
+from fusionc.targets.torch_grid import Grid, Layer
+from fusionc.targets.torch_tables import MatrixEntries
+
+CACHE = 2**20
+"""Numbers that fit into a cache."""
+
+WORTH = 2**16
+"""Numbers that are worth the call of an operation."""
+
+FEW_VIEWS = 9
+"""Fewer views of an operand are put side by side; more are gathered at once."""
+
+LEAST_UNIT = 8
+"""What is gathered should be so many numbers wide."""
+
+
+def joined(blocks: Sequence[OutputBlock]) -> list[OutputBlock]:
+    """Blocks of an output in `ir_mul`, those together that stand side by side in one value."""
+    found: list[OutputBlock] = []
+    for block in blocks:
+        before = found[-1] if found else None
+        if before is not None and len(before.pieces) == len(block.pieces) == 1 and before.mul == block.mul:
+            (value, first), (other, start) = before.pieces[0], block.pieces[0]
+            plain = not before.strides and not block.strides
+            if plain and value == other and start == first + before.dim:
+                found[-1] = replace(before, dim=before.dim + block.dim)
+                continue
+        found.append(block)
+    return found
+
+
+def by_result(form: Linear) -> dict[int, list[tuple[int, Surd]]]:
+    """The entries of a linear map of one value, by component of the result."""
+    found: dict[int, list[tuple[int, Surd]]] = {}
+    for _, i, k, c in form.entries:
+        found.setdefault(k, []).append((i, c))
+    return found
+
+
+def applies_matrix(op: Product, flip: bool) -> bool:
+    """Whether one operand (the right one, or the left) has no channels and the other has those of the result."""
+    own, other = (op.left_axes, op.right_axes) if flip else (op.right_axes, op.left_axes)
+    return not own and bool(other) and other == op.axes
+
+
+def is_matrix_of(number: int, instruction: Instruction) -> bool:
+    op = instruction.op
+    if not isinstance(op, Product):
+        return False
+    return (op.right == number and applies_matrix(op, False)) or (
+        op.left == number and not applies_matrix(op, False) and applies_matrix(op, True)
+    )
+
+
+def gathering(program: Program, op: Op, instruction: Instruction) -> tuple[ProgramLeg, int, list[int]] | None:
+    """Of a selection from many views of one leg: the leg, the largest unit that all of them are made of, and the places
+    of the units that are selected."""
+    if not isinstance(op, Linear) or len(op.values) < FEW_VIEWS or op.order or len(instruction.channels) != 1:
+        return None
+    views = [program.instructions[value].op for value in op.values]
+    first, mul = views[0], instruction.channels[0]
+    if program.layout != "ir_mul" or not isinstance(first, LegBlock) or any(c != ONE for *_, c in op.entries):
+        return None
+    starts = [view.start for view in views if isinstance(view, LegBlock) and view.leg == first.leg]
+    leg = next((leg for leg in program.legs if leg.name == first.leg), None)
+    ordered = sorted(op.entries, key=lambda entry: entry[2])
+    alike = all(program.instructions[value].channels == instruction.channels for value in op.values)
+    if (
+        leg is None
+        or len(starts) < len(views)
+        or [k for _, _, k, _ in ordered] != list(range(len(ordered)))
+        or not alike
+    ):
+        return None
+    unit = gcd(mul, leg.dim, *starts)
+    if unit < LEAST_UNIT:
+        return None
+    steps = range(mul // unit)
+    return leg, unit, [(starts[source] + i * mul) // unit + step for source, i, _, _ in ordered for step in steps]
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """A product that sums channels of a value (so many axes of it) with mixing weights: [summed, others], or `turned`
+    around; `flip`: the weights are the left operand."""
+
+    mixer: int
+    value: int
+    summed: int
+    turned: bool
+    flip: bool
+
+
+def contraction(op: Product) -> Contraction | None:
+    """A product as a matrix product for each component of its mixing weights."""
+    summed = "".join(axis for axis in op.left_axes if axis in op.right_axes and axis not in op.axes)
+    flip = len(op.left_axes) > len(op.right_axes)
+    mixer_axes, axes = (op.left_axes, op.right_axes) if flip else (op.right_axes, op.left_axes)
+    straight, turned = mixer_axes == summed + op.axes, mixer_axes == op.axes + summed
+    if not summed or axes != summed or len(op.axes) != 1 or not (straight or (turned and len(summed) == 1)):
+        return None
+    mixer, value = (op.left, op.right) if flip else (op.right, op.left)
+    return Contraction(mixer, value, len(summed), not straight, flip)
+
+
+def is_side_by_side(op: Linear) -> bool:
+    """Whether a linear map only puts components of values side by side."""
+    places = sorted(k for _, _, k, _ in op.entries)
+    return not op.order and places == list(range(len(places))) and all(c == ONE for *_, c in op.entries)
+
+
+def is_dots(program: Program, op: Product) -> bool:
+    """Whether a product sums all channels of two operands of the batch."""
+    both = None not in (program.instructions[op.left].domain, program.instructions[op.right].domain)
+    return both and bool(op.left_axes) and op.left_axes == op.right_axes and not op.axes
+
+
+def contiguous(found: Sequence[Layer], picks: Sequence[int], side: str) -> list[int] | None:
+    """Where the components that each layer picks start, if all of them stand side by side."""
+    starts = []
+    for layer in found:
+        start, kind = layer.left if side == "left" else layer.right
+        count = layer.count(kind)
+        if picks[start : start + count] != list(range(picks[start], picks[start] + count)):
+            return None
+        starts.append(picks[start])
+    return starts
+
+
+def by_pairs(op: Product) -> tuple[Product, MatrixEntries]:
+    """A product with one term for each pair of components, and how these add up: (result, term) -> coefficient."""
+    places: dict[tuple[int, int], int] = {}
+    entries: MatrixEntries = {}
+    for i, j, k, sign in op.terms:
+        at = places.setdefault((i, j), len(places))
+        entries[k, at] = entries[k, at] + Surd.of(sign) if (k, at) in entries else Surd.of(sign)
+    return replace(op, terms=tuple((i, j, at, 1) for (i, j), at in places.items())), entries
+
+
+def grids_text(found: Sequence[Grid]) -> str:
+    return "(" + ", ".join(f"({grid.rows}, {grid.columns}, {grid.across})" for grid in found) + ",)"
+
+
+def users(program: Program) -> list[set[int]]:
+    """For each value the outputs that are computed from it."""
+    users: list[set[int]] = [set() for _ in program.instructions]
+    for number, output in enumerate(program.outputs):
+        for block in output.blocks:
+            for value, _ in block.pieces:
+                users[value].add(number)
+    for number in range(len(users) - 1, -1, -1):
+        for value in operands(program.instructions[number].op):
+            users[value] |= users[number]
+    return users
+
+
+def held(program: Program, numbers: Sequence[int] | None = None) -> int:
+    """Numbers that some instructions (all of them) hold for each element, those of single products included."""
+    total = 0
+    for number in range(len(program.instructions)) if numbers is None else numbers:
+        one = program.instructions[number]
+        if one.domain is not None:
+            terms = len(one.op.terms) if isinstance(one.op, Product) and one.op.left_axes == one.op.right_axes else 0
+            total += max(one.size, terms * prod(one.channels) // 2)
+    return total
+
+
+def piece_size(numbers: int, operations: int) -> int:
+    """How many elements are computed at a time: what is in between should fit into a cache, and every operation should
+    have enough to do to be worth its call."""
+    return max(CACHE, WORTH * operations) // max(1, numbers) + 1
