@@ -144,7 +144,7 @@ def _best_grid(pairs: Sequence[tuple[int, int]]) -> tuple[int, int, str, str]:
     """The largest grid that a list of pairs begins with; a single pair if there is none."""
     left, right = [i for i, _ in pairs], [j for _, j in pairs]
     best = (1, 1, "all", "all")
-    for columns in range(2, len(pairs) // 2 + 1):
+    for columns in range(1, len(pairs) // 2 + 1):
         for one, two in (("across", "along"), ("along", "across")):
             rows = min(_rows_of(left, columns, one), _rows_of(right, columns, two))
             if rows > 1 and rows * columns > best[0] * best[1]:
