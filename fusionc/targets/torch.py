@@ -46,7 +46,7 @@ def shell(emissions: Sequence[Emission], diagrams: Sequence[Mapping[str, Any]], 
     """What the template asks for, of the file as a whole. A helper is printed where something uses it."""
     names = ", ".join(str(diagram["class_name"]) for diagram in diagrams)
     lines = [line for diagram in diagrams for line in diagram["body"]]
-    lines += [line for diagram in diagrams for function in diagram["functions"] for line in function["body"]]
+    lines += [line for diagram in diagrams for function in diagram["definitions"] for line in function["body"]]
     called = {word for line in lines for word in _CALLED.findall(line)}
     return {
         "version": __version__,
@@ -171,7 +171,7 @@ class _Printer:
             "source": self.emission.source.rstrip("\n").split("\n"),
             "legs_text": self._legs_text(),
             "body": [*self._checks(), "", *self._calls()],
-            "functions": functions,
+            "definitions": functions,
             "root": self.file.stages,
             "tree": tree,
             "weights_name": self.file.weights,

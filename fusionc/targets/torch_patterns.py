@@ -11,7 +11,7 @@ from fusionc.program.ir import Instruction, LegBlock, Linear, Op, OutputBlock, P
 from fusionc.targets.torch_grid import Grid, Layer
 from fusionc.targets.torch_tables import MatrixEntries
 
-CACHE = 2**20
+CACHE = 2**21
 """Numbers that fit into a cache."""
 
 WORTH = 2**16
