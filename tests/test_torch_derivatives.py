@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -11,11 +13,31 @@ from hypothesis import strategies as st
 from strategies import trees
 from test_derive import PROPERTY, TEXTS, Autograd, case
 
+from fusionc.driver import emit
+from fusionc.program.derive import differentiable
+from fusionc.targets.registry import Options
+
 LAYOUTS = ["mul_ir", "ir_mul"]
 
 
+def shrunk(stage):
+    """A stage and those that differentiate it, three elements at a time."""
+    rest = tuple(one and shrunk(one) for one in stage.derivatives)
+    return stage._replace(piece=min(stage.piece, 3), derivatives=rest)
+
+
 class Eager(Autograd):
-    """The file as an eager call runs it."""
+    """The file as an eager call runs it, three elements or pairs at a time where `small`."""
+
+    def __init__(self, one, small: bool = False) -> None:
+        super().__init__(one)
+        if small:
+            file = dict(self.function.__globals__)
+            pieces = file["_pieces"]
+            exec(compile(emit([one.diagram.checked], "torch", Options(one.layout)), "small", "exec"), file)
+            file["_pieces"] = lambda count, size, like: pieces(count, 3, like)
+            file |= {name: shrunk(value) for name, value in file.items() if isinstance(value, file["_Stage"])}
+            self.function = file[self.function.__name__]
 
     def __call__(self, *values: torch.Tensor) -> tuple[torch.Tensor, ...]:
         everything = {name: torch.as_tensor(value) for name, value in self.one.operands.items()}
@@ -72,6 +94,28 @@ def check(one, subsets: bool = False) -> None:
             orders(eager, eager.inputs(), wanted), orders(plain, plain.inputs(), wanted), strict=True
         ):
             same(got, other)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", TEXTS)
+def test_piece_by_piece(name, layout):
+    one = case(TEXTS[name], layout)
+    for got, wanted in zip(*(every_order(call) for call in (Eager(one, small=True), Autograd(one))), strict=True):
+        same(got, wanted)
+
+
+def every_order(call) -> tuple[list, list, list]:
+    """Value, gradients, their gradients; without sites on four different copies of the operands, along the batch."""
+    program, inputs = call.one.program, call.inputs()
+    copies = 1 if program.sites else 4
+    batch = {leg.name: leg.kind for leg in program.legs}
+    for place, name in enumerate(differentiable(program)):
+        if name in batch:
+            several = [inputs[place].detach() * (1 + copy / 7) for copy in range(copies)]
+            inputs[place] = torch.cat(several).requires_grad_()
+    indices = {name: np.concatenate([call.one.operands[name]] * copies) for name in batch if batch[name] == "index"}
+    call.one = replace(call.one, operands=call.one.operands | indices)
+    return orders(call, inputs, tuple(range(len(inputs))))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

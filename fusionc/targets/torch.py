@@ -54,7 +54,7 @@ def shell(emissions: Sequence[Emission], diagrams: Sequence[Mapping[str, Any]], 
         "summary": "\n".join(textwrap.wrap(f"Fusion diagram{'s' if len(diagrams) > 1 else ''}: {names}.", WIDTH)),
         "diagrams": diagrams,
         "over_sites": any(emission.program.sites for emission in emissions),
-        "in_rows": bool(called & {"_blocks", "_mixed", "_scaled", "_unbatched"}),
+        "called": called,
     }
 
 
