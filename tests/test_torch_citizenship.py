@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import subprocess
 import sys
@@ -415,7 +416,9 @@ def _replica(rank: int, folder: str, text: str) -> None:
     out = replica(*(value[rank * 3 : rank * 3 + 3] for value in values))
     out.square().sum().backward()
     torch.save(module.W.grad, f"{folder}/{rank}.pt")
+    torch.distributed.barrier()
     torch.distributed.destroy_process_group()
+    os._exit(0)  # the threads of gloo may still be on their way out when an interpreter is torn down
 
 
 def test_two_replicas_share_their_gradients(program, tmp_path):
