@@ -213,9 +213,11 @@ def scaling(shape: Shape, sizes: list[int], options: Options, memory: int) -> li
         contestants, _ = _contestants(case, "eager", options)
         runners = {one.name: one for one in contestants if peaks.get(one.name, 0) * edges <= memory}
         skipped = [one.name for one in contestants if one.name not in runners]
-        for one in runners.values():
+        repeats = {}
+        for name, one in runners.items():
             one.seconds("forward", 1)
-        times = _rounds("forward", runners, dict.fromkeys(runners, 1), {}, options)
+            repeats[name] = max(1, round(4 * options.least / one.seconds("forward", 1)))
+        times = _rounds("forward", runners, repeats, {}, options)
         for name, one in runners.items():
             peaks[name] = one.peak_bytes("forward") / edges
         results.append(
