@@ -32,5 +32,7 @@ def run(task: str, product: Product, leaves: Leaves, force: str, probe: torch.Te
     (forces,) = torch.autograd.grad(out, leaves[force], probe, create_graph=True)
     square = (forces * forces).sum()
     gradients = torch.autograd.grad(square, list(leaves.values()), allow_unused=True)
+    if all(one is None for one in gradients):
+        raise RuntimeError("the force was not recorded: it cannot be differentiated")
     found = {name: one for name, one in zip(leaves, gradients, strict=True) if one is not None}
     return found | {"forces": forces.detach()}
