@@ -65,22 +65,17 @@ def is_matrix_of(number: int, instruction: Instruction) -> bool:
 def gathering(program: Program, op: Op, instruction: Instruction) -> tuple[ProgramLeg, int, list[int]] | None:
     """Of a selection from many views of one leg: the leg, the largest unit that all of them are made of, and the places
     of the units that are selected."""
-    if not isinstance(op, Linear) or len(op.values) < FEW_VIEWS or op.order or len(instruction.channels) != 1:
+    if not isinstance(op, Linear) or len(op.values) < FEW_VIEWS or not is_side_by_side(op):
         return None
     views = [program.instructions[value].op for value in op.values]
-    first, mul = views[0], instruction.channels[0]
-    if program.layout != "ir_mul" or not isinstance(first, LegBlock) or any(c != ONE for *_, c in op.entries):
+    first = views[0]
+    if program.layout != "ir_mul" or len(instruction.channels) != 1 or not isinstance(first, LegBlock):
         return None
+    mul, ordered = instruction.channels[0], sorted(op.entries, key=lambda entry: entry[2])
     starts = [view.start for view in views if isinstance(view, LegBlock) and view.leg == first.leg]
     leg = next((leg for leg in program.legs if leg.name == first.leg), None)
-    ordered = sorted(op.entries, key=lambda entry: entry[2])
     alike = all(program.instructions[value].channels == instruction.channels for value in op.values)
-    if (
-        leg is None
-        or len(starts) < len(views)
-        or [k for _, _, k, _ in ordered] != list(range(len(ordered)))
-        or not alike
-    ):
+    if leg is None or len(starts) < len(views) or not alike:
         return None
     unit = gcd(mul, leg.dim, *starts)
     if unit < LEAST_UNIT:
@@ -153,15 +148,15 @@ def grids_text(found: Sequence[Grid]) -> str:
 
 def users(program: Program) -> list[set[int]]:
     """For each value the outputs that are computed from it."""
-    users: list[set[int]] = [set() for _ in program.instructions]
+    found: list[set[int]] = [set() for _ in program.instructions]
     for number, output in enumerate(program.outputs):
         for block in output.blocks:
             for value, _ in block.pieces:
-                users[value].add(number)
-    for number in range(len(users) - 1, -1, -1):
+                found[value].add(number)
+    for number in range(len(found) - 1, -1, -1):
         for value in operands(program.instructions[number].op):
-            users[value] |= users[number]
-    return users
+            found[value] |= found[number]
+    return found
 
 
 def held(program: Program, numbers: Sequence[int] | None = None) -> int:

@@ -79,11 +79,11 @@ class ScalarArithmetic:
 
     def _leg(self, op: LegBlock, channels: tuple[int, ...]) -> list[str]:
         mul, start, names = (channels or (1,))[0], op.start, list[str]()
-        whole = [(sum(op.dims))] if self.program.layout == "ir_mul" or mul == 1 else op.dims
-        for dim in whole:
+        together = self.program.layout == "ir_mul" or mul == 1
+        for dim in (sum(op.dims),) if together else op.dims:
             piece = f"{op.leg}[..., {start}:{start + dim * mul}]"
             start += dim * mul
-            if self.program.layout == "ir_mul" or mul == 1:
+            if together:
                 names += self._unbound(op.leg, f"{piece}.unflatten(-1, ({dim}, {mul})).unbind(-2)", dim)
             else:
                 names += self._unbound(op.leg, f"{piece}.unflatten(-1, ({mul}, {dim})).unbind(-1)", dim)
@@ -103,7 +103,7 @@ class ScalarArithmetic:
         return self._unbound(op.weight, f"{piece}.unflatten(-1, ({components}, {size})).unbind(-2)", components)
 
     def _unbound(self, wish: str, text: str, count: int) -> list[str]:
-        names = [self.fresh(f"{wish}") for _ in range(count)]
+        names = [self.fresh(wish) for _ in range(count)]
         left = ", ".join(names) + ("," if count == 1 else "")
         if len(left) + len(text) < WIDTH:
             self.say(f"{left} = {text}")

@@ -34,7 +34,7 @@ from fusionc.targets.torch_text import WIDTH, arguments, freed, is_call
 @dataclass
 class Statements:
     """Prints the instructions of a program; `fresh` makes names. `needed`: what the tuple is called that says which
-    outputs are asked for (empty: all), and `places` where each output looks into it."""
+    outputs are asked for (empty: all), and `asked` where each output looks into it."""
 
     program: Program
     fresh: Callable[[str], str]
