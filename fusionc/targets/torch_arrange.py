@@ -77,8 +77,8 @@ def grouped(program: Program) -> Program:
             or not isinstance(source.op, Product | Linear)
         ):
             continue
-        by_place = sorted(found[0], key=lambda layer: layer.start)
-        order = list(dict.fromkeys(place for layer in by_place for place in layer.lefts(found[1])))
+        by_place = sorted(found.found, key=lambda layer: layer.start)
+        order = list(dict.fromkeys(place for layer in by_place for place in layer.lefts(found.lefts)))
         if sorted(order) == list(range(source.components)) and order != sorted(order):
             moves.setdefault(op.left, order)
     return _moved(program, moves) if moves else program

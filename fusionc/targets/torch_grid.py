@@ -94,23 +94,35 @@ class Layer:
         return picks[start : start + self.count(kind)]
 
 
-def layers(terms: Sequence[tuple[int, int, int, int]], most: int) -> tuple[list[Layer], list[int], list[int]] | None:
-    """Terms (i, j, k, sign) as layers, each adding to some components at once, and what is picked of the left and of
-    the right operand; None where they are not regular enough for `most` of them."""
+@dataclass(frozen=True)
+class Layers:
+    """Layers whose sum is a product, the `first` of which reach every component once; what is picked of the left and of
+    the right operand."""
+
+    found: tuple[Layer, ...]
+    first: int
+    lefts: tuple[int, ...]
+    rights: tuple[int, ...]
+
+
+def layers(terms: Sequence[tuple[int, int, int, int]], most: int) -> Layers | None:
+    """Terms (i, j, k, sign) as layers, each adding to some components at once; None where they are not regular enough
+    for `most` of them."""
     by_result: dict[int, list[tuple[int, int]]] = {}
     for i, j, k, sign in sorted(terms):
         if sign < 0:
             return None
         by_result.setdefault(k, []).append((i, j))
     found: list[Layer] = []
-    lefts, rights = list[int](), list[int]()
+    lefts, rights, first = list[int](), list[int](), 0
     for depth in range(max(map(len, by_result.values()))):
         for run in _neighbours([k for k in sorted(by_result) if len(by_result[k]) > depth]):
             pairs = [by_result[k][depth] for k in run]
             found += _layers_of(pairs, run[0], lefts, rights)
             if len(found) > most:
                 return None
-    return found, lefts, rights
+        first = first or len(found)
+    return Layers(tuple(found), first, tuple(lefts), tuple(rights))
 
 
 def _neighbours(numbers: Sequence[int]) -> list[list[int]]:

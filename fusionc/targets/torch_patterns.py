@@ -126,7 +126,7 @@ def contiguous(found: Sequence[Layer], picks: Sequence[int], side: str) -> list[
     for layer in found:
         start, kind = layer.left if side == "left" else layer.right
         count = layer.count(kind)
-        if picks[start : start + count] != list(range(picks[start], picks[start] + count)):
+        if list(picks[start : start + count]) != list(range(picks[start], picks[start] + count)):
             return None
         starts.append(picks[start])
     return starts

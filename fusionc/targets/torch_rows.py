@@ -167,8 +167,20 @@ class RowArithmetic(Arithmetic):
         work. The rows of the result stand in the order of the blocks (`_order`)."""
         classes = self._classes_of(entries, rows, columns)
         if classes:
-            return self._by_blocks(entries, classes, lambda used: self._rows_of(value, used), instruction)
+
+            def picked(used: list[int], into: str) -> str:
+                return self._rows_into(value, used, into)
+
+            return self._by_blocks(entries, classes, picked, instruction, value)
         return f"_mixed({self._matrix(rows, columns, entries, instruction.note)}, {value})"
+
+    def _rows_into(self, name: str, rows: Sequence[int], into: str) -> str:
+        """Some rows of a value, written into their place if there is one."""
+        text = self._rows_of(name, rows)
+        if not into:
+            return text
+        chosen = text.partition(".index_select(")[2]
+        return f"torch.index_select({name}, {chosen[:-1]}, out={into})" if chosen else f"_copied({text}, {into})"
 
     def _classes_of(self, entries: MatrixEntries, rows: int, columns: int) -> list[Class]:
         """The blocks of a sparse matrix by shape; none where it is better applied whole."""
@@ -181,33 +193,49 @@ class RowArithmetic(Arithmetic):
         self,
         entries: MatrixEntries,
         classes: Sequence[Class],
-        picked_of: Callable[[list[int]], str],
+        picked_of: Callable[[list[int], str], str],
         instruction: Instruction,
+        like: str,
     ) -> str:
-        """A sparse matrix, one batched product for each shape of its blocks; `picked_of` says what some columns are."""
+        """A sparse matrix, one batched product for each shape of its blocks; `picked_of` says what some columns are, and
+        writes them into a place. The parts are written side by side into memory for rows `like` those of a value."""
+        count = sum(len(group) * height for (height, _), group in classes)
+        room = self._let("t", f"_room({count}, {like})") if len(classes) > 1 and like else ""
         parts, order = [], list[int]()
         for (height, width), group in classes:
-            picked = picked_of([i for block in group for i in _padded(block.columns, width)])
+            start = len(order)
             order += [k for block in group for k in _padded(block.rows, height, -1)]
+            into = f"_place({room}, {start}, {len(order) - start})" if room else ""
+            columns = [i for block in group for i in _padded(block.columns, width)]
             if height == width == 1:
                 scale = [entries[block.rows[0], block.columns[0]] for block in group]
-                parts.append(picked if all(c == ONE for c in scale) else f"_scaled({self._column(scale)}, {picked})")
+                plain = all(c == ONE for c in scale)
+                picked = picked_of(columns, into if plain else "")
+                parts.append(picked if plain else f"_scaled({_listed(self._column(scale), picked, into)})")
                 continue
-            flat: dict[int, Surd] = {}
-            for number, block in enumerate(group):
-                for a, k in enumerate(block.rows):
-                    for b, i in enumerate(block.columns):
-                        if (k, i) in entries:
-                            flat[(number * height + a) * width + b] = entries[k, i]
-            shape = (len(group), height, width)
-            start = self.tables.flat(len(group) * height * width, flat, instruction.note)
-            constants = f"{self.constants}[{start}:{start + len(group) * height * width}].view{shape}"
-            parts.append(f"_blocks({constants}, {picked})")
+            constants = self._matrices_of(entries, group, height, width, instruction.note)
+            parts.append(f"_blocks({_listed(constants, picked_of(columns, ''), into)})")
         at = {k: place for place, k in enumerate(order) if k >= 0}
         if order != list(range(len(order))):
             self._order[:] = [at[k] for k in range(instruction.components)]
             self._rows_made = len(order)
-        return parts[0] if len(parts) == 1 else self._tuple("torch.cat", parts, "dim=0")
+        if len(parts) == 1:
+            return parts[0]
+        if not room:
+            return self._tuple("torch.cat", parts, "dim=0")
+        return f"_joined({', '.join((room, *(self._let('p', part) for part in parts)))})"
+
+    def _matrices_of(self, entries: MatrixEntries, group: Sequence[Block], height: int, width: int, note: str) -> str:
+        """The constants of blocks, one small matrix [height, width] for each."""
+        flat: dict[int, Surd] = {}
+        for number, block in enumerate(group):
+            for a, k in enumerate(block.rows):
+                for b, i in enumerate(block.columns):
+                    if (k, i) in entries:
+                        flat[(number * height + a) * width + b] = entries[k, i]
+        size = len(group) * height * width
+        start = self.tables.flat(size, flat, note)
+        return f"{self.constants}[{start}:{start + size}].view{(len(group), height, width)}"
 
     def _column(self, values: Sequence[Surd]) -> str:
         start = self.tables.flat(len(values), dict(enumerate(values)), "scales")
@@ -225,12 +253,29 @@ class RowArithmetic(Arithmetic):
             return self._let("t", self._added(entries, len(op.terms), instruction, text))
         # Only as many products are held at a time as fit into a cache, in the order in which blocks add them up.
         chunks = [chunk for one in classes for chunk in _chunks(one)]
-        return self._let("t", self._by_blocks(entries, chunks, lambda used: self._multiplied(op, used), instruction))
+        like = next((self.names[value] for value in self._shaped_alike(op)), "")
+        text = self._by_blocks(entries, chunks, lambda used, into: self._multiplied(op, used, into), instruction, like)
+        return self._let("t", text)
 
-    def _multiplied(self, op: Product, terms: Sequence[int]) -> str:
-        """Some of the terms of a product, a row for each."""
+    def _shaped_alike(self, op: Product) -> list[int]:
+        """The operands of a product whose rows have the shape of the result's."""
+        if self.program.is_complex:  # (and the dtype: weights may be real)
+            return []
+        sides = ((op.left, op.left_axes), (op.right, op.right_axes))
+        return [v for v, axes in sides if axes == op.axes and self.program.instructions[v].domain is not None]
+
+    def _multiplied(self, op: Product, terms: Sequence[int], into: str = "") -> str:
+        """Some of the terms of a product, a row for each: in a place, or where rows were gathered for them."""
         chosen = [op.terms[at] for at in terms]
-        return f"{self._beside(op, chosen, right=False)} * {self._beside(op, chosen, right=True)}"
+        left, right = self._beside(op, chosen, right=False), self._beside(op, chosen, right=True)
+        alike = self._shaped_alike(op)
+        if into:
+            return f"torch.mul({left}, {right}, out={into})"
+        if op.left in alike and left.endswith(")") and ".index_select(" in left:
+            return f"_times({left}, {right})"
+        if op.right in alike and right.endswith(")") and ".index_select(" in right:
+            return f"_times({right}, {left})"
+        return f"{left} * {right}"
 
     def _narrowed(self, name: str, value: int, start: int, length: int, dim: int) -> str:
         if start == 0 and length == self._height(value):
@@ -402,6 +447,10 @@ def _price(one: Class) -> float:
     """What a batched product costs, in rows that are moved."""
     (height, width), group = one
     return CALL + len(group) * (width + height + height * width * MULTIPLICATION)
+
+
+def _listed(*arguments: str) -> str:
+    return ", ".join(argument for argument in arguments if argument)
 
 
 def _work(blocks: Sequence[Block]) -> int:

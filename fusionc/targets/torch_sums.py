@@ -75,20 +75,20 @@ class Sums(Maps):
         if found is None:
             return None
         dim, sides = -1 - len(op.axes), list[tuple[str, list[int] | None]]()
-        for value, picks, side in ((op.left, found[1], "left"), (op.right, found[2], "right")):
-            starts = contiguous(found[0], picks, side)
+        for value, picks, side in ((op.left, found.lefts, "left"), (op.right, found.rights, "right")):
+            starts = contiguous(found.found, picks, side)
             if starts is None:
                 sides.append((self._selected(self.names[value], picks, dim), None))
             else:
                 sides.append((self.names[value], starts))
         parts = []
-        for number, layer in enumerate(found[0]):
+        for number, layer in enumerate(found.found):
             texts = []
             for (start, kind), (_, starts) in zip((layer.left, layer.right), sides, strict=True):
                 texts.append(f'({start if starts is None else starts[number]}, "{kind}")')
             parts.append(f"({layer.start}, {layer.rows}, {layer.columns}, {', '.join(texts)})")
         left, right = (name if name.isidentifier() else self._let("p", name) for name, _ in sides)
-        return f"_layered({left}, {right}, ({', '.join(parts)},), {instruction.components}, {dim})"
+        return f"_layered({left}, {right}, ({', '.join(parts)},), {found.first}, {instruction.components}, {dim})"
 
     def _correlated(self, op: Product, instruction: Instruction) -> str | None:
         """Elementwise products of which nothing but the sum over everything is used, in groups that share components of
