@@ -197,7 +197,7 @@ class RowArithmetic(Arithmetic):
         instruction: Instruction,
         like: str,
     ) -> str:
-        """A sparse matrix, one batched product for each shape of its blocks; `picked_of` says what some columns are, and
+        """A sparse matrix, one batched product for each shape of its blocks; `picked_of` says what some columns are and
         writes them into a place. The parts are written side by side into memory for rows `like` those of a value."""
         count = sum(len(group) * height for (height, _), group in classes)
         room = self._let("t", f"_room({count}, {like})") if len(classes) > 1 and like else ""
