@@ -120,7 +120,9 @@ class Arithmetic(Sums):
         if len(channels) > 1:
             return f"({matrix} @ {name}.flatten({-len(channels)})).unflatten(-1, {channels})"
         into = self._into(op) if self.program.instructions[other].domain is not None else ""
-        return f"_multiplied({matrix}, {name}, {into})" if into else f"{matrix} @ {name}"
+        if into:
+            return f"_multiplied({matrix}, {name}, {into})"
+        return f"{matrix} {'*' if columns == 1 else '@'} {name}"  # (a column times a row: nothing is summed)
 
     def _made_of(self, base: int, rows: int, columns: int, entries: MatrixEntries, note: str) -> str:
         """A matrix [rows, columns] for every element, made of the components of an operand; made once, whichever way
