@@ -23,6 +23,12 @@ from fusionc.targets.torch_patterns import (
 from fusionc.targets.torch_sums import Sums
 from fusionc.targets.torch_tables import MatrixEntries
 
+SMALL = 400
+"""Matrices with fewer products of two numbers are multiplied one number at a time by torch's batched product."""
+
+FEW = 3
+"""Of such small matrices with so few columns, columns times rows are added up instead."""
+
 
 @dataclass
 class Arithmetic(Sums):
@@ -122,7 +128,11 @@ class Arithmetic(Sums):
         into = self._into(op) if self.program.instructions[other].domain is not None else ""
         if into:
             return f"_multiplied({matrix}, {name}, {into})"
-        return f"{matrix} {'*' if columns == 1 else '@'} {name}"  # (a column times a row: nothing is summed)
+        if columns == 1:  # a column times a row: nothing is summed
+            return f"{matrix} * {name}"
+        if columns <= FEW and rows * columns * channels[0] < SMALL:
+            return f"_few({matrix}, {name})"
+        return f"{matrix} @ {name}"
 
     def _made_of(self, base: int, rows: int, columns: int, entries: MatrixEntries, note: str) -> str:
         """A matrix [rows, columns] for every element, made of the components of an operand; made once, whichever way
@@ -167,10 +177,7 @@ class Arithmetic(Sums):
         pieces: list[str] = []
         order: list[tuple[int, int]] = []
         for part, terms in by_part.items():
-            rows = self._some(found.value, [at for at, _, _ in terms], -1 - found.summed)
-            if found.summed > 1:
-                rows = f"{rows}.flatten({-found.summed})"
-            pieces.append(f"{rows} @ {self._mixing(found, part)}")
+            pieces.append(self._mixed_by(found, part, [at for at, _, _ in terms]))
             order += [(k, sign) for _, k, sign in terms]
         joined = pieces[0] if len(pieces) == 1 else self._let("p", self._tuple("torch.cat", pieces, "dim=-2"))
         n = instruction.components
@@ -179,6 +186,18 @@ class Arithmetic(Sums):
         joined = self._let("p", joined)
         entries = {(k, at): Surd.of(sign) for at, (k, sign) in enumerate(order)}
         return self._let("t", self._applied(entries, n, len(order), joined, instruction))
+
+    def _mixed_by(self, found: Contraction, part: int, places: Sequence[int]) -> str:
+        """Some components of a value, mixed by one component of the weights; all are, where few would be slow."""
+        value, mixer = (self.program.instructions[one] for one in (found.value, found.mixer))
+        dim, work = -1 - found.summed, mixer.size // mixer.components
+        small = len(places) * work < SMALL <= value.components * work and mixer.domain is not None
+        beside = list(places) == list(range(places[0], places[0] + len(places)))
+        rows = self.names[found.value] if small and beside else self._some(found.value, places, dim)
+        if found.summed > 1:
+            rows = f"{rows}.flatten({-found.summed})"
+        mixed = f"{rows} @ {self._mixing(found, part)}"
+        return f"({mixed}).narrow(-2, {places[0]}, {len(places)})" if small and beside else mixed
 
     def _mixing(self, found: Contraction, part: int) -> str:
         """One component of mixing weights, as a matrix [summed channels, others]."""
