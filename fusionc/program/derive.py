@@ -40,6 +40,7 @@ from fusionc.program.ir import (
     Total,
     WeightBlock,
     Zeros,
+    operands,
     renumbered,
 )
 from fusionc.program.prune import pruned
@@ -76,6 +77,33 @@ def vjp(program: Program, wrt: Sequence[str] | None = None) -> Derivative:
 def jvp(program: Program, wrt: Sequence[str] | None = None) -> Derivative:
     """The program of the tangents of all outputs for given tangents of operands."""
     return _Forward(program, tuple(differentiable(program) if wrt is None else wrt)).derivative()
+
+
+def linear(program: Program) -> tuple[str, ...]:
+    """The operands in which every output is linear: with the tangent in its place, the program gives the output's."""
+    return tuple(name for name in differentiable(program) if _is_linear(program, name))
+
+
+def _is_linear(program: Program, name: str) -> bool:
+    """Whether every product that reaches an output has the operand once; decided value by value, never component by
+    component. The degree None is that of zero, which has any."""
+    degrees: list[int | None] = []
+    for one in program.instructions:
+        op = one.op
+        if isinstance(op, LegBlock | WeightBlock):
+            degrees.append(int(_operand(one) == name))
+        elif isinstance(op, Zeros):
+            degrees.append(None)
+        elif isinstance(op, Product):
+            left, right = degrees[op.left], degrees[op.right]
+            degrees.append(None if left is None or right is None else left + right)
+        else:
+            found = {degrees[value] for value in operands(op)} - {None}
+            if len(found) > 1:
+                return False
+            degrees.append(next(iter(found), None))
+    reached = {degrees[value] for output in program.outputs for block in output.blocks for value, _ in block.pieces}
+    return reached <= {1, None}
 
 
 class _Names:
