@@ -28,6 +28,7 @@ from fusionc.targets.triton_stage import Stage, sorted_rows, stage
 
 WIDTH = torch_target.WIDTH
 ORDERS = ("the value", "the gradients", "the gradients of the gradients")
+NO_COMPLEX = "no kernels: Triton has no complex numbers"
 DEFAULTS = Options()
 Tag = dict[str, object]
 
@@ -66,8 +67,46 @@ def emit(emissions: Sequence[Emission], options: Options) -> str:
 
 
 def description(program: Program, options: Options = DEFAULTS) -> tuple[str, ...]:
-    """What runs where: one line for each kernel of every stage, and for each instruction that runs in torch."""
-    return tuple(line for one in kernels(program, options).stages for line in one.description())
+    """What runs where: one line for each kernel of every stage, and for all that runs in torch on a GPU too."""
+    if program.is_complex:
+        return (f"in torch: everything, {NO_COMPLEX}",)
+    return _description(program, kernels(program, options))
+
+
+def _description(program: Program, found: Kernels) -> tuple[str, ...]:
+    lines: list[str] = []
+    for level, one in enumerate(found.stages):
+        lines += [f"{one.name}: {found.about(level)}", *one.description()]
+    return (*lines, *_together(found), *_outside(program, found))
+
+
+def _together(found: Kernels) -> list[str]:
+    """Derivatives that are put together of several stages."""
+    lines = ["tangents of gradients, gradients of tangents: stages 1 and 2, with zeros where there is no tangent"]
+    if len(found.operands[0]) > 1:
+        lines.append("tangents of other operands: a launch for each (the value's kernels where it is linear), added up")
+    return lines
+
+
+def _outside(program: Program, found: Kernels) -> list[str]:
+    """What runs in torch on a GPU too, beside the instructions of the stages."""
+    lines = []
+    if any(one.why.startswith("mixes channels") for stage in found.stages for one in stage.outside):
+        lines.append("what mixes channels: matrix products, which torch leaves to the vendor's library")
+    if any(buffer.programs or buffer.blocks > 1 for kernel in _all_kernels(found) for buffer in kernel.buffers):
+        lines.append("sums that programs or blocks of channels make in parts: added up by torch's sum")
+    lines += [f"the pairs of `{relation}`: sorted by row {row}, once" for relation, row in found.sorted_by]
+    lines.append("derivatives of stage 2 (third order), tangents of tangents unless linear")
+    weights, relations = ([f"`{one.name}`" for one in some] for some in (program.weights, program.relations))
+    if weights or relations:
+        gradients = " and over gradients by weights" if weights else ""
+        lines.append(f"torch.vmap over {_and([*weights, *relations])}{gradients}")
+    lines.append("torch.func inside of torch.compile, where kernels are operators that it cannot look into")
+    return [f"in torch: {line}" for line in lines]
+
+
+def _all_kernels(found: Kernels) -> list[Kernel]:
+    return [kernel for stage in found.stages for kernel in stage.kernels]
 
 
 def kernels(program: Program, options: Options = DEFAULTS, name: str = "") -> Kernels:
@@ -134,7 +173,7 @@ class _Printer(torch_target._Printer):
         """What the kernels cannot run goes on in torch, in one dtype."""
         plain = super()._conversions(first)
         if self.program.is_complex:
-            return ["# no kernels: Triton has no complex numbers", *plain]
+            return [f"# {NO_COMPLEX}", *plain]
         call = ", ".join((*self._names(), *self._passed()))
         return [f"if _runs_kernels({first}):", f"    return {self.kernels_function}({call})", *plain]
 
@@ -161,7 +200,7 @@ class _Printer(torch_target._Printer):
     def _stages(self) -> Tag:
         prefix = self.namer.fresh(f"_{self.function}_stage")
         found = kernels(self.emission.program, self.options, prefix)
-        about = [part for one in found.stages for line in one.description() for part in textwrap.wrap(line, WIDTH)]
+        about = [part for line in _description(self.program, found) for part in textwrap.wrap(line, WIDTH)]
         domains = ["", *self.program.sites, *(f"r_{relation.name}" for relation in self.program.relations)]
         by_row, diagram = self.namer.fresh(f"{prefix}_rows"), self.namer.fresh(f"_{self.function.upper()}")
         return {
