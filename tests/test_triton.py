@@ -57,6 +57,19 @@ def test_transforms():
         assert max(errors.values()) < 1e-12, (name, errors)
 
 
+def test_tangents():
+    """Forward mode for every set of operands, forward over reverse and the other way, by kernels alone."""
+    for name, errors in interpreted("tangents")["tangents"].items():
+        assert errors["value"] < 1e-12, (name, errors)
+        assert errors["plain"] == 0, name
+
+
+def test_what_is_recorded():
+    """`linearize`, `make_fx` and transforms inside torch.compile: kernels are operators there, or plain torch."""
+    for name, errors in interpreted("recorded")["recorded"].items():
+        assert errors["value"] < 1e-12, (name, errors)
+
+
 def test_dtypes():
     for name, errors in interpreted("dtypes")["dtypes"].items():
         assert errors["value"] < (1e-5 if "float32" in name else 4e-3), (name, errors)
@@ -127,12 +140,13 @@ def test_the_file_works_without_triton(tmp_path):
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
 @pytest.mark.parametrize("name", ["mace_large", "message"])
 def test_kernels_fit_in_registers(name, arch):
-    """All three stages up to l = 3: nothing spilled, at most 128 registers, and seconds to compile."""
+    """All stages up to l = 3, tangents too: nothing spilled, at most 128 registers, and seconds to compile."""
     from fusionc.cache import import_text
     from fusionc.tools.aot import compile_ahead, total_seconds
 
     module = import_text(fusionc.parse(MACE)[name].emit("triton"))
     found = compile_ahead(module, arch)
+    assert {one.kernel.split("_kernel")[0][-1] for one in found} == set("0123")
     assert all(one.spilled == 0 for one in found), list(map(str, found))
     assert all(one.registers <= 128 for one in found), list(map(str, found))
     assert total_seconds(found) < 10, list(map(str, found))

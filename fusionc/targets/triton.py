@@ -92,10 +92,14 @@ def _outside(program: Program, found: Kernels) -> list[str]:
     """What runs in torch on a GPU too, beside the instructions of the stages."""
     lines = []
     if any(one.why.startswith("mixes channels") for stage in found.stages for one in stage.outside):
-        lines.append("what mixes channels: matrix products, which torch leaves to the vendor's library")
+        lines.append(
+            "what mixes channels: matrix products over all rows, which torch leaves to the vendor's library (a program "
+            "of a kernel has few rows, and all components of each in registers)"
+        )
     if any(buffer.programs or buffer.blocks > 1 for kernel in _all_kernels(found) for buffer in kernel.buffers):
         lines.append("sums that programs or blocks of channels make in parts: added up by torch's sum")
-    lines += [f"the pairs of `{relation}`: sorted by row {row}, once" for relation, row in found.sorted_by]
+    for relation, row in found.sorted_by:
+        lines.append(f"the pairs of `{relation}`: sorted by row {row}, once; compiled or in torch.func at every call")
     lines.append("derivatives of stage 2 (third order), tangents of tangents unless linear")
     weights, relations = ([f"`{one.name}`" for one in some] for some in (program.weights, program.relations))
     if weights or relations:
