@@ -287,6 +287,13 @@ def _gradient(function: Autograd):
     return torch.func.grad(square)
 
 
+def _batched(function: Autograd) -> tuple[torch.Tensor, ...]:
+    """Gradients of several cotangents at a time."""
+    values = function.inputs()
+    out = function(*values)[0]
+    return torch.autograd.grad(out, values, torch.stack([out.detach(), out.detach().cos()]), is_grads_batched=True)
+
+
 def recorded() -> dict[str, Errors]:
     """What records operations (`linearize`, `make_fx`, transforms inside torch.compile) gets the same numbers."""
     found = {}
@@ -301,6 +308,8 @@ def recorded() -> dict[str, Errors]:
         gradients = [_gradient(function) for function in (kernels, plain)]
         graph = make_fx(gradients[0])(values[0])
         found[f"{name}, make_fx"] = {"value": error([graph(tangents[0])], [gradients[1](tangents[0])])}
+        batched = [_batched(function) for function in (kernels, plain)]
+        found[f"{name}, is_grads_batched"] = {"value": error(*batched)}
         compiled = torch.compile(gradients[0], fullgraph=True, backend="aot_eager")
         found[f"{name}, compiled gradient"] = {"value": error([compiled(values[0])], [gradients[1](values[0])])}
         forward = torch.compile(

@@ -105,6 +105,7 @@ def _outside(program: Program, found: Kernels) -> list[str]:
     if weights or relations:
         gradients = " and over gradients by weights" if weights else ""
         lines.append(f"torch.vmap over {_and([*weights, *relations])}{gradients}")
+    lines.append("autograd.grad with is_grads_batched, whose tensors have no memory of their own")
     lines.append("torch.func inside of torch.compile, where kernels are operators that it cannot look into")
     return [f"in torch: {line}" for line in lines]
 
