@@ -95,7 +95,24 @@ def test_what_runs_outside_of_kernels_is_said():
     program = fusionc.parse(text)["d"].checked.program()
     lines = description(program)
     assert any("in torch" in line and "mixes channels" in line for line in lines)
-    assert "mixes channels" in fusionc.parse(text).emit("triton")
+    assert any("third order" in line and "in torch" in line for line in lines)
+    assert any("torch.vmap over `W`" in line and "in torch" in line for line in lines)
+    assert "the tangent of the value, where `x` and `W` have one" in "\n".join(lines)
+    source = fusionc.parse(text).emit("triton")
+    assert "mixes channels" in source
+    assert "third order" in source
+
+
+def test_the_cost_report_says_what_runs_where(tmp_path, capsys):
+    path = tmp_path / "small.fus"
+    path.write_text("diagram d(x: 2x0e + 2x1o, y: 1o) -> 2x1o { x[u] y -> out[u] * W[path,u] }", encoding="utf-8")
+    assert main(["cost", str(path), "--target", "triton"]) == 0
+    assert "runs: _d_0_kernel_0: out" in capsys.readouterr().out
+    assert main(["cost", str(path)]) == 0
+    assert "runs:" not in capsys.readouterr().out
+    assert main(["cost", str(path), "--target", "tritn"]) != 0
+    complex_text = "group SU(2)\ndiagram d(x: 2x1/2, y: 1/2) -> 2x0 + 2x1 { x[u] y -> out[u] * W[path, u] }"
+    assert "no complex numbers" in fusionc.parse(complex_text)["d"].cost(target="triton").runs[0]
 
 
 def test_on_a_cpu_the_module_is_the_torch_module():
