@@ -101,14 +101,22 @@ class Diagram:
         """The number of paths, without listing them."""
         return self.checked.count_paths()
 
-    def cost(self, batch: int = 1, dtype: str = "float32", sizes: Mapping[str, int] | None = None) -> CostReport:
+    def cost(
+        self,
+        batch: int = 1,
+        dtype: str = "float32",
+        sizes: Mapping[str, int] | None = None,
+        target: str = "torch",
+    ) -> CostReport:
         """What the emitted program costs for a whole batch, with the written order and opt_einsum's beside it.
 
         For a diagram over sites `sizes` are the numbers of sites and pairs, by name: `{"atoms": 100, "edges": 2000}`. A
         set of sites that it does not name has `batch` of them, a relation 20 pairs for each site.
-        Raises ValueError for a negative batch, an unknown dtype, or a size that the diagram has no use for.
+        For the target `triton` the report says what runs in which kernel, and what in torch (`runs`).
+        Raises ValueError for a negative batch, an unknown dtype, or a size that the diagram has no use for, and
+        `CompileError` for an unknown target.
         """
-        return cost_report(self.checked, batch, dtype, sizes)
+        return cost_report(self.checked, batch, dtype, sizes, target)
 
     def emit(
         self, target: str = "torch", *, layout: Layout = "mul_ir", dtype: str | None = None, style: Style = "auto"

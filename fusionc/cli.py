@@ -192,7 +192,7 @@ def cost_command(options: argparse.Namespace) -> int:
         for diagram in _chosen_with_sizes(options):
             step(diagram.name)
             sizes = _sizes_of(diagram, options.size)
-            reports.append((diagram.name, cost_report(diagram, options.batch, options.dtype, sizes)))
+            reports.append((diagram.name, cost_report(diagram, options.batch, options.dtype, sizes, options.target)))
     if options.json:
         print(json.dumps({name: asdict(report) for name, report in reports}, indent=1))
     else:
@@ -455,6 +455,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_size(one)
     one.add_argument("--dtype", choices=tuple(ITEMSIZES), default="float32", help="default: float32")
+    one.add_argument("--target", default="torch", help="`triton` says what runs in kernels and what does not")
     one.add_argument("--json", action="store_true", help="as JSON")
     one = _on_file(
         _add(

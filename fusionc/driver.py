@@ -46,7 +46,7 @@ from fusionc.targets.names import (
     unusable_output,
     unusable_weight,
 )
-from fusionc.targets.registry import Emission, Options, UnknownTarget, find
+from fusionc.targets.registry import Emission, Options, UnknownTarget, described, find
 
 PLANNING_BATCH = 1000
 DEFAULTS = Options()
@@ -270,11 +270,23 @@ def emit(diagrams: Sequence[CheckedDiagram], target: str = "torch", options: Opt
     try:
         print_file = find(target)
     except UnknownTarget as problem:
-        raise CompileError([diagnose(problem.code, str(problem), span, help=problem.help)]) from None
+        raise _target_mistake(problem, span) from None
     mistakes = name_mistakes(diagrams)
     if mistakes:
         raise CompileError(mistakes)
     return print_file([emission(diagram, options.layout) for diagram in diagrams], options)
+
+
+def what_runs_where(diagram: CheckedDiagram, target: str) -> tuple[str, ...]:
+    """What of a diagram runs where, in a target's words; nothing where all runs in one place. Raises `CompileError`."""
+    try:
+        return described(target, diagram.program())
+    except UnknownTarget as problem:
+        raise _target_mistake(problem, diagram.graph.span) from None
+
+
+def _target_mistake(problem: UnknownTarget, span: Span) -> CompileError:
+    return CompileError([diagnose(problem.code, str(problem), span, help=problem.help)])
 
 
 def emission(diagram: CheckedDiagram, layout: Layout, strategy: str = "") -> Emission:

@@ -57,6 +57,19 @@ def test_transforms():
         assert max(errors.values()) < 1e-12, (name, errors)
 
 
+def test_tangents():
+    """Forward mode for every set of operands, forward over reverse and the other way, by kernels alone."""
+    for name, errors in interpreted("tangents")["tangents"].items():
+        assert errors["value"] < 1e-12, (name, errors)
+        assert errors["plain"] == 0, name
+
+
+def test_what_is_recorded():
+    """`linearize`, `make_fx` and transforms inside torch.compile: kernels are operators there, or plain torch."""
+    for name, errors in interpreted("recorded")["recorded"].items():
+        assert errors["value"] < 1e-12, (name, errors)
+
+
 def test_dtypes():
     for name, errors in interpreted("dtypes")["dtypes"].items():
         assert errors["value"] < (1e-5 if "float32" in name else 4e-3), (name, errors)
@@ -82,7 +95,24 @@ def test_what_runs_outside_of_kernels_is_said():
     program = fusionc.parse(text)["d"].checked.program()
     lines = description(program)
     assert any("in torch" in line and "mixes channels" in line for line in lines)
-    assert "mixes channels" in fusionc.parse(text).emit("triton")
+    assert any("third order" in line and "in torch" in line for line in lines)
+    assert any("torch.vmap over `W`" in line and "in torch" in line for line in lines)
+    assert "the tangent of the value, where `x` and `W` have one" in "\n".join(lines)
+    source = fusionc.parse(text).emit("triton")
+    assert "mixes channels" in source
+    assert "third order" in source
+
+
+def test_the_cost_report_says_what_runs_where(tmp_path, capsys):
+    path = tmp_path / "small.fus"
+    path.write_text("diagram d(x: 2x0e + 2x1o, y: 1o) -> 2x1o { x[u] y -> out[u] * W[path,u] }", encoding="utf-8")
+    assert main(["cost", str(path), "--target", "triton"]) == 0
+    assert "runs: _d_0_kernel_0: out" in capsys.readouterr().out
+    assert main(["cost", str(path)]) == 0
+    assert "runs:" not in capsys.readouterr().out
+    assert main(["cost", str(path), "--target", "tritn"]) != 0
+    complex_text = "group SU(2)\ndiagram d(x: 2x1/2, y: 1/2) -> 2x0 + 2x1 { x[u] y -> out[u] * W[path, u] }"
+    assert "no complex numbers" in fusionc.parse(complex_text)["d"].cost(target="triton").runs[0]
 
 
 def test_on_a_cpu_the_module_is_the_torch_module():
@@ -127,15 +157,18 @@ def test_the_file_works_without_triton(tmp_path):
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
 @pytest.mark.parametrize("name", ["mace_large", "message"])
 def test_kernels_fit_in_registers(name, arch):
-    """All three stages up to l = 3: nothing spilled, at most 128 registers, and seconds to compile."""
+    """All stages up to l = 3, tangents too: nothing spilled, at most 128 registers, and seconds to compile."""
     from fusionc.cache import import_text
     from fusionc.tools.aot import compile_ahead, total_seconds
 
     module = import_text(fusionc.parse(MACE)[name].emit("triton"))
     found = compile_ahead(module, arch)
+    assert {one.kernel.split("_kernel")[0][-1] for one in found} == set("0123")
     assert all(one.spilled == 0 for one in found), list(map(str, found))
     assert all(one.registers <= 128 for one in found), list(map(str, found))
-    assert total_seconds(found) < 10, list(map(str, found))
+    backward, forward = ([one for one in found if ("_stage_3_" in one.kernel) == kind] for kind in (False, True))
+    assert total_seconds(backward) < 10, list(map(str, backward))
+    assert total_seconds(forward) < 4, list(map(str, forward))  # (compiled where forward mode is used)
 
 
 def test_the_command_compiles_ahead(tmp_path, capsys):

@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 import sys
 import warnings
+from collections.abc import Callable
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from strategies import trees
 from test_derive import SITES, SIZES, TEXTS, Autograd, case, random_like
 from test_sites import DECLARED, LEGS, LINES
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import fusionc
 from fusionc.cache import import_text
@@ -36,6 +39,8 @@ MORE = {
     "{ x[u] y -> e[u]; e[u] -> out[v] * W[path,u,v] }",
     "mixed before a sum": SITES + "diagram d(x: 4x0e + 4x1o[atoms], y: 0e + 1o[edges], r: weights[edges]) -> "
     "4x0e + 4x1o[atoms] { x[j,u] -> h[j,v] in 4x0e + 4x1o * W[path,u,v]; h[j,u] y[i,j] -> out[i,u] * r[i,j,path,u] }",
+    "two rows of one table": "diagram d(x: 2x0e + 2x1o, y: 0e + 1o, z: index(3), q: index(3)) -> 2x0e + 2x1o "
+    "{ x[u] y -> out[u] * V[z,path,u]; x[u] y -> out[u] * V[q,path,u] }",
     "two layers": SITES + "diagram d(x: 2x0e + 2x1o[atoms], y: 0e + 1o[edges]) -> 2x0e + 2x1o[atoms] "
     "{ x[j,u] y[i,j] -> h[i,u] in lmax 1; h[j,u] y[i,j] -> out[i,u] * W[path,u] }",
 }
@@ -43,7 +48,7 @@ Errors = dict[str, float]
 
 
 class Kernels(Autograd):
-    """A diagram with its kernels; counts how many are launched."""
+    """A diagram with its kernels; counts how many are launched, and how many stages run in plain torch."""
 
     def __init__(self, one, sums: str = "sorted") -> None:
         super().__init__(one)
@@ -56,6 +61,17 @@ class Kernels(Autograd):
             return launch(*arguments)
 
         self.module._launch = counting
+        self.plain, plain = 0, self.module._plain
+
+        def counting_plain(*arguments):
+            self.plain += 1
+            return plain(*arguments)
+
+        self.module._plain = counting_plain
+
+    def __call__(self, *values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        out = self.function(*_arguments(self.one, values), **self.relations)
+        return (out,) if isinstance(out, torch.Tensor) else tuple(out)
 
 
 def error(found, wanted) -> float:
@@ -169,6 +185,140 @@ def _arguments(one, leaves) -> list[torch.Tensor]:
     return [known[name] if name in known else torch.as_tensor(one.operands[name]) for name in names]
 
 
+def tangents() -> dict[str, Errors]:
+    """Forward mode, for tangents of every set of operands, and mixed with backward mode."""
+    found = {}
+    for name in TANGENTS:
+        more = [("ir_mul", "atomic")] if name == "message" else []
+        for layout, sum_ in [("mul_ir", "sorted"), *more]:
+            one = case({**TEXTS, **MORE}[name], layout)
+            kernels, plain = Kernels(one, sum_), Autograd(one)
+            for some in _sets(len(kernels.inputs())):
+                got, wanted = _pushed(kernels, some), _pushed(plain, some)
+                found[f"{name}, {layout}, {some}"] = {"value": error(got, wanted), "plain": kernels.plain}
+    for name in ("uvu per element", "product basis", "mixed on the way"):
+        one = case({**TEXTS, **MORE}[name])
+        kernels = Kernels(one)
+        wanted = _mixed(Autograd(one))
+        for kind, derivative in _mixed(kernels).items():
+            value = error([derivative()], [wanted[kind]()])
+            found[f"{name}, {kind}"] = {"value": value, "plain": 0 if kind in THIRD else kernels.plain}
+            kernels.plain = 0
+    for name in ("message", "everything over sites"):
+        one = case(TEXTS[name])
+        kernels, plain = Kernels(one), Autograd(one)
+        pairs = zip(_over_sites(kernels), _over_sites(plain), strict=True)
+        found[f"{name}, over sites"] = {"value": max(error(*pair) for pair in pairs), "plain": kernels.plain}
+    return found
+
+
+TANGENTS = ("uvu per element", "message", "product basis", "no channels", "mixed on the way", "two outputs")
+THIRD = ("jacfwd of jacfwd", "jvp of grad of grad")
+"""What is beyond the stages: plain torch, where no operand is linear."""
+
+
+def _sets(count: int) -> list[tuple[int, ...]]:
+    """All sets of operands but the empty one."""
+    return [some for size in range(1, count + 1) for some in combinations(range(count), size)]
+
+
+def _some(function: Autograd, places: tuple[int, ...]):
+    """A diagram as a function of some operands, and these."""
+    values = [value.detach() for value in function.inputs()]
+
+    def partial(*moved):
+        everything = dict(enumerate(values)) | dict(zip(places, moved, strict=True))
+        return function(*everything.values())
+
+    return partial, tuple(values[place] for place in places)
+
+
+def _pushed(function: Autograd, places: tuple[int, ...]) -> list[torch.Tensor]:
+    """Values and tangents."""
+    partial, values = _some(function, places)
+    out, moved = torch.func.jvp(partial, values, tuple(value.cos() for value in values))
+    return [*out, *moved]
+
+
+def _mixed(function: Autograd) -> dict[str, Callable[[], torch.Tensor]]:
+    """Derivatives by the first operand, forwards and backwards in every order."""
+    partial, (value,) = _some(function, (0,))
+    jacrev, jacfwd, grad = torch.func.jacrev, torch.func.jacfwd, torch.func.grad
+
+    def square(x):
+        return partial(x)[0].square().sum()
+
+    def twice(x):
+        return grad(square)(x).sum()
+
+    return {
+        "jacfwd": lambda: jacfwd(partial)(value)[0],
+        "jacfwd of jacrev": lambda: jacfwd(jacrev(square))(value),
+        "jacrev of jacfwd": lambda: jacrev(jacfwd(square))(value),
+        "jacfwd of jacfwd": lambda: jacfwd(jacfwd(square))(value),
+        "jvp of grad of grad": lambda: torch.func.jvp(grad(twice), (value,), (value.cos(),))[1],
+    }
+
+
+def _over_sites(function: Autograd) -> list[list[torch.Tensor]]:
+    """Forward over reverse by all operands, and a vmap of gradients by one of them."""
+    partial, values = _some(function, tuple(range(len(function.inputs()))))
+    moved = tuple(value.cos() for value in values)
+
+    def square(*some):
+        return sum(one.square().sum() for one in partial(*some))
+
+    gradient = torch.func.grad(square, argnums=tuple(range(len(values))))
+    first = torch.func.grad(lambda x: square(x, *values[1:]))
+    return [
+        list(torch.func.jvp(gradient, values, moved)[1]),
+        list(torch.func.grad(lambda *some: torch.func.jvp(square, some, moved)[1], tuple(range(len(values))))(*values)),
+        [torch.vmap(first)(torch.stack([values[0], moved[0]]))],
+    ]
+
+
+def _gradient(function: Autograd):
+    """The gradient of a diagram by its first operand."""
+    partial, _ = _some(function, (0,))
+
+    def square(x):
+        return partial(x)[0].square().sum()
+
+    return torch.func.grad(square)
+
+
+def _batched(function: Autograd) -> tuple[torch.Tensor, ...]:
+    """Gradients of several cotangents at a time."""
+    values = function.inputs()
+    out = function(*values)[0]
+    return torch.autograd.grad(out, values, torch.stack([out.detach(), out.detach().cos()]), is_grads_batched=True)
+
+
+def recorded() -> dict[str, Errors]:
+    """What records operations (`linearize`, `make_fx`, transforms inside torch.compile) gets the same numbers."""
+    found = {}
+    for name in ("uvu per element", "message"):
+        one = case(TEXTS[name])
+        kernels, plain = Kernels(one), Autograd(one)
+        partial, values = _some(kernels, (0, 1))
+        pushed = _some(plain, (0, 1))[0]
+        tangents = tuple(value.cos() for value in values)
+        wanted = torch.func.jvp(pushed, values, tangents)[1]
+        found[f"{name}, linearize"] = {"value": error(torch.func.linearize(partial, *values)[1](*tangents), wanted)}
+        gradients = [_gradient(function) for function in (kernels, plain)]
+        graph = make_fx(gradients[0])(values[0])
+        found[f"{name}, make_fx"] = {"value": error([graph(tangents[0])], [gradients[1](tangents[0])])}
+        batched = [_batched(function) for function in (kernels, plain)]
+        found[f"{name}, is_grads_batched"] = {"value": error(*batched)}
+        compiled = torch.compile(gradients[0], fullgraph=True, backend="aot_eager")
+        found[f"{name}, compiled gradient"] = {"value": error([compiled(values[0])], [gradients[1](values[0])])}
+        forward = torch.compile(
+            lambda *moved, f=partial, at=values: torch.func.jvp(f, at, moved)[1], fullgraph=True, backend="aot_eager"
+        )
+        found[f"{name}, compiled tangent"] = {"value": error(forward(*tangents), wanted)}
+    return found
+
+
 def exported() -> dict[str, Errors]:
     """A module with a dynamic batch, run for another one."""
     kind = fusionc.parse(TEXTS["two outputs"])["d"].module("triton")
@@ -279,7 +429,21 @@ def split() -> dict[str, Errors]:
         triton_stage.MOST_TERMS, triton_stage.MOST_MEMORY = limits
 
 
-GROUPS = {one.__name__: one for one in (diagrams, dtypes, transforms, empty, deterministic, random_trees, sites, split)}
+GROUPS = {
+    one.__name__: one
+    for one in (
+        diagrams,
+        dtypes,
+        transforms,
+        tangents,
+        recorded,
+        empty,
+        deterministic,
+        random_trees,
+        sites,
+        split,
+    )
+}
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")

@@ -40,6 +40,7 @@ from fusionc.program.ir import (
     Total,
     WeightBlock,
     Zeros,
+    operands,
     renumbered,
 )
 from fusionc.program.prune import pruned
@@ -76,6 +77,33 @@ def vjp(program: Program, wrt: Sequence[str] | None = None) -> Derivative:
 def jvp(program: Program, wrt: Sequence[str] | None = None) -> Derivative:
     """The program of the tangents of all outputs for given tangents of operands."""
     return _Forward(program, tuple(differentiable(program) if wrt is None else wrt)).derivative()
+
+
+def linear(program: Program) -> tuple[str, ...]:
+    """The operands in which every output is linear: with the tangent in its place, the program gives the output's."""
+    return tuple(name for name in differentiable(program) if _is_linear(program, name))
+
+
+def _is_linear(program: Program, name: str) -> bool:
+    """Whether every product that reaches an output has the operand once; decided value by value, never component by
+    component. The degree None is that of zero, which has any."""
+    degrees: list[int | None] = []
+    for one in program.instructions:
+        op = one.op
+        if isinstance(op, LegBlock | WeightBlock):
+            degrees.append(int(_operand(one) == name))
+        elif isinstance(op, Zeros):
+            degrees.append(None)
+        elif isinstance(op, Product):
+            left, right = degrees[op.left], degrees[op.right]
+            degrees.append(None if left is None or right is None else left + right)
+        else:
+            found = {degrees[value] for value in operands(op)} - {None}
+            if len(found) > 1:
+                return False
+            degrees.append(next(iter(found), None))
+    reached = {degrees[value] for output in program.outputs for block in output.blocks for value, _ in block.pieces}
+    return reached <= {1, None}
 
 
 class _Names:
@@ -133,13 +161,24 @@ class Cell:
         return self.start + self.mul * self.dim
 
 
+@dataclass(frozen=True)
+class Table:
+    """Where in the rows of a table the cotangents of `count` components of a total stand, those from `first` on."""
+
+    name: str
+    start: int
+    first: int
+    count: int
+    factor: Surd = ONE
+
+
 @dataclass
 class _Reverse:
     program: Program
     wrt: tuple[str, ...]
     parts: dict[int, list[Part]] = field(default_factory=dict)
-    tables: dict[int, tuple[str, int]] = field(default_factory=dict)
-    """Totals into rows whose cotangent is a table: its name, and where in a row the value's numbers start."""
+    tables: dict[int, list[Table]] = field(default_factory=dict)
+    """Totals into rows, whose cotangents are parts of tables."""
 
     def __post_init__(self) -> None:
         self.names = _Names(self.program)
@@ -223,14 +262,30 @@ class _Reverse:
         """The cotangents of components that stand side by side in a weight's gradient."""
         own, count = self.program.instructions[run.value], len(run.components)
         width = prod(own.channels)
-        if output.rows and isinstance(own.op, Total):
-            self.tables.setdefault(run.value, (name, start - run.components[0] * width))
-            return start + count * width
         if output.rows:
-            raise NotImplementedError("a table of rows that several index legs fill cannot be differentiated again")
+            for at, component in enumerate(run.components):
+                self._read_table(run.value, Table(name, start + at * width, component, 1))
+            return start + count * width
         view = self.builder.emit(WeightBlock(name, start, ()), count, own.channels, None, f"grad of {own.note}")
         self._add(run.value, view, tuple((i, component, ONE) for i, component in enumerate(run.components)))
         return start + count * width
+
+    def _read_table(self, value: int, part: Table) -> None:
+        """The cotangent of one component of a table: of a total, or of totals added up, whose rows are selected in
+        different ways."""
+        own = self.program.instructions[value]
+        if isinstance(own.op, Linear):
+            for source, i, k, c in own.op.entries:
+                if k == part.first:
+                    self._read_table(own.op.values[source], replace(part, first=i, factor=part.factor * c))
+        elif isinstance(own.op, Total):
+            parts, width = self.tables.setdefault(value, []), prod(own.channels)
+            if parts and _continues(parts[-1], part, width):
+                part = replace(parts[-1], count=parts[-1].count + 1)
+                parts.pop()
+            parts.append(part)
+        else:
+            assert isinstance(own.op, Zeros), own
 
     # --- through the instructions --------------------------------------------------------------------------------
 
@@ -290,10 +345,10 @@ class _Reverse:
     def _total(self, number: int, op: Total) -> None:
         inner = self.program.instructions[op.value]
         if op.rows:
-            name, start = self.tables[number]
-            view = WeightBlock(name, start, op.rows, op.reads)
-            read = self.builder.emit(view, inner.components, inner.channels, inner.domain, f"grad of {inner.note}")
-            self._add(op.value, read)
+            for part in self.tables[number]:
+                view = WeightBlock(part.name, part.start, op.rows, op.reads)
+                read = self.builder.emit(view, part.count, inner.channels, inner.domain, f"grad of {inner.note}")
+                self._add(op.value, read, ((i, part.first + i, part.factor) for i in range(part.count)))
         else:
             self._add(op.value, self._emit_like(op.value, Spread(self._sum(number))))
 
@@ -425,6 +480,12 @@ class _Reverse:
         assert isinstance(op, WeightBlock)
         one = self.builder[value]
         return self.builder.emit(Total(value, op.rows, op.reads), one.components, one.channels, None, one.note)
+
+
+def _continues(before: Table, part: Table, width: int) -> bool:
+    """Whether a component stands behind those before it, in the total and in the table."""
+    places = (before.start + before.count * width, before.first + before.count)
+    return (part.name, part.start, part.first, part.factor) == (before.name, *places, before.factor)
 
 
 def _operand(instruction: Instruction) -> str:

@@ -58,15 +58,18 @@ class Options:
 
 
 Emit = Callable[[Sequence[Emission], Options], str]
+Describe = Callable[[Program], Sequence[str]]
 
 
 @dataclass(frozen=True)
 class Target:
-    """A target: what it is called, the function that prints a file, and whether it exists yet."""
+    """A target: what it is called, the function that prints a file (None: not built yet), and one that says in lines
+    what of a program runs where, if that differs."""
 
     name: str
     emit: Emit | None
     about: str
+    describe: Describe | None = None
 
 
 class UnknownTarget(Exception):
@@ -104,6 +107,13 @@ def find(name: str) -> Emit:
     return emit
 
 
+def described(name: str, program: Program) -> tuple[str, ...]:
+    """What of a program runs where, in a target's words; nothing where all is in one place. Raises `UnknownTarget`."""
+    find(name)
+    describe = _TARGETS[name].describe
+    return () if describe is None else tuple(describe(program))
+
+
 def _torch(emissions: Sequence[Emission], options: Options) -> str:
     module = import_module("fusionc.targets.torch")  # jinja2 is not needed until something is printed
     text: str = module.emit(emissions, options)
@@ -116,6 +126,11 @@ def _triton(emissions: Sequence[Emission], options: Options) -> str:
     return text
 
 
+def _triton_kernels(program: Program) -> Sequence[str]:
+    lines: Sequence[str] = import_module("fusionc.targets.triton").description(program)
+    return lines
+
+
 register(Target("torch", _torch, "a PyTorch module of plain tensor operations"))
-register(Target("triton", _triton, "fused kernels for GPUs, with plain torch beside them"))
+register(Target("triton", _triton, "fused kernels for GPUs, with plain torch beside them", _triton_kernels))
 register(Target("cpu", None, "native kernels"))

@@ -1,8 +1,10 @@
 """The Triton target: the torch target's module, with kernels for GPUs behind it.
 
-A diagram has three stages: its value, the gradients, the gradients of these. Each is a program of its own (see
-`program/derive`), cut into kernels (`triton_plan`), printed (`triton_kernel`) and launched (`triton_stage`). The
-statements of the torch target stand in the same file: they run on other devices, and wherever a kernel cannot.
+A diagram has three stages for backward mode, its value, the gradients, the gradients of these, and behind them stages
+for forward mode: the tangents of the value, for tangents of all operands, of all legs, of one operand. Each is a
+program of its own (see `program/derive`), cut into kernels (`triton_plan`), printed (`triton_kernel`) and launched
+(`triton_stage`). The statements of the torch target stand in the same file: they run on other devices, and wherever a
+kernel cannot.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from functools import lru_cache
 
 import jinja2
 
-from fusionc.program.derive import differentiable, vjp
+from fusionc.program.derive import differentiable, jvp, linear, vjp
 from fusionc.program.ir import Program
 from fusionc.resources import resource
 from fusionc.targets import torch as torch_target
@@ -25,19 +27,31 @@ from fusionc.targets.triton_kernel import Kernel
 from fusionc.targets.triton_stage import Stage, sorted_rows, stage
 
 WIDTH = torch_target.WIDTH
-STAGES = 3
+ORDERS = ("the value", "the gradients", "the gradients of the gradients")
+NO_COMPLEX = "no kernels: Triton has no complex numbers"
 DEFAULTS = Options()
 Tag = dict[str, object]
 
 
 @dataclass(frozen=True)
 class Kernels:
-    """The stages of one diagram: operands in order, what results are gradients of, and which sums need sorted pairs."""
+    """The stages of one diagram: operands in order, what results are gradients of, and which sums need sorted pairs.
+    Those behind the three of backward mode compute tangents: `tangents` are the places of the operands whose tangents
+    they take, `linear` of those in which the value is linear."""
 
     stages: tuple[Stage, ...]
     operands: tuple[tuple[str, ...], ...]
     results: tuple[tuple[int, ...], ...]
+    tangents: tuple[tuple[int, ...], ...]
+    linear: tuple[int, ...]
     sorted_by: tuple[tuple[str, int], ...]
+
+    def about(self, level: int) -> str:
+        """What a stage computes."""
+        if level < len(ORDERS):
+            return ORDERS[level]
+        moved = [f"`{self.operands[0][place]}`" for place in self.tangents[level - len(ORDERS)]]
+        return f"the tangent of the value, where {_and(moved)} {'has one' if len(moved) == 1 else 'have one'}"
 
 
 def emit(emissions: Sequence[Emission], options: Options) -> str:
@@ -53,8 +67,51 @@ def emit(emissions: Sequence[Emission], options: Options) -> str:
 
 
 def description(program: Program, options: Options = DEFAULTS) -> tuple[str, ...]:
-    """What runs where: one line for each kernel of every stage, and for each instruction that runs in torch."""
-    return tuple(line for one in kernels(program, options).stages for line in one.description())
+    """What runs where: one line for each kernel of every stage, and for all that runs in torch on a GPU too."""
+    if program.is_complex:
+        return (f"in torch: everything, {NO_COMPLEX}",)
+    return _description(program, kernels(program, options))
+
+
+def _description(program: Program, found: Kernels) -> tuple[str, ...]:
+    lines: list[str] = []
+    for level, one in enumerate(found.stages):
+        lines += [f"{one.name}: {found.about(level)}", *one.description()]
+    return (*lines, *_together(found), *_outside(program, found))
+
+
+def _together(found: Kernels) -> list[str]:
+    """Derivatives that are put together of several stages."""
+    lines = ["tangents of gradients, gradients of tangents: stages 1 and 2, with zeros where there is no tangent"]
+    if len(found.operands[0]) > 1:
+        lines.append("tangents of other operands: a launch for each (the value's kernels where it is linear), added up")
+    return lines
+
+
+def _outside(program: Program, found: Kernels) -> list[str]:
+    """What runs in torch on a GPU too, beside the instructions of the stages."""
+    lines = []
+    if any(one.why.startswith("mixes channels") for stage in found.stages for one in stage.outside):
+        lines.append(
+            "what mixes channels: matrix products over all rows, which torch leaves to the vendor's library (a program "
+            "of a kernel has few rows, and all components of each in registers)"
+        )
+    if any(buffer.programs or buffer.blocks > 1 for kernel in _all_kernels(found) for buffer in kernel.buffers):
+        lines.append("sums that programs or blocks of channels make in parts: added up by torch's sum")
+    for relation, row in found.sorted_by:
+        lines.append(f"the pairs of `{relation}`: sorted by row {row}, once; compiled or in torch.func at every call")
+    lines.append("derivatives of stage 2 (third order), tangents of tangents unless linear")
+    weights, relations = ([f"`{one.name}`" for one in some] for some in (program.weights, program.relations))
+    if weights or relations:
+        gradients = " and over gradients by weights" if weights else ""
+        lines.append(f"torch.vmap over {_and([*weights, *relations])}{gradients}")
+    lines.append("autograd.grad with is_grads_batched, whose tensors have no memory of their own")
+    lines.append("torch.func inside of torch.compile, where kernels are operators that it cannot look into")
+    return [f"in torch: {line}" for line in lines]
+
+
+def _all_kernels(found: Kernels) -> list[Kernel]:
+    return [kernel for stage in found.stages for kernel in stage.kernels]
 
 
 def kernels(program: Program, options: Options = DEFAULTS, name: str = "") -> Kernels:
@@ -62,18 +119,40 @@ def kernels(program: Program, options: Options = DEFAULTS, name: str = "") -> Ke
     name = name or f"_{program.name}"
     sums: Sums = options.sums
     programs, operands, results, likes = [program], [differentiable(program)], [], [(0,) * len(program.outputs)]
-    for _ in range(STAGES - 1):
+    for _ in ORDERS[1:]:
         derived = vjp(programs[-1])
         places = tuple(operands[-1].index(operand) for operand, _ in derived.results)
         programs.append(derived.program)
         results.append(places)
         likes.append(places)
         operands.append((*operands[-1], *(given for _, given in derived.given)))
+    tangents = _tangents(program)
+    for moved in tangents:
+        derived = jvp(program, moved)
+        programs.append(derived.program)
+        likes.append(likes[0])
+        operands.append((*operands[0], *(given for _, given in derived.given)))
     stages = tuple(
         stage(one, f"{name}_{level}", operands[level], likes[level], sums) for level, one in enumerate(programs)
     )
     keys = dict.fromkeys(key for one in programs for key in sorted_rows(one, sums))
-    return Kernels(stages, tuple(operands), tuple(results), tuple(keys))
+    return Kernels(
+        stages,
+        tuple(operands),
+        tuple(results),
+        tuple(tuple(operands[0].index(operand) for operand in moved) for moved in tangents),
+        tuple(operands[0].index(operand) for operand in linear(program)),
+        tuple(keys),
+    )
+
+
+def _tangents(program: Program) -> tuple[tuple[str, ...], ...]:
+    """The sets of operands that have a stage for their tangents: all, all legs (learned weights stay as they are), and
+    each in which the value is not linear. Any other set is a sum of what one operand at a time gives."""
+    everything, alone = differentiable(program), linear(program)
+    legs = tuple(leg.name for leg in program.legs if leg.name in everything)
+    sets = [everything, legs, *((operand,) for operand in everything)]
+    return tuple(dict.fromkeys(one for one in sets if len(one) > 1 or one not in [(operand,) for operand in alone]))
 
 
 @lru_cache(maxsize=1)
@@ -99,7 +178,7 @@ class _Printer(torch_target._Printer):
         """What the kernels cannot run goes on in torch, in one dtype."""
         plain = super()._conversions(first)
         if self.program.is_complex:
-            return ["# no kernels: Triton has no complex numbers", *plain]
+            return [f"# {NO_COMPLEX}", *plain]
         call = ", ".join((*self._names(), *self._passed()))
         return [f"if _runs_kernels({first}):", f"    return {self.kernels_function}({call})", *plain]
 
@@ -126,12 +205,12 @@ class _Printer(torch_target._Printer):
     def _stages(self) -> Tag:
         prefix = self.namer.fresh(f"_{self.function}_stage")
         found = kernels(self.emission.program, self.options, prefix)
-        about = [part for one in found.stages for line in one.description() for part in textwrap.wrap(line, WIDTH)]
+        about = [part for line in _description(self.program, found) for part in textwrap.wrap(line, WIDTH)]
         domains = ["", *self.program.sites, *(f"r_{relation.name}" for relation in self.program.relations)]
         by_row, diagram = self.namer.fresh(f"{prefix}_rows"), self.namer.fresh(f"_{self.function.upper()}")
         return {
             "about": about,
-            "stages": [self._stage(one, found) for one in found.stages],
+            "stages": [self._stage(one, found, level) for level, one in enumerate(found.stages)],
             "by_row": by_row,
             "by_row_body": self._by_row(found),
             "diagram": diagram,
@@ -145,7 +224,10 @@ class _Printer(torch_target._Printer):
                 )
                 for one in found.stages
             ),
-            "weight_places": tuple(self._weight_places(found, level) for level in range(STAGES)),
+            "weight_places": tuple(self._weight_places(found, level) for level in range(len(found.stages))),
+            "tangents": found.tangents,
+            "linear": found.linear,
+            "rows": sum(leg.kind == "index" for leg in self.program.legs),
             "operator": self.program.name,
             "kernels_body": self._with_kernels(found, diagram),
             "table_of_kernels": [
@@ -159,10 +241,9 @@ class _Printer(torch_target._Printer):
         weights = {weight.name for weight in found.stages[level].program.weights}
         return tuple(place for place, name in enumerate(found.operands[level]) if f"p_{name}" in weights)
 
-    def _stage(self, one: Stage, found: Kernels) -> Tag:
+    def _stage(self, one: Stage, found: Kernels, level: int) -> Tag:
         tables = one.tables
         places = {place: value for _, _, flat in tables.constants for place, value in flat.items()}
-        order = ("the value", "the gradients", "the gradients of the gradients")
         fixed = self._fixed(found)
         unpacked = []
         if fixed:
@@ -171,7 +252,7 @@ class _Printer(torch_target._Printer):
         unpacked.append(f"{', '.join(sizes)}{',' if len(sizes) == 1 else ''} = sizes")
         return {
             "function": one.name,
-            "headline": f"Stage {one.name[-1]} of `{self.program.name}`: {order[int(one.name[-1])]}.",
+            "headline": f"Stage {level} of `{self.program.name}`: {found.about(level)}.",
             "kernels": [kernel.lines for kernel in one.kernels],
             "lines": [*unpacked, *one.lines],
             "table": f"{one.name.upper()}_CONSTANTS",
@@ -285,3 +366,7 @@ class _Printer(torch_target._Printer):
 
 def _tuple(parts: Sequence[str]) -> str:
     return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
+
+
+def _and(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -232,7 +232,8 @@ class _Printer:
             if buffer.blocks == 1:
                 dims = [0] if buffer.programs else []
             if dims:
-                self.body.append(f"{name} = {name}.sum({dims[0] if len(dims) == 1 else tuple(dims)})")
+                total = f"{name}.sum({dims[0] if len(dims) == 1 else tuple(dims)})"
+                self.body.append(f"{name} = {total}  # in torch: programs and blocks of channels have summed in parts")
             self.torch.names[buffer.value] = name
 
     def _argument(self, name: str, one: Kernel) -> str:

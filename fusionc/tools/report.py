@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from fusionc.driver import CheckedDiagram
+from fusionc.driver import CheckedDiagram, what_runs_where
 from fusionc.program.cost import Cost, count, domain_sizes
 from fusionc.tools.dense_cost import dense_cost
 from fusionc.tools.dense_network import networks
@@ -38,6 +38,8 @@ class CostReport:
     opt_einsum: CostReport | None = None
     sizes: Mapping[str, int] = field(default_factory=dict, hash=False)
     """In a diagram over sites: how many members each site set and each relation has."""
+    runs: tuple[str, ...] = ()
+    """What runs where, if the target has more than one place for it."""
 
     @property
     def operations(self) -> int:
@@ -51,10 +53,15 @@ WORDS = {
 
 
 def cost_report(
-    diagram: CheckedDiagram, batch: int = 1, dtype: str = "float32", sizes: Mapping[str, int] | None = None
+    diagram: CheckedDiagram,
+    batch: int = 1,
+    dtype: str = "float32",
+    sizes: Mapping[str, int] | None = None,
+    target: str = "torch",
 ) -> CostReport:
-    """The report of the chosen program; `sizes` are the numbers of sites and pairs. Raises ValueError for a negative
-    batch, an unknown dtype, or a size that the diagram has no use for."""
+    """The report of the chosen program; `sizes` are the numbers of sites and pairs; a
+    target with more than one place says what runs where. Raises ValueError for a negative batch, an unknown dtype, or a
+    size that the diagram has no use for, and `CompileError` for an unknown target."""
     if batch < 0:
         raise ValueError(f"batch should not be negative, and is {batch}")
     if dtype not in ITEMSIZES:
@@ -64,7 +71,8 @@ def cost_report(
     cost = count(diagram.program(), batch, itemsize, sizes)
     naive, whole = (_dense(diagram, order, batch, dtype, sizes) for order in ("written", "whole"))
     report = _report(cost, reasons(diagram), diagram.strategy, batch, dtype, naive, whole)
-    return replace(report, sizes=dict(domain_sizes(diagram.graph, batch, sizes).domains))
+    over = dict(domain_sizes(diagram.graph, batch, sizes).domains)
+    return replace(report, sizes=over, runs=what_runs_where(diagram, target))
 
 
 def check_sizes(diagram: CheckedDiagram, sizes: Mapping[str, int] | None) -> None:
@@ -110,4 +118,5 @@ def cost_table(name: str, report: CostReport) -> str:
     header = ("", "multiplications", "additions", "by constants", "bytes", "peak bytes", "ratio")
     over = ", ".join(f"{size:,} {domain}" for domain, size in report.sizes.items()) or f"batch {report.batch:,}"
     head = f"{name}: {over}, {report.dtype}"
-    return "\n".join([head, table(header, lines), *(f"because: {reason}" for reason in report.reasons)])
+    words = [*(f"because: {reason}" for reason in report.reasons), *(f"runs: {line}" for line in report.runs)]
+    return "\n".join([head, table(header, lines), *words])
