@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
+from fusionc.arguments import MANY, parser
 from fusionc.cache import import_text, write_whole
 from fusionc.diagram.paths import public_paths
 from fusionc.driver import Checked, CheckedDiagram, CheckedNumber, as_number, check_source, emit, number_not_module
@@ -25,15 +26,12 @@ from fusionc.language.parser import decode, parse, read
 from fusionc.language.printer import print_file
 from fusionc.language.render import render_github, render_json, render_sarif, render_text, summary
 from fusionc.language.source import Source
-from fusionc.program.ir import LAYOUTS
-from fusionc.targets.registry import DTYPES, STYLES, SUMS, Options, targets
+from fusionc.targets.registry import Options
 from fusionc.tools import listing
 from fusionc.tools.progress import Progress
-from fusionc.tools.report import ITEMSIZES, cost_report, cost_table
-from fusionc.version import __version__
+from fusionc.tools.report import cost_report, cost_table
 
 EXIT_OK, EXIT_INPUT, EXIT_USAGE, EXIT_INTERNAL = 0, 1, 2, 70
-MANY = 40  # rows that `paths` prints before it says how many more there are
 
 
 class UsageError(Exception):
@@ -42,9 +40,8 @@ class UsageError(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    parser = _parser()
     try:
-        options = parser.parse_args(arguments)
+        options = parser(COMMANDS).parse_args(arguments)
         command: Callable[[argparse.Namespace], int] = options.command
         for name in ("seed", "batch"):
             if getattr(options, name, 0) < 0:
@@ -396,221 +393,24 @@ def _domains(diagram: CheckedDiagram) -> tuple[str, ...]:
     return (*diagram.graph.sites, *(relation.name for relation in diagram.graph.relations))
 
 
-def _size(text: str) -> tuple[str, int]:
-    name, _, number = text.partition("=")
-    if not name.isidentifier() or not (number.isascii() and number.isdigit()):
-        raise argparse.ArgumentTypeError(f"`{text}` should be a name and a number, such as atoms=100")
-    return name, int(number)
-
-
 def _say(diagnostics: Sequence[Diagnostic]) -> None:
     if diagnostics:
         color = sys.stderr.isatty() and "NO_COLOR" not in os.environ
         print(render_text(diagnostics, color) + "\n", file=sys.stderr)
 
 
-# --- the parser --------------------------------------------------------------------------------------------------
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="fusionc",
-        description="Compile fusion diagrams: networks of SU(2), SO(3) and O(3) tensors joined at Clebsch-Gordan "
-        "vertices.",
-        epilog="FILE may be `-` for standard input. Exit codes: 0 done, 1 the input is at fault, 2 the command line "
-        "is, 70 fusionc is. `fusionc COMMAND --help` says more of a command.",
-    )
-    parser.add_argument("--version", action="version", version=f"fusionc {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _add_compile(commands)
-    one = _add(commands, "check", check_command, "diagnostics only", "Check files and print what is wrong with them.")
-    one.add_argument("files", nargs="+", metavar="FILE")
-    one.add_argument("--format", choices=("text", "json", "sarif", "github"), default="text", help="default: text")
-    one.add_argument("--strict", action="store_true", help="exit with 1 for warnings too")
-    one = _on_file(
-        _add(
-            commands,
-            "paths",
-            paths_command,
-            "the table of paths and weights",
-            "List the paths of diagrams, in path order, with where the weights of each lie.",
-        )
-    )
-    one.add_argument("--all", action="store_true", help=f"all paths, not the first {MANY}")
-    one.add_argument("--json", action="store_true", help="as JSON")
-    one = _on_file(
-        _add(
-            commands,
-            "cost",
-            cost_command,
-            "what the plan costs",
-            "Count the program that is emitted, beside the written order and opt_einsum's.",
-        )
-    )
-    one.add_argument(
-        "--batch",
-        type=int,
-        default=1000,
-        help="batch size the figures are for (default: 1000); in a diagram over sites the number of sites of every set",
-    )
-    _add_size(one)
-    one.add_argument("--dtype", choices=tuple(ITEMSIZES), default="float32", help="default: float32")
-    one.add_argument("--target", default="torch", help="`triton` says what runs in kernels and what does not")
-    one.add_argument("--json", action="store_true", help="as JSON")
-    one = _on_file(
-        _add(
-            commands,
-            "verify",
-            verify_command,
-            "measured errors",
-            "Measure equivariance, agreement with the dense einsum of the diagram, and gradients, in float64. "
-            "Exit code 1 when an error is larger than its bound.",
-        )
-    )
-    one.add_argument("--seed", type=int, default=0, help="of the random operands (default: 0)")
-    one.add_argument("--layout", choices=LAYOUTS, default="mul_ir", help="default: mul_ir")
-    one.add_argument("--json", action="store_true", help="as JSON")
-    one = _on_file(
-        _add(
-            commands,
-            "eval",
-            eval_command,
-            "exact values of closed diagrams",
-            "Print the exact value and the decimal of closed diagrams, and of diagrams from one irrep to itself.",
-        )
-    )
-    one.add_argument("--formula", action="store_true", help="also the sum over 6j symbols that was evaluated")
-    one.add_argument("--latex", action="store_true", help="the value and the formula for LaTeX")
-    one.add_argument("--json", action="store_true", help="as JSON")
-    _add_run(commands)
-    one = _add(
-        commands,
-        "fmt",
-        fmt_command,
-        "the canonical form",
-        "Rewrite files in the canonical form; `-` is formatted to standard output.",
-    )
-    one.add_argument("files", nargs="+", metavar="FILE")
-    one.add_argument(
-        "--check", action="store_true", help="change nothing; exit with 1 if a file is not in canonical form"
-    )
-    one.add_argument("--diff", action="store_true", help="change nothing; print what would change")
-    one = _on_file(_add(commands, "draw", draw_command, "a picture", "Draw a diagram as SVG."))
-    one.add_argument(
-        "-o", "--output", metavar="OUT.svg", help="default: standard output; several diagrams go to OUT_NAME.svg each"
-    )
-    one = _add(
-        commands,
-        "explain",
-        explain_command,
-        "a page on a diagnostic",
-        "What a diagnostic means, a failing example and its repair. Without a code: the list of all codes.",
-    )
-    one.add_argument("code", nargs="?", metavar="CODE", help="for example F2001")
-    return parser
-
-
-def _add_compile(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    one = _add(
-        commands,
-        "compile",
-        compile_command,
-        "generate code",
-        "Generate a stand-alone file with one module and one function for each diagram. "
-        "The output appears whole or not at all.",
-    )
-    one.add_argument("file", metavar="FILE")
-    one.add_argument("-o", "--output", metavar="OUT.py", help="default: standard output")
-    known = ", ".join(target.name for target in targets())
-    one.add_argument("--target", default="torch", help=f"one of {known} (default: torch)")
-    one.add_argument(
-        "--layout", choices=LAYOUTS, default="mul_ir", help="of operands and outputs (default: mul_ir, e3nn's)"
-    )
-    one.add_argument("--dtype", choices=DTYPES, help="of learned weights (default: torch's, when a module is made)")
-    one.add_argument(
-        "--sums",
-        choices=SUMS,
-        default="sorted",
-        help="how kernels sum over neighbours: over sorted pairs, always the same way, or by atomic additions "
-        "(default: sorted)",
-    )
-    one.add_argument(
-        "--style",
-        choices=STYLES,
-        default="auto",
-        help="of torch code: few large operations (batched), a statement for each component, which torch.compile makes "
-        "one loop of (scalar), or the first for eager calls and the second under a compiler (default: auto)",
-    )
-    one.add_argument(
-        "--aot",
-        metavar="sm_90",
-        help="with --target triton: compile every kernel for an architecture (no GPU is needed) and report registers, "
-        "spills, shared memory and seconds on standard error",
-    )
-    one.add_argument(
-        "--emit",
-        choices=("ast", "graph", "plan", "program", "code"),
-        default="code",
-        help="stop at a stage and print it",
-    )
-    one.add_argument("--check", action="store_true", help="write nothing; exit with 1 if -o OUT.py is not up to date")
-
-
-def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    one = _on_file(
-        _add(
-            commands,
-            "run",
-            run_command,
-            "compile and run",
-            "Compile diagrams and run them in float64, on random operands or on a molecule; report shapes, time, cost "
-            "and the equivariance error under a random rotation and an inversion. On a molecule, legs whose irreps are "
-            "spherical harmonics take those of a neighbour, other legs features of the atom at the centre. In a "
-            "diagram over sites the sites are the atoms, every relation is the neighbour list, and legs over pairs "
-            "take the spherical harmonics of the vector to the neighbour; the atoms are permuted too.",
-        )
-    )
-    one.add_argument("--xyz", metavar="MOLECULE", help="a structure file (anything ASE reads)")
-    one.add_argument("--cutoff", type=float, default=5.0, help="in angstrom (default: 5)")
-    one.add_argument(
-        "--batch",
-        type=int,
-        default=100,
-        help="batch size of random operands (default: 100); in a diagram over sites the number of sites of every set",
-    )
-    _add_size(one)
-    one.add_argument("--seed", type=int, default=0, help="default: 0")
-    one.add_argument("--json", action="store_true", help="as JSON")
-
-
-def _add_size(one: argparse.ArgumentParser) -> None:
-    one.add_argument(
-        "--size",
-        metavar="NAME=N",
-        type=_size,
-        action="append",
-        default=[],
-        help="for a diagram over sites: how many members a site set or a relation has, as in `--size atoms=100 "
-        "--size edges=2000`; may be given several times (default: --batch sites, and 20 pairs for each site)",
-    )
-
-
-def _add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    command: Callable[[argparse.Namespace], int],
-    short: str,
-    long: str,
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=short, description=long)
-    parser.set_defaults(command=command)
-    return parser
-
-
-def _on_file(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    parser.add_argument("file", metavar="FILE")
-    parser.add_argument("--diagram", metavar="NAME", help="one diagram of the file (default: all)")
-    return parser
+COMMANDS = {
+    "compile": compile_command,
+    "check": check_command,
+    "paths": paths_command,
+    "cost": cost_command,
+    "verify": verify_command,
+    "eval": eval_command,
+    "run": run_command,
+    "fmt": fmt_command,
+    "draw": draw_command,
+    "explain": explain_command,
+}
 
 
 if __name__ == "__main__":

@@ -10,15 +10,13 @@ import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
-import jinja2
-
 from fusionc.program.ir import Program, ProgramLeg
-from fusionc.resources import resource
 from fusionc.targets.names import Namer, class_name
 from fusionc.targets.registry import Emission, Options
+from fusionc.targets.templates import template
 from fusionc.targets.torch_ops import Arithmetic
 from fusionc.targets.torch_patterns import held, piece_size
 from fusionc.targets.torch_rows import RowArithmetic, suits_rows
@@ -38,7 +36,7 @@ def emit(emissions: Sequence[Emission], options: Options) -> str:
         _Printer(emission, names, options).diagram()
         for emission, names in zip(emissions, _file_names(emissions), strict=True)
     ]
-    text = _template().render(shell(emissions, diagrams, options))
+    text = template("torch/module.py.jinja").render(shell(emissions, diagrams, options))
     return "\n".join(line.rstrip() for line in text.split("\n")).rstrip("\n") + "\n"
 
 
@@ -94,18 +92,6 @@ def _file_names(emissions: Sequence[Emission]) -> list[FileNames]:
         weights = namer.fresh(f"_{upper}_WEIGHTS")
         names.append(FileNames(module, function, inner, scalar, gradients, stages, weights, table, indices, result))
     return names
-
-
-@lru_cache(maxsize=1)
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(str(resource("templates") / "torch")),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,
-    )
-    return environment.get_template("module.py.jinja")
 
 
 @dataclass

@@ -13,15 +13,12 @@ import hashlib
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-
-import jinja2
 
 from fusionc.program.derive import differentiable, jvp, linear, vjp
 from fusionc.program.ir import Program
-from fusionc.resources import resource
 from fusionc.targets import torch as torch_target
 from fusionc.targets.registry import Emission, Options, Sums
+from fusionc.targets.templates import template
 from fusionc.targets.torch_text import listed
 from fusionc.targets.triton_kernel import Kernel
 from fusionc.targets.triton_stage import Stage, sorted_rows, stage
@@ -58,7 +55,7 @@ def emit(emissions: Sequence[Emission], options: Options) -> str:
     """The text of a file with one module and one function for each diagram, and the kernels that they run on a GPU."""
     names = torch_target._file_names(emissions)
     diagrams = [_Printer(one, file, options).diagram() for one, file in zip(emissions, names, strict=True)]
-    text = _template().render(
+    text = template("triton/module.py.jinja").render(
         torch_target.shell(emissions, diagrams, options),
         namespace="NAMESPACE",
     )
@@ -153,18 +150,6 @@ def _tangents(program: Program) -> tuple[tuple[str, ...], ...]:
     legs = tuple(leg.name for leg in program.legs if leg.name in everything)
     sets = [everything, legs, *((operand,) for operand in everything)]
     return tuple(dict.fromkeys(one for one in sets if len(one) > 1 or one not in [(operand,) for operand in alone]))
-
-
-@lru_cache(maxsize=1)
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(str(resource("templates"))),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,
-    )
-    return environment.get_template("triton/module.py.jinja")
 
 
 class _Printer(torch_target._Printer):
