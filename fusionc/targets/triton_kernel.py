@@ -27,7 +27,7 @@ from fusionc.program.ir import (
     Zeros,
 )
 from fusionc.targets.triton_plan import Cut, Group, Store
-from fusionc.targets.triton_schedule import WIDTH, Load, Sink, Statement, Sum, Term, scheduled
+from fusionc.targets.triton_schedule import WIDTH, Load, Ordered, Sink, Statement, Sum, Term, scheduled
 
 ZERO = "0.0"
 TOTAL_PROGRAMS = 1024
@@ -99,6 +99,13 @@ def weight(cut: Cut, group: Group) -> tuple[int, int]:
     printer = _Printer(cut, group, "")
     printer.collect()
     return printer.terms, printer.memory
+
+
+def registers(cut: Cut, group: Group) -> int:
+    """The registers of a thread that the values of a kernel need at the worst place."""
+    printer = _Printer(cut, group, "")
+    printer.collect()
+    return printer.registers()
 
 
 @dataclass
@@ -225,7 +232,8 @@ class _Printer:
             top.append(f"row = {at} * {self.tile.rows} + {spread}.to(tl.int64)")
             top.append(f"inside = row < {self._rows()}")
         lanes = self._lane_lines()
-        body = [*top, *scheduled(self.head, (*self.loop, *self.tail)), *self._loop_lines(), *scheduled(self.tail)]
+        head, loop, tail = self._parts()
+        body = [*top, *head.lines, *self._loop_lines(loop), *tail.lines]
         if self.totals:
             start = [*lanes, *self._zeroed(total=True)]
             stop = f"tl.cdiv({self._rows()}, {self.tile.rows})"
@@ -242,6 +250,21 @@ class _Printer:
             *_wrapped_def(self.name, (*arguments, "COMPUTE: tl.constexpr"), arguments_line),
             *_indented(['"""', *textwrap.wrap(self._about(), WIDTH), '"""', *body]),
         ]
+
+    def _parts(self) -> tuple[Ordered, Ordered, Ordered]:
+        """The three parts, each in order."""
+        return scheduled(self.head, (*self.loop, *self.tail)), scheduled(self.loop), scheduled(self.tail)
+
+    def registers(self) -> int:
+        """The registers of a thread that values need at the worst place."""
+        head, loop, tail = self._parts()
+        totals = [name for name in self.accumulators if name.startswith("total")]
+        sums = [name for name in self.accumulators if not name.startswith("total")]
+        behind = [*tail.before(totals), *sums] if self.group.key is not None else tail.before(totals)
+        around = dict.fromkeys([*behind, *loop.before(behind)])
+        return max(
+            head.registers([name for name in around if name not in sums]), loop.registers(around), tail.registers(totals)
+        )
 
     def _rows(self) -> str:
         """How many rows there are: an argument."""
@@ -265,7 +288,7 @@ class _Printer:
     def _ragged(self) -> bool:
         return bool(self.tile.lanes) and (self.group.lanes or 0) % self.tile.lanes != 0
 
-    def _loop_lines(self) -> list[str]:
+    def _loop_lines(self, loop: Ordered) -> list[str]:
         if self.group.key is None:
             return []
         relation, row = self.group.key
@@ -291,7 +314,7 @@ class _Printer:
             live = ", mask=live, other=0"
             lines.append("for k in range(0, tl.max(end - begin)):")
         inner += [f"local = tl.load({order} + at{live})", f"pair = member * {pairs} + local"]
-        return [*lines, *_indented([*inner, *scheduled(self.loop)])]
+        return [*lines, *_indented([*inner, *loop.lines])]
 
     def _zeroed(self, total: bool) -> list[str]:
         return [
@@ -331,7 +354,7 @@ class _Printer:
             if place[0] == "batch":
                 many = self._argument(f"n_{place[1]}")
                 self.names[key] = "batch_row"
-                out.append(Load("batch_row", f"{self._row(place[2:])} // {many}"))
+                out.append(Load("batch_row", f"{self._row(place[2:])} // {many}", (), 2))
             else:
                 self.names[key] = self._end(place, out)
         return self.names[key]
@@ -347,12 +370,12 @@ class _Printer:
         if self.group.key is None and "local" not in self.names:
             self.names["local"] = "local"
             out += [
-                Load("member", f"row // {pairs}"),
-                Load("local", f"row - member * {pairs}", ("member",)),
+                Load("member", f"row // {pairs}", (), 2),
+                Load("local", f"row - member * {pairs}", ("member",), 2),
             ]
         start = f" + {pairs}" if row else ""
         index = f"tl.load({self._argument(relation)}{start} + local{masked})"
-        out.append(Load(name, f"member * {sites} + {index}", ("member", "local")))
+        out.append(Load(name, f"member * {sites} + {index}", ("member", "local"), 2))
         return name
 
     # --- values --------------------------------------------------------------------------------------------------
@@ -442,7 +465,9 @@ class _Printer:
         self.memory += 1
         address = f"{base} + {offset}" if offset != "0" else base
         name = self._name(value, component, place)
-        self._part(place).append(Load(name, f"tl.load({address}{masked}).to(COMPUTE)", (base,)))
+        needs = () if place == EVERYWHERE else (base,)
+        pointer = _pointer(base, offset)
+        self._part(place).append(Load(name, f"tl.load({address}{masked}).to(COMPUTE)", needs, pointer=pointer))
         return name
 
     def _base(self, name: str, size: int, place: Place) -> str:
@@ -454,7 +479,7 @@ class _Printer:
         if key not in self.names:
             at = f"{name}_at" + _suffix(place)
             row = self._row(place)
-            self._part(place).append(Load(at, f"{pointer} + {row} * {size}", (row,)))
+            self._part(place).append(Load(at, f"{pointer} + {row} * {size}", (row,), 2))
             self.names[key] = at
         return self.names[key]
 
@@ -507,7 +532,7 @@ class _Printer:
             text = f"({text}) * {leg.dim} + {loaded}" if text else loaded
         tables = sum(isinstance(other, tuple) and other[0] == "table" for other in self.names)
         name = f"{op.weight}_{'_'.join(op.rows)}_at{tables or ''}" + _suffix(place)
-        self._part(place).append(Load(name, f"{pointer} + ({text}) * {numel}", tuple(needs)))
+        self._part(place).append(Load(name, f"{pointer} + ({text}) * {numel}", tuple(needs), 2))
         self.names[key] = name
         return name
 
@@ -636,7 +661,7 @@ class _Printer:
             offset = _places(store.start + m * store.mul + store.channel, 1, lane)
         text = self.value(store.value, component, place)
         written = self._written(f"{base} + {offset}", text, self._mask(place, lane))
-        self._part(place).append(Sink(written, text, (base,)))
+        self._part(place).append(Sink(written, text, (base,), pointer=_pointer(base, offset)))
 
     def _add_atomically(self, store: Store, op: Scatter, component: int) -> None:
         """Pairs added into their sites as they come."""
@@ -660,6 +685,12 @@ def _places(start: int, step: int, lane: bool) -> str:
         return str(start)
     channel = "u" if step == 1 else f"u * {step}"
     return f"{start} + {channel}" if start else channel
+
+
+def _pointer(base: str, offset: str) -> str:
+    """What names the address that lanes start from: another one for every stride, nothing where there are no lanes."""
+    lane = offset.rpartition(" + ")[2]
+    return f"{base} {lane}" if lane[0] == "u" else ""
 
 
 def _suffix(place: Place) -> str:
