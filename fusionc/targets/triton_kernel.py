@@ -217,7 +217,7 @@ class _Printer:
             if isinstance(one.op, Scatter):
                 needed.add((value, component))
                 continue
-            todo += _reads(one, component)
+            todo += reads(one, component)
         return sorted(needed)
 
     def _assembled(self) -> list[str]:
@@ -391,7 +391,9 @@ class _Printer:
         return self.names[key]
 
     def _computed(self, value: int, component: int, place: Place, one: Instruction) -> str:
-        op = one.op
+        op, share = one.op, self.group.share
+        if share is not None and share.value == value and component not in share.components:
+            return ZERO
         wanted = [store.value for store in self.group.stores if store.output is None]
         if value in self.cut.kept and value not in wanted:
             return self._load_kept(value, component, place)
@@ -591,6 +593,8 @@ class _Printer:
     def _accumulate_total(self, store: Store, op: Total, component: int, place: Place) -> None:
         text, name = self.value(op.value, component, place), f"total{store.value}_{component}"
         self._buffer(store)
+        if store.adds and text == ZERO:
+            return
         mask = "live" if place == PAIR else "inside"
         self._accumulate(name, op.value, text, self._part(place), mask)
 
@@ -622,11 +626,22 @@ class _Printer:
             mask = ", mask=lane" if lane and self._ragged() else ""
             for component in range(store.first, store.first + store.dim):
                 name = f"total{store.value}_{component}"
+                if name not in self.accumulators:
+                    continue
                 text = self._lane_sum(name) if summed else name
-                offset = _places(component * mul, 1, lane)
-                lines.append(f"tl.store({base} + {row} * {one.size} + {offset}, {text}{mask})")
+                address = f"{base} + {row} * {one.size} + {_places(component * mul, 1, lane)}"
+                text = self._added(store, address, text, mask)
+                lines.append(f"tl.store({address}, {text}{mask})")
                 self.memory += 1
         return lines
+
+    def _added(self, store: Store, address: str, text: str, mask: str) -> str:
+        """A value with what kernels before this one have found of it."""
+        if not store.adds:
+            return text
+        self.memory += 1
+        before = f"tl.load({address}{f'{mask}, other=0.0' if mask else ''})"
+        return before if text == ZERO else f"{before} + {text}"
 
     def _lane_sum(self, text: str) -> str:
         if text == ZERO:
@@ -636,6 +651,8 @@ class _Printer:
     def _store_kept(self, store: Store, component: int, place: Place) -> None:
         one, pointer, summed = self.program.instructions[store.value], self._buffer(store), self._summed(store)
         text, out = self.value(store.value, component, place), self._part(place)
+        if store.adds and text == ZERO:
+            return
         row = self._row(place)
         if summed and self.tile.blocks > 1:
             many = self._rows() if place == ROW else f"{self._argument('batch')} * {self._argument(f'n_{one.domain}')}"
@@ -644,6 +661,7 @@ class _Printer:
         offset = _places(component * mul, 1, bool(one.channels))
         mask, written = self._mask(place, bool(one.channels)), self._lane_sum(text) if summed else text
         address = f"{pointer} + {row} * {one.size} + {offset}"
+        written = self._added(store, address, written, f", mask={mask}" if mask else "")
         out.append(Sink(self._written(address, written, mask), text))
 
     def _written(self, address: str, text: str, mask: str) -> str:
@@ -659,8 +677,13 @@ class _Printer:
             offset = _places(store.start + store.channel * store.block + m, store.block, lane)
         else:
             offset = _places(store.start + m * store.mul + store.channel, 1, lane)
-        text = self.value(store.value, component, place)
-        written = self._written(f"{base} + {offset}", text, self._mask(place, lane))
+        text, mask = self.value(store.value, component, place), self._mask(place, lane)
+        found = text
+        if store.adds:
+            before = f"{self._argument(f'b{store.value}')} + {self._row(place)} * {one.size}"
+            address = f"{before} + {_places(component * (one.channels[0] if lane else 1), 1, lane)}"
+            found = self._added(store, address, text, f", mask={mask}" if mask else "")
+        written = self._written(f"{base} + {offset}", found, mask)
         self._part(place).append(Sink(written, text, (base,), pointer=_pointer(base, offset)))
 
     def _add_atomically(self, store: Store, op: Scatter, component: int) -> None:
@@ -700,7 +723,7 @@ def _suffix(place: Place) -> str:
     return "_b" if place[0] == "batch" else f"_{place[0]}_{place[1]}"
 
 
-def _reads(one: Instruction, component: int) -> Iterator[tuple[int, int]]:
+def reads(one: Instruction, component: int) -> Iterator[tuple[int, int]]:
     """The components that a component is made of."""
     op = one.op
     if isinstance(op, Product):

@@ -378,19 +378,16 @@ class _TermByTerm(_Schedule):
     heap: list[tuple[int, int, int, Place, int]] = field(default_factory=list)
     versions: dict[Place, int] = field(default_factory=dict)
     watched: dict[str, dict[Place, None]] = field(default_factory=dict)
+    changed: set[Place] = field(default_factory=set)
     near: set[Place] = field(default_factory=set)
     """The terms that wait for few values."""
 
     def ordered(self) -> Ordered:
         self.number = {name: number for number, name in enumerate(self.open)}
-        for name, terms in self.open.items():
-            for place in terms:
-                self._weigh((name, place))
-        while self.heap:
-            cost, _, _, (name, place), version = heapq.heappop(self.heap)
-            if self.versions[name, place] != version or place not in self.open[name]:
-                continue
-            if cost <= 0 or not self._is_on_the_way(name):
+        self.changed.update((name, place) for name, terms in self.open.items() for place in terms)
+        while self._weigh_changed():
+            _, _, _, (name, place), version = heapq.heappop(self.heap)
+            if self.versions[name, place] == version and place in self.open[name]:
                 self._take(name, place)
         return super().ordered()
 
@@ -407,22 +404,26 @@ class _TermByTerm(_Schedule):
     def _add(self, name: str, place: int) -> None:
         values, begins = self.open[name][place].values, name not in self.begun
         super()._add(name, place)
-        changed = [(name, other) for other in self.open[name]] if begins or len(self.open[name]) == 1 else []
+        if begins or len(self.open[name]) == 1:
+            self.changed.update((name, other) for other in self.open[name])
         for value in values:
             if self.left.get(value, NEAR) <= 2:
-                changed += self.watched.get(value, ())
-        self._weigh_again(changed)
+                self.changed.update(self.watched.get(value, ()))
 
     def _finish(self, name: str) -> None:
         super()._finish(name)
-        self._weigh_again([*self.watched.pop(name, ()), *self.uses.get(name, ())])
+        self.changed.update(self.watched.pop(name, ()))
+        self.changed.update(self.uses.get(name, ()))
         for number in self.into.get(name, ()):
             self._sink(number)
 
-    def _weigh_again(self, changed: Iterable[Place]) -> None:
-        for name, place in dict.fromkeys(changed):
-            if place in self.open[name]:
+    def _weigh_changed(self) -> bool:
+        """Weigh anew what has changed; whether there is anything left to do."""
+        for name, place in sorted(self.changed, key=lambda at: (-self.number[at[0]], at[1])):
+            if place in self.open[name] and not self._is_on_the_way(name):
                 self._weigh((name, place))
+        self.changed.clear()
+        return bool(self.heap)
 
     def _weigh(self, at: Place) -> None:
         """What a term costs now, if few values are missing."""

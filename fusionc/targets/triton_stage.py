@@ -6,7 +6,7 @@ gives results of the same form. `batch` and the sizes of sites and relations are
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from fusionc.program.ir import (
@@ -26,21 +26,15 @@ from fusionc.program.ir import (
 )
 from fusionc.targets.registry import Sums
 from fusionc.targets.torch_tables import Tables
-from fusionc.targets.triton_kernel import TOTAL_PROGRAMS, Buffer, Kernel, kernel, weight
+from fusionc.targets.triton_kernel import TOTAL_PROGRAMS, Buffer, Kernel, kernel
 from fusionc.targets.triton_outside import Statements
 from fusionc.targets.triton_plan import Cut, Group, Outside, Store, cut, in_torch, split_sums, steps
-
-MOST_TERMS, MOST_MEMORY = 800, 120
-"""A kernel with more is split between outputs: compile time grows with terms times loads and stores."""
+from fusionc.targets.triton_split import Splitter
 
 Rows = tuple[str, ...]
 Reads = tuple[tuple[str, int] | None, ...]
 MANY_TERMS = 2000
 """Where a stage has more, that is said: a loop over a table of terms would compile faster (there is none yet)."""
-
-ALONE = 2
-"""How many times as much a block of an output may be that cannot be split but component by component."""
-
 
 @dataclass(frozen=True)
 class Stage:
@@ -170,30 +164,9 @@ class _Printer:
     # --- kernels -------------------------------------------------------------------------------------------------
 
     def _parts(self, group: Group) -> list[Kernel]:
-        """The kernels of a group: one where that is small enough, else split between outputs, greedily."""
-        limits = (MOST_TERMS, MOST_MEMORY)
-        if self._is_within(group, limits):
-            return [kernel(self.cut, group, self._kernel_name(0))]
-        parts: list[Group] = []
-        stores: list[Store] = []
-        for store in self._separable(group):
-            if stores and not self._is_within(self._group(group, (*stores, store)), limits):
-                parts.append(self._group(group, tuple(stores)))
-                stores = []
-            stores.append(store)
-        parts.append(self._group(group, tuple(stores)))
+        """The kernels of a group."""
+        parts = Splitter(self.cut, self._group).split(group)
         return [kernel(self.cut, part, self._kernel_name(number)) for number, part in enumerate(parts)]
-
-    def _separable(self, group: Group) -> Iterator[Store]:
-        """What a group writes, block by block; a block that alone is too much, component by component."""
-        for store in group.stores:
-            whole = self._is_within(self._group(group, (store,)), (ALONE * MOST_TERMS, ALONE * MOST_MEMORY))
-            total = isinstance(self.program.instructions[store.value].op, Total)
-            yield from (store,) if whole or total else store.apart()
-
-    def _is_within(self, group: Group, limits: tuple[int, int]) -> bool:
-        terms, memory = weight(self.cut, group)
-        return terms <= limits[0] and memory <= limits[1]
 
     def _group(self, group: Group, stores: tuple[Store, ...]) -> Group:
         """Some stores of a group; where none of them is a sum over neighbours, over the pairs as they come."""
@@ -233,7 +206,8 @@ class _Printer:
                 dims = [0] if buffer.programs else []
             if dims:
                 self.body.append(f"{name} = {name}.sum({dims[0] if len(dims) == 1 else tuple(dims)})")
-            self.torch.names[buffer.value] = name
+            if buffer.value in self.cut.kept:
+                self.torch.names[buffer.value] = name
 
     def _argument(self, name: str, one: Kernel) -> str:
         if name == "n_rows":
