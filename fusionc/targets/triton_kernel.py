@@ -27,7 +27,7 @@ from fusionc.program.ir import (
     Zeros,
 )
 from fusionc.targets.triton_plan import Cut, Group, Store
-from fusionc.targets.triton_schedule import WIDTH, Load, Ordered, Sink, Statement, Sum, Term, scheduled
+from fusionc.targets.triton_schedule import FEW, WIDTH, Load, Ordered, Sink, Statement, Sum, Term, scheduled
 
 ZERO = "0.0"
 TOTAL_PROGRAMS = 1024
@@ -101,11 +101,23 @@ def weight(cut: Cut, group: Group) -> tuple[int, int]:
     return printer.terms, printer.memory
 
 
-def registers(cut: Cut, group: Group) -> int:
-    """The registers of a thread that the values of a kernel need at the worst place."""
+def registers(cut: Cut, group: Group, enough: int) -> int:
+    """The registers of a thread that the values of a kernel need at the worst place; fewer are not looked for than
+    `enough`."""
     printer = _Printer(cut, group, "")
     printer.collect()
-    return printer.registers()
+    return printer.registers(enough)
+
+
+def computed(cut: Cut, group: Group) -> dict[int, set[int]]:
+    """The components of every value that a kernel computes or reads."""
+    printer = _Printer(cut, group, "")
+    printer.collect()
+    found: dict[int, set[int]] = {}
+    for key, name in printer.names.items():
+        if isinstance(key, tuple) and isinstance(key[0], int) and name != ZERO:
+            found.setdefault(key[0], set()).add(key[1])
+    return found
 
 
 @dataclass
@@ -119,6 +131,7 @@ class _Printer:
     names: dict[object, str] = field(default_factory=dict)
     arguments: dict[str, None] = field(default_factory=dict)
     accumulators: dict[str, str] = field(default_factory=dict)
+    zeros: dict[tuple[int, int], bool] = field(default_factory=dict)
     terms: int = 0
     memory: int = 0
     in_tail: bool = False
@@ -251,13 +264,14 @@ class _Printer:
             *_indented(['"""', *textwrap.wrap(self._about(), WIDTH), '"""', *body]),
         ]
 
-    def _parts(self) -> tuple[Ordered, Ordered, Ordered]:
+    def _parts(self, enough: int = FEW) -> tuple[Ordered, Ordered, Ordered]:
         """The three parts, each in order."""
-        return scheduled(self.head, (*self.loop, *self.tail)), scheduled(self.loop), scheduled(self.tail)
+        head = scheduled(self.head, (*self.loop, *self.tail), enough)
+        return head, scheduled(self.loop, enough=enough), scheduled(self.tail, enough=enough)
 
-    def registers(self) -> int:
-        """The registers of a thread that values need at the worst place."""
-        head, loop, tail = self._parts()
+    def registers(self, enough: int) -> int:
+        """The registers of a thread that values need at the worst place; fewer are not looked for than `enough`."""
+        head, loop, tail = self._parts(enough if self.group.key is None else FEW)
         totals = [name for name in self.accumulators if name.startswith("total")]
         sums = [name for name in self.accumulators if not name.startswith("total")]
         behind = [*tail.before(totals), *sums] if self.group.key is not None else tail.before(totals)
@@ -394,8 +408,7 @@ class _Printer:
         op, share = one.op, self.group.share
         if share is not None and share.value == value and component not in share.components:
             return ZERO
-        wanted = [store.value for store in self.group.stores if store.output is None]
-        if value in self.cut.kept and value not in wanted:
+        if value in self.cut.kept and not self._writes(value):
             return self._load_kept(value, component, place)
         if isinstance(op, LegBlock):
             return self._load_leg(op, value, component, place)
@@ -414,6 +427,33 @@ class _Printer:
         assert isinstance(op, Linear)
         return self._linear(op, value, component, place)
 
+    def _vanishes(self, value: int, component: int) -> bool:
+        """Whether a component is zero: nothing is read for what it is multiplied with."""
+        key = (value, component)
+        if key not in self.zeros:
+            self.zeros[key] = self._is_zero(value, component)
+        return self.zeros[key]
+
+    def _is_zero(self, value: int, component: int) -> bool:
+        op, share = self.program.instructions[value].op, self.group.share
+        if share is not None and share.value == value:
+            return component not in share.components
+        if isinstance(op, LegBlock | WeightBlock | Zeros) or value in self.cut.kept and not self._writes(value):
+            return isinstance(op, Zeros)
+        if isinstance(op, Product):
+            return not any(
+                k == component and not (self._vanishes(op.left, i) or self._vanishes(op.right, j))
+                for i, j, k, _ in op.terms
+            )
+        if isinstance(op, Linear):
+            return all(self._vanishes(op.values[source], i) for source, i, k, _ in op.entries if k == component)
+        assert isinstance(op, Gather | Scatter | Spread | Total)
+        return self._vanishes(op.value, component)
+
+    def _writes(self, value: int) -> bool:
+        """Whether a value's own memory is written, not read."""
+        return any(store.value == value and store.output is None for store in self.group.stores)
+
     def _batch_of(self, place: Place) -> Place:
         """The element of the batch that a site or a pair belongs to; a pair belongs where its sites do."""
         relation, row = self.group.key or ("", 0)
@@ -427,10 +467,9 @@ class _Printer:
     def _product(self, op: Product, value: int, component: int, place: Place) -> str:
         terms = []
         for i, j, k, sign in op.terms:
-            if k == component:
+            if k == component and not (self._vanishes(op.left, i) or self._vanishes(op.right, j)):
                 left, right = self.value(op.left, i, place), self.value(op.right, j, place)
-                if ZERO not in (left, right):
-                    terms.append(Term("-" if sign < 0 else "+", "", left, right))
+                terms.append(Term("-" if sign < 0 else "+", "", left, right))
         return self._sum(value, component, place, terms)
 
     def _linear(self, op: Linear, value: int, component: int, place: Place) -> str:

@@ -109,6 +109,8 @@ class Cut:
     pending: list[bool] = field(default_factory=list)
     keys: list[Key | None] = field(default_factory=list)
     levels: list[int] = field(default_factory=list)
+    extra: frozenset[int] = frozenset()
+    """Kept values that need not be."""
 
     def lane(self, value: int) -> int | None:
         """The channel axis that a value is computed over; seen from a reader, that of what is kept is its own."""
@@ -123,9 +125,9 @@ class Cut:
         return None if value in self.kept else self.keys[value]
 
 
-def cut(program: Program, sums: Sums) -> Cut:
-    """The kept values: all that have to be, and no more."""
-    found = Cut(program, sums)
+def cut(program: Program, sums: Sums, extra: Iterable[int] = ()) -> Cut:
+    """The kept values: all that have to be, those that are asked for, and no more."""
+    found = Cut(program, sums, kept=set(extra), extra=frozenset(extra))
     while True:
         before = (len(found.kept), len(found.outside))
         _pass(found)

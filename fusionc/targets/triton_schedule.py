@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 WIDTH = 108
-FEW = 48
+FEW = 64
 """Registers that are no reason to look for another order."""
 NEAR = 16
 """The most values that one term may have to wait for if it is to be the next."""
@@ -140,8 +140,9 @@ class Ordered:
         return {name: place for place, step in reversed(list(enumerate(self.steps))) for name in step.reads}
 
 
-def scheduled(statements: Sequence[Statement], later: Sequence[Statement] = ()) -> Ordered:
-    """The statements, each after what it needs; `later` statements read some of the values as well."""
+def scheduled(statements: Sequence[Statement], later: Sequence[Statement] = (), enough: int = FEW) -> Ordered:
+    """The statements, each after what it needs; `later` statements read some of the values as well. An order that needs
+    no more than `enough` registers is not improved."""
     wanted = {name for one in later for name in _read(one)}
     kept: list[Statement] = [
         Sink("", one.name) for one in statements if not isinstance(one, Sink) and one.name in wanted
@@ -149,7 +150,7 @@ def scheduled(statements: Sequence[Statement], later: Sequence[Statement] = ()) 
     everything = [*_in_accumulators(statements), *kept]
     first = _SinkBySink(everything).ordered()
     after = dict.fromkeys(one.value for one in kept)
-    if first.registers(after) <= FEW:
+    if first.registers(after) <= enough:
         return first
     second = _TermByTerm(everything).ordered()
     return min(first, second, key=lambda one: one.registers(after))

@@ -32,6 +32,10 @@ WASTE = 1.25
 T = TypeVar("T")
 
 
+PER_TERM, PER_ACCESS = 1.3, 7.0
+"""What one more term, and one more load or store, adds to the effort of a kernel of usual size."""
+
+
 def effort(terms: int, memory: int) -> float:
     """Milliseconds that a kernel takes to compile, more or less: measured for triton 3.9 on one core."""
     return 50 + 0.55 * terms + 2 * memory + 0.009 * terms * memory
@@ -43,8 +47,14 @@ class Splitter:
 
     cut: Cut
     regroup: Callable[[Group, tuple[Store, ...]], Group]
+    any_registers: bool = False
     weights: dict[Group, tuple[int, int]] = field(default_factory=dict)
     sizes: dict[Group, int] = field(default_factory=dict)
+
+    def least_effort(self, group: Group) -> float:
+        """What a group costs to compile if registers are no matter and each kernel is for other outputs."""
+        free = replace(self, any_registers=True)
+        return free.effort([group] if free._fits(group) else free._by_outputs(group, group))
 
     def split(self, group: Group) -> list[Group]:
         """The group in kernels of a size that can be compiled."""
@@ -66,11 +76,13 @@ class Splitter:
         terms, memory = self._weight(group)
         if terms > alone * MOST_TERMS or memory > alone * MOST_MEMORY:
             return False
+        if self.any_registers:
+            return True
         if group not in self.sizes:
-            self.sizes[group] = registers(self.cut, group)
+            self.sizes[group] = registers(self.cut, group, MOST_REGISTERS)
         return self.sizes[group] <= MOST_REGISTERS
 
-    def _effort(self, parts: Sequence[Group]) -> float:
+    def effort(self, parts: Sequence[Group]) -> float:
         """What it costs to compile kernels; what is likely to spill counts twice."""
         total = 0.0
         for part in parts:
@@ -87,10 +99,10 @@ class Splitter:
         outputs = self._by_outputs(whole, group)
         terms, memory = self._weight(whole)
         fit = all(self._fits(part, ALONE) for part in outputs)
-        if fit and self._effort(outputs) <= WASTE * max(1.0, _pieces(terms, memory)) * _share_of_effort(terms, memory):
+        if fit and self.effort(outputs) <= WASTE * max(1.0, _pieces(terms, memory)) * _share_of_effort(terms, memory):
             return outputs
         ways = [outputs, *(self._by_operand(whole, alone) for alone in (1, ALONE))]
-        return min((way for way in ways if way), key=self._effort)
+        return min((way for way in ways if way), key=self.effort)
 
     def _by_outputs(self, whole: Group, group: Group) -> list[Group]:
         """Kernels for different outputs; a block that is too much by itself is split further."""

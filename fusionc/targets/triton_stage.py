@@ -26,10 +26,10 @@ from fusionc.program.ir import (
 )
 from fusionc.targets.registry import Sums
 from fusionc.targets.torch_tables import Tables
+from fusionc.targets.triton_keep import planned
 from fusionc.targets.triton_kernel import TOTAL_PROGRAMS, Buffer, Kernel, kernel
 from fusionc.targets.triton_outside import Statements
 from fusionc.targets.triton_plan import Cut, Group, Outside, Store, cut, in_torch, split_sums, steps
-from fusionc.targets.triton_split import Splitter
 
 Rows = tuple[str, ...]
 Reads = tuple[tuple[str, int] | None, ...]
@@ -119,14 +119,14 @@ class _Printer:
     """Operands that torch reads: they have the dtype of the arithmetic."""
 
     def stage(self) -> Stage:
-        self.cut: Cut = cut(self.program, self.sums)
+        plan = planned(self.program, self.sums, self._group)
+        self.cut: Cut = plan.cut
         self.totalled = self._totalled()
         self.body: list[str] = []
         self.torch = Statements(self.program, self.body.append)
-        ordered = steps(self.cut)
-        for one in ordered:
+        for one in plan.steps:
             if isinstance(one, Group):
-                parts = self._parts(one)
+                parts = [kernel(self.cut, part, self._kernel_name(n)) for n, part in enumerate(plan.parts[one])]
                 for part in parts:
                     self._launch(part)
                 self._sum_parts(parts)
@@ -134,7 +134,7 @@ class _Printer:
                 self._outside(one)
         for number, output in enumerate(self.program.outputs):
             self._copies(number, output)
-        outside = tuple(one for one in ordered if isinstance(one, Outside))
+        outside = tuple(one for one in plan.steps if isinstance(one, Outside))
         return Stage(
             self.name,
             self.program,
@@ -162,11 +162,6 @@ class _Printer:
         return found
 
     # --- kernels -------------------------------------------------------------------------------------------------
-
-    def _parts(self, group: Group) -> list[Kernel]:
-        """The kernels of a group."""
-        parts = Splitter(self.cut, self._group).split(group)
-        return [kernel(self.cut, part, self._kernel_name(number)) for number, part in enumerate(parts)]
 
     def _group(self, group: Group, stores: tuple[Store, ...]) -> Group:
         """Some stores of a group; where none of them is a sum over neighbours, over the pairs as they come."""
