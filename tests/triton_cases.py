@@ -309,7 +309,8 @@ def kept() -> dict[str, Errors]:
     seen, best = [0], triton_keep._best
 
     def first(found, regroup):
-        values = [value for value in range(len(found.cut.program.instructions)) if triton_keep._can_be_kept(found.cut, value)]
+        everything = range(len(found.cut.program.instructions))
+        values = [value for value in everything if triton_keep._can_be_kept(found.cut, value)]
         seen[0] += len(values)
         return values[:1]
 
@@ -323,7 +324,9 @@ def kept() -> dict[str, Errors]:
     return found
 
 
-GROUPS = {one.__name__: one for one in (diagrams, dtypes, transforms, empty, deterministic, random_trees, sites, split, kept)}
+GROUPS = {
+    one.__name__: one for one in (diagrams, dtypes, transforms, empty, deterministic, random_trees, sites, split, kept)
+}
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")

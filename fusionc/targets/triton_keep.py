@@ -1,4 +1,4 @@
-"""Which values stand in memory between kernels although a kernel could hold them: those that many kernels would compute.
+"""Which values stand in memory between kernels although a kernel could hold them: those that many would compute.
 
 A stage that is too much for one kernel is split (`triton_split`), and what its kernels have in common is computed in
 each of them. Where that is more work than writing a value once and reading it, the value is kept; the search is greedy

@@ -277,7 +277,9 @@ class _Printer:
         behind = [*tail.before(totals), *sums] if self.group.key is not None else tail.before(totals)
         around = dict.fromkeys([*behind, *loop.before(behind)])
         return max(
-            head.registers([name for name in around if name not in sums]), loop.registers(around), tail.registers(totals)
+            head.registers([name for name in around if name not in sums]),
+            loop.registers(around),
+            tail.registers(totals),
         )
 
     def _rows(self) -> str:
@@ -438,7 +440,7 @@ class _Printer:
         op, share = self.program.instructions[value].op, self.group.share
         if share is not None and share.value == value:
             return component not in share.components
-        if isinstance(op, LegBlock | WeightBlock | Zeros) or value in self.cut.kept and not self._writes(value):
+        if isinstance(op, LegBlock | WeightBlock | Zeros) or (value in self.cut.kept and not self._writes(value)):
             return isinstance(op, Zeros)
         if isinstance(op, Product):
             return not any(

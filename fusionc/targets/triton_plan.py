@@ -47,8 +47,8 @@ MOVES = (Gather, Spread)
 class Store:
     """One thing that a kernel writes: `dim` components of a value from `first` on, into an output or, without one, into
     the value's own memory. In the output they are those from `at` on of a block of `block` components and `mul`
-    channels that stands at `start`; the value's channels are those from `channel` on. With `adds` the value's own memory
-    has what kernels before this one have found of it."""
+    channels that stands at `start`; the value's channels are those from `channel` on. With `adds` kernels before this
+    one have left their part in the value's own memory."""
 
     value: int
     first: int

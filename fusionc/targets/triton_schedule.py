@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 WIDTH = 108
@@ -144,12 +144,9 @@ def scheduled(statements: Sequence[Statement], later: Sequence[Statement] = (), 
     """The statements, each after what it needs; `later` statements read some of the values as well. An order that needs
     no more than `enough` registers is not improved."""
     wanted = {name for one in later for name in _read(one)}
-    kept: list[Statement] = [
-        Sink("", one.name) for one in statements if not isinstance(one, Sink) and one.name in wanted
-    ]
-    everything = [*_in_accumulators(statements), *kept]
+    after = [one.name for one in statements if not isinstance(one, Sink) and one.name in wanted]
+    everything: list[Statement] = [*_in_accumulators(statements), *(Sink("", name) for name in after)]
     first = _SinkBySink(everything).ordered()
-    after = dict.fromkeys(one.value for one in kept)
     if first.registers(after) <= enough:
         return first
     second = _TermByTerm(everything).ordered()
@@ -259,7 +256,7 @@ class _Schedule:
         if isinstance(node, Load):
             for need in node.needs:
                 self._pull(need)
-            self._say(f"{node.name} = ", node)
+            self._say(node)
             self._finish(node.name)
             return
         for place, term in enumerate(node.terms):
@@ -295,35 +292,41 @@ class _Schedule:
         for need in sink.needs:
             self._pull(need)
         if sink.text:
-            self._say("", sink)
+            self._say(sink)
         if sink.value in self.left:
             self.left[sink.value] -= 1
 
     # --- lines -----------------------------------------------------------------------------------------------------
 
-    def _say(self, start: str, one: Load | Sink) -> None:
+    def _say(self, one: Load | Sink) -> None:
         self._flush()
-        name, reads = (one.name, one.needs) if isinstance(one, Load) else (one.accumulates, (one.value, *one.needs))
-        if one.accumulates if isinstance(one, Sink) else False:
-            reads = (*reads, name)
+        if isinstance(one, Load):
+            name, needs, lines = one.name, one.needs, statement(f"{one.name} = ", [one.text])
+        else:
+            name, lines = one.accumulates, [one.text]
+            needs = (one.value, *one.needs, *([name] if name else []))
         if one.pointer:
             pointer = POINTER + one.pointer
-            reads = tuple(read for read in reads if pointer not in self.pointers or read not in one.needs)
-            reads = (*reads, pointer)
+            if pointer in self.pointers:
+                needs = tuple(need for need in needs if need not in one.needs)
             self.pointers.add(pointer)
-        lines = statement(start, [one.text]) if isinstance(one, Load) else [one.text]
-        self.out.append(Step(tuple(lines), name, reads))
+            needs = (*needs, pointer)
+        self.out.append(Step(tuple(lines), name, needs))
 
     def _flush(self) -> None:
         """Terms that were added to one sum, as one statement."""
         if self.chunk is None:
             return
         (name, terms), self.chunk = self.chunk, None
+        reads = tuple(dict.fromkeys(value for term in terms for value in term.values))
+        operator, terms = "=", sorted(terms, key=lambda term: term.sign == "-")
+        if name in self.begun:
+            operator, reads = "+=", (*reads, name)
+            if terms[0].sign == "-":  # (a sign of its own is one more operation to compile)
+                operator, terms = "-=", [replace(term, sign="+") for term in terms]
         words = [f"{'-' if terms[0].sign == '-' else ''}{terms[0].text}"]
         words += [f"{term.sign} {term.text}" for term in terms[1:]]
-        lines = statement(f"{name} {'+=' if name in self.begun else '='} ", words)
-        reads = tuple(dict.fromkeys(value for term in terms for value in term.values))
-        self.out.append(Step(tuple(lines), name, (*reads, name) if name in self.begun else reads))
+        self.out.append(Step(tuple(statement(f"{name} {operator} ", words)), name, reads))
         self.begun.add(name)
 
 

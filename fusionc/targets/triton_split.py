@@ -14,18 +14,25 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from fusionc.program.ir import LegBlock, Product, Total, WeightBlock, Zeros, operands
+from fusionc.program.ir import LegBlock, Product, Scatter, Total, WeightBlock, Zeros, operands
 from fusionc.targets.triton_kernel import reads, registers, weight
 from fusionc.targets.triton_plan import Cut, Group, Share, Store
 
 MOST_TERMS, MOST_MEMORY, MOST_REGISTERS = 800, 120, 104
 """A kernel with more is split. Compile time grows with terms times loads and stores; a thread has 128 registers, and
-those that are not values are for addresses, masks, and loads on their way."""
+those that are not values are for indices, masks, and loads on their way."""
+
+MOST_IN_A_LOOP = 92
+"""Registers of values in a kernel that walks over pairs: what stays the same from pair to pair takes some as well."""
+
+ONE_WALK, BESIDE_SUMS = 118, 48
+"""What a kernel may have that writes all that there is in one walk over the pairs: registers of values, and how many of
+these may be something else than the sums (which do not move; the others can be loaded late)."""
 
 ALONE = 2
 """How many times as many terms, loads and stores may be in what can only be split by doing much of it twice."""
 
-WASTE = 1.25
+WASTE = 1.0
 """By how much kernels for different outputs may exceed what one kernel would do before another way is looked for."""
 
 
@@ -58,7 +65,7 @@ class Splitter:
 
     def split(self, group: Group) -> list[Group]:
         """The group in kernels of a size that can be compiled."""
-        if self._fits(group):
+        if self._fits(group) or self._is_one_walk(group):
             return [group]
         parts: list[Group] = []
         for family in _families(group.stores):
@@ -72,15 +79,29 @@ class Splitter:
             self.weights[group] = weight(self.cut, group)
         return self.weights[group]
 
-    def _fits(self, group: Group, alone: int = 1) -> bool:
+    def _is_light(self, group: Group, alone: int = 1) -> bool:
         terms, memory = self._weight(group)
-        if terms > alone * MOST_TERMS or memory > alone * MOST_MEMORY:
+        return terms <= alone * MOST_TERMS and memory <= alone * MOST_MEMORY
+
+    def _fits(self, group: Group, alone: int = 1) -> bool:
+        if not self._is_light(group, alone):
             return False
         if self.any_registers:
             return True
+        return self._registers(group) <= (MOST_REGISTERS if group.key is None else MOST_IN_A_LOOP)
+
+    def _registers(self, group: Group) -> int:
         if group not in self.sizes:
             self.sizes[group] = registers(self.cut, group, MOST_REGISTERS)
-        return self.sizes[group] <= MOST_REGISTERS
+        return self.sizes[group]
+
+    def _is_one_walk(self, group: Group) -> bool:
+        """Whether a group with sums over neighbours is better left whole: in parts it would read the pairs again."""
+        if group.key is None or not self._is_light(group):
+            return False
+        ops = self.cut.program.instructions
+        sums = sum(store.dim for store in group.stores if isinstance(ops[store.value].op, Scatter))
+        return self._registers(group) <= min(ONE_WALK, sums + BESIDE_SUMS)
 
     def effort(self, parts: Sequence[Group]) -> float:
         """What it costs to compile kernels; what is likely to spill counts twice."""
@@ -118,7 +139,7 @@ class Splitter:
         return parts
 
     def _by_operand(self, whole: Group, alone: int) -> list[Group]:
-        """Kernels for different components of an operand; none if there is no such operand or that is too little."""
+        """Kernels for different components of an operand; none if there is no such operand or that does not help."""
         found = shared_operand(self.cut, whole.stores)
         if found is None:
             return []
@@ -252,9 +273,7 @@ def _degrees(cut: Cut, own: set[int]) -> list[dict[int, int | None]]:
         if _is_leaf(cut, own, number):
             found.append({number: 1})
             continue
-        used = [
-            found[value] for value in operands(one.op) if not isinstance(cut.program.instructions[value].op, Zeros)
-        ]
+        used = [found[value] for value in operands(one.op) if not isinstance(cut.program.instructions[value].op, Zeros)]
         degrees: dict[int, int | None] = {}
         for leaf in dict.fromkeys(leaf for each in used for leaf in each):
             each = [other.get(leaf, 0) for other in used]

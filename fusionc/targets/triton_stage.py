@@ -36,6 +36,7 @@ Reads = tuple[tuple[str, int] | None, ...]
 MANY_TERMS = 2000
 """Where a stage has more, that is said: a loop over a table of terms would compile faster (there is none yet)."""
 
+
 @dataclass(frozen=True)
 class Stage:
     """A printed stage: kernels, the lines of its function, constants; for each result the operand that it is like
