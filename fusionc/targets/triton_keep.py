@@ -36,11 +36,12 @@ Regroup = Callable[[Group, tuple[Store, ...]], Group]
 
 @dataclass(frozen=True)
 class Planned:
-    """A cut program, its steps, and the kernels that each group becomes."""
+    """A cut program, its steps, the kernels that each group becomes, and for those that are split, why."""
 
     cut: Cut
     steps: tuple[Step, ...]
     parts: dict[Group, list[Group]]
+    why: dict[Group, str]
     effort: float
 
     @property
@@ -65,7 +66,8 @@ def _planned(found: Cut, regroup: Regroup) -> Planned:
     splitter = Splitter(found, regroup)
     ordered = steps(found)
     parts = {one: splitter.split(one) for one in ordered if isinstance(one, Group)}
-    return Planned(found, ordered, parts, sum(splitter.effort(each) for each in parts.values()))
+    why = {one: splitter.why(one) for one, each in parts.items() if len(each) > 1}
+    return Planned(found, ordered, parts, why, sum(splitter.effort(each) for each in parts.values()))
 
 
 def _best(found: Planned, regroup: Regroup) -> list[int]:

@@ -192,7 +192,12 @@ class _Printer:
             relation, row = self.group.key
             over = f"{relation[2:]} by row {row}, the pairs of each site one after the other"
         written = ", ".join(dict.fromkeys(self._target(store) for store in self.group.stores))
-        return f"{written}; over {over}: {self.terms} terms, {self.memory} loads and stores"
+        some = ""
+        if self.group.share is not None:
+            op, many = self.program.instructions[self.group.share.value].op, len(self.group.share.components)
+            leaf = op.leg.removeprefix("p_") if isinstance(op, LegBlock) else f"value {self.group.share.value}"
+            some = f" (what {many} components of {leaf} give)"
+        return f"{written}{some}; over {over}: {self.terms} terms, {self.memory} loads and stores"
 
     def _target(self, store: Store) -> str:
         if store.output is not None:

@@ -72,6 +72,14 @@ class Splitter:
             parts += self._family(self.regroup(group, family), group)
         return self._merged(group, parts)
 
+    def why(self, group: Group) -> str:
+        """What would be too much in one kernel."""
+        terms, memory = self._weight(group)
+        much = [f"{terms} terms"] if terms > MOST_TERMS else []
+        much += [f"{memory} loads and stores"] if memory > MOST_MEMORY else []
+        much = much or [f"{self._registers(group)} registers"]
+        return f"{' and '.join(much)} are too many for one kernel"
+
     # --- sizes -------------------------------------------------------------------------------------------------------
 
     def _weight(self, group: Group) -> tuple[int, int]:

@@ -26,7 +26,7 @@ from fusionc.program.ir import (
 )
 from fusionc.targets.registry import Sums
 from fusionc.targets.torch_tables import Tables
-from fusionc.targets.triton_keep import planned
+from fusionc.targets.triton_keep import Planned, planned
 from fusionc.targets.triton_kernel import TOTAL_PROGRAMS, Buffer, Kernel, kernel
 from fusionc.targets.triton_outside import Statements
 from fusionc.targets.triton_plan import Cut, Group, Outside, Store, cut, in_torch, split_sums, steps
@@ -49,6 +49,8 @@ class Stage:
     lines: tuple[str, ...]
     tables: Tables
     shapes: tuple[tuple[int, str | None, tuple[int, ...]], ...]
+    splits: tuple[str, ...]
+    """Why there are several kernels where there could be one, and what is kept between them."""
 
     def description(self) -> tuple[str, ...]:
         """What runs where, one line for each kernel and for each instruction that no kernel runs."""
@@ -56,6 +58,7 @@ class Stage:
         terms = sum(one.terms for one in self.kernels)
         if terms > MANY_TERMS:
             lines.append(f"{self.name}: {terms} terms written out in {len(self.kernels)} kernels, slow to compile")
+        lines += [f"{self.name}: {line}" for line in self.splits]
         return (*lines, *(f"{self.name}: value {one.value} in torch, it {one.why}" for one in self.outside))
 
 
@@ -144,6 +147,7 @@ class _Printer:
             (*self._opening(), *self.body, self._closing()),
             self.torch.tables,
             tuple(self._shape(number, output) for number, output in enumerate(self.program.outputs)),
+            _splits(plan),
         )
 
     def _totalled(self) -> set[int]:
@@ -343,6 +347,15 @@ class _Printer:
 
     def _closing(self) -> str:
         return "return results"
+
+
+def _splits(plan: Planned) -> tuple[str, ...]:
+    """Why kernels are split, and which values are kept to save work."""
+    lines = [f"{why}: {len(plan.parts[group])} kernels" for group, why in plan.why.items()]
+    for value in sorted(plan.cut.extra):
+        many = plan.cut.program.instructions[value].components
+        lines.append(f"value {value} ({many} components) is kept: many kernels would compute it")
+    return tuple(lines)
 
 
 def _rows(domain: str) -> str:
