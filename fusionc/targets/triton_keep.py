@@ -19,7 +19,7 @@ from fusionc.targets.triton_split import PER_ACCESS, PER_TERM, Splitter
 MOST_KEPT = 4
 """How many values may be kept to save work."""
 
-CANDIDATES = 12
+CANDIDATES = 5
 """How many values are looked at closely."""
 
 TRIES = 2
@@ -84,7 +84,9 @@ def _best(found: Planned, regroup: Regroup) -> list[int]:
             continue
         accesses = one.components + sum(len(names[value]) for names in readers)
         terms = sum(_terms_of(found.cut, value, names) for names in readers)
-        gains[value] = terms * PER_TERM - accesses * PER_ACCESS
+        gain = terms * PER_TERM - accesses * PER_ACCESS
+        if gain > (1 - GAIN) * found.effort:
+            gains[value] = gain
     for value in sorted(gains, key=lambda value: -gains[value])[:CANDIDATES]:
         gains[value] -= _alone(found.cut, value, regroup)
     best = sorted(gains, key=lambda value: -gains[value])[:TRIES]

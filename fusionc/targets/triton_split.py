@@ -10,6 +10,7 @@ Of both the one with less to compile (and to run) is taken. Neither needs a comp
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -32,7 +33,7 @@ these may be something else than the sums (which do not move; the others can be 
 ALONE = 2
 """How many times as many terms, loads and stores may be in what can only be split by doing much of it twice."""
 
-WASTE = 1.0
+WASTE = 1.15
 """By how much kernels for different outputs may exceed what one kernel would do before another way is looked for."""
 
 
@@ -130,8 +131,12 @@ class Splitter:
         fit = all(self._fits(part, ALONE) for part in outputs)
         if fit and self.effort(outputs) <= WASTE * max(1.0, _pieces(terms, memory)) * _share_of_effort(terms, memory):
             return outputs
-        ways = [outputs, *(self._by_operand(whole, alone) for alone in (1, ALONE))]
-        return min((way for way in ways if way), key=self.effort)
+        best, least = outputs, self.effort(outputs)
+        for alone in (ALONE, 1):
+            way = self._by_operand(whole, alone, least)
+            if way and self.effort(way) < least:
+                best, least = way, self.effort(way)
+        return best
 
     def _by_outputs(self, whole: Group, group: Group) -> list[Group]:
         """Kernels for different outputs; a block that is too much by itself is split further."""
@@ -140,25 +145,39 @@ class Splitter:
             alone = self._fits(self.regroup(group, (store,)), ALONE)
             units += [(store,)] if alone else [(one,) for one in store.apart()]
         parts: list[Group] = []
-        for stores in _packed(units, lambda stores: self._fits(self.regroup(group, stores))):
+        for stores in _packed(
+            units,
+            lambda stores: self._is_light(self.regroup(group, stores)),
+            lambda stores: self._fits(self.regroup(group, stores)),
+        ):
             part = self.regroup(group, stores)
             again = [] if self._fits(part, ALONE) else self._by_operand(part, ALONE)
             parts += again or [part]
         return parts
 
-    def _by_operand(self, whole: Group, alone: int) -> list[Group]:
-        """Kernels for different components of an operand; none if there is no such operand or that does not help."""
+    def _by_operand(self, whole: Group, alone: int, least: float = math.inf) -> list[Group]:
+        """Kernels for different components of an operand; none if there is no such operand, if that does not help, or
+        if it is no less than the `least` effort known."""
         found = shared_operand(self.cut, whole.stores)
         if found is None:
             return []
         operand, components, reached = found
         stores = [one for store in whole.stores for one in store.apart()]
 
+        def light(some: tuple[int, ...]) -> bool:
+            return self._is_light(self._share(whole, stores, operand, [some], reached, 0), alone)
+
         def fits(some: tuple[int, ...]) -> bool:
             return self._fits(self._share(whole, stores, operand, [some], reached, 0), alone)
 
-        chunks = [tuple(chunk) for chunk in _packed([(one,) for one in components], fits)]
-        if len(chunks) < 2 or not all(fits(chunk) for chunk in chunks):
+        chunks: list[tuple[int, ...]] = []
+        so_far = 0.0
+        for chunk in _packed([(one,) for one in components], light, fits):
+            so_far += effort(*self._weight(self._share(whole, stores, operand, [chunk], reached, 0)))
+            if so_far >= least or not fits(chunk):
+                return []
+            chunks.append(chunk)
+        if len(chunks) < 2:
             return []
         return [self._share(whole, stores, operand, chunks, reached, place) for place in range(len(chunks))]
 
@@ -226,8 +245,10 @@ def _families(stores: Sequence[Store]) -> Iterator[tuple[Store, ...]]:
     yield from map(tuple, found.values())
 
 
-def _packed(units: Sequence[tuple[T, ...]], fits: Callable[[tuple[T, ...]], bool]) -> Iterator[tuple[T, ...]]:
-    """Runs of units, each as long as it fits (found by doubling and halving, for size grows with length)."""
+def _packed(
+    units: Sequence[tuple[T, ...]], light: Callable[[tuple[T, ...]], bool], fits: Callable[[tuple[T, ...]], bool]
+) -> Iterator[tuple[T, ...]]:
+    """Runs of units, each as long as it fits. What is `light` is quick to say and necessary for that."""
     start, last = 0, 1
     while start < len(units):
 
@@ -235,16 +256,24 @@ def _packed(units: Sequence[tuple[T, ...]], fits: Callable[[tuple[T, ...]], bool
             return tuple(one for unit in units[start : start + length] for one in unit)
 
         rest = len(units) - start
-        good, bad = 1, rest + 1
-        guess = min(max(2, last), rest)
-        while good + 1 < bad:
-            if fits(run(guess)):
-                good = guess
-            else:
-                bad = guess
-            guess = min(2 * good, bad - 1) if bad > rest else (good + bad) // 2
-        yield run(good)
-        start, last = start + good, good
+        last = _longest(rest, min(max(2, last), rest), lambda length, run=run: light(run(length)))  # type: ignore[misc]
+        if not fits(run(last)):
+            last = _longest(last - 1, max(1, last // 2), lambda length, run=run: fits(run(length)))  # type: ignore[misc]
+        yield run(last)
+        start += last
+
+
+def _longest(most: int, guess: int, holds: Callable[[int], bool]) -> int:
+    """The largest number up to `most` for which something holds that holds for smaller ones; at least 1."""
+    good, bad = 1, most + 1
+    while good + 1 < bad:
+        guess = min(max(guess, good + 1), bad - 1)
+        if holds(guess):
+            good = guess
+        else:
+            bad = guess
+        guess = 2 * good if bad > most else (good + bad) // 2
+    return good
 
 
 # --- operands in which everything is linear ----------------------------------------------------------------------
