@@ -138,6 +138,33 @@ def test_kernels_fit_in_registers(name, arch):
     assert total_seconds(found) < 10, list(map(str, found))
 
 
+LARGE = {
+    "kept paths, unequal channels": "diagram d(x: 128x0e + 64x1o + 32x2e + 32x3o, y: 0e + 1o + 2e + 3o, r: weights) -> "
+    "* in 0e + 1o + 2e + 3o { x[u] y -> out[path,u] * r[path,u] }",
+    "product of order 3": "diagram d(a: 64x0e + 64x1o + 64x2e + 64x3o, z: index(10)) -> 64x0e + 64x1o "
+    "{ a[u] a[u] -> out[u] * W2[z,path,u]; a[u] a[u] a[u] -> out[u] * W3[z,path,u] }",
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_kernels_that_have_to_be_split_fit_in_registers(name):
+    """What is too much for one kernel is split by an estimate of the registers: nothing is spilled."""
+    from fusionc.cache import import_text
+    from fusionc.tools.aot import compile_ahead
+
+    found = compile_ahead(import_text(fusionc.parse(LARGE[name]).emit("triton")), "sm_90")
+    assert len(found) > 10
+    assert all(one.spilled == 0 and one.registers <= 128 for one in found), list(map(str, found))
+
+
+def test_why_kernels_are_split_is_said():
+    from fusionc.targets.triton import description
+
+    lines = description(fusionc.parse(LARGE["product of order 3"])["d"].checked.program())
+    assert any("too many for one kernel" in line for line in lines)
+    assert any("is kept: many kernels would compute it" in line for line in lines)
+
+
 def test_the_command_compiles_ahead(tmp_path, capsys):
     path = tmp_path / "small.fus"
     path.write_text("diagram d(x: 2x0e + 2x1o, y: 1o) -> 2x1o { x[u] y -> out[u] * W[path,u] }", encoding="utf-8")
