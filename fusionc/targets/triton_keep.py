@@ -22,8 +22,8 @@ MOST_KEPT = 4
 CANDIDATES = 5
 """How many values are looked at closely."""
 
-TRIES = 2
-"""How many of them are tried."""
+TRIES = 5
+"""How many of them are planned with, roughly."""
 
 ROOM = 2.5
 """How many times as many components of values as of operands and results may be kept."""
@@ -54,19 +54,22 @@ def planned(program: Program, sums: Sums, regroup: Regroup) -> Planned:
     found = _planned(cut(program, sums), regroup)
     for _ in range(MOST_KEPT):
         extra = sorted(found.cut.extra)
-        tries = [_planned(cut(program, sums, (*extra, value)), regroup) for value in _best(found, regroup)]
-        other = min(tries, key=lambda one: one.effort, default=found)
+        tries = [cut(program, sums, (*extra, value)) for value in _best(found, regroup)]
+        if len(tries) > 1:
+            tries = [min(tries, key=lambda one: _planned(one, regroup, rough=True).effort)]
+        other = _planned(tries[0], regroup) if tries else found
         if other.effort > GAIN * found.effort:
             break
         found = other
     return found
 
 
-def _planned(found: Cut, regroup: Regroup) -> Planned:
-    splitter = Splitter(found, regroup)
+def _planned(found: Cut, regroup: Regroup, rough: bool = False) -> Planned:
+    """The kernels; a `rough` plan, which is quick to make, knows nothing of registers."""
+    splitter = Splitter(found, regroup, rough)
     ordered = steps(found)
     parts = {one: splitter.split(one) for one in ordered if isinstance(one, Group)}
-    why = {one: splitter.why(one) for one, each in parts.items() if len(each) > 1}
+    why = {one: splitter.why(one) for one, each in parts.items() if len(each) > 1 and not rough}
     return Planned(found, ordered, parts, why, sum(splitter.effort(each) for each in parts.values()))
 
 
