@@ -40,7 +40,7 @@ def interpreted(*groups: str) -> dict:
     return json.loads(run.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("group", ["diagrams", "sites", "split", "random_trees"])
+@pytest.mark.parametrize("group", ["diagrams", "sites", "split", "kept", "random_trees"])
 def test_kernels_and_their_derivatives_equal_the_oracle(group):
     """Values against the dense einsum, gradients and their gradients against torch's; every case runs kernels."""
     found = interpreted(group)[group]
@@ -169,6 +169,33 @@ def test_kernels_fit_in_registers(name, arch):
     backward, forward = ([one for one in found if ("_stage_3_" in one.kernel) == kind] for kind in (False, True))
     assert total_seconds(backward) < 10, list(map(str, backward))
     assert total_seconds(forward) < 4, list(map(str, forward))  # (compiled where forward mode is used)
+
+
+LARGE = {
+    "kept paths, unequal channels": "diagram d(x: 128x0e + 64x1o + 32x2e + 32x3o, y: 0e + 1o + 2e + 3o, r: weights) -> "
+    "* in 0e + 1o + 2e + 3o { x[u] y -> out[path,u] * r[path,u] }",
+    "product of order 3": "diagram d(a: 64x0e + 64x1o + 64x2e + 64x3o, z: index(10)) -> 64x0e + 64x1o "
+    "{ a[u] a[u] -> out[u] * W2[z,path,u]; a[u] a[u] a[u] -> out[u] * W3[z,path,u] }",
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_kernels_that_have_to_be_split_fit_in_registers(name):
+    """What is too much for one kernel is split by an estimate of the registers: nothing is spilled."""
+    from fusionc.cache import import_text
+    from fusionc.tools.aot import compile_ahead
+
+    found = compile_ahead(import_text(fusionc.parse(LARGE[name]).emit("triton")), "sm_90")
+    assert len(found) > 10
+    assert all(one.spilled == 0 and one.registers <= 128 for one in found), list(map(str, found))
+
+
+def test_why_kernels_are_split_is_said():
+    from fusionc.targets.triton import description
+
+    lines = description(fusionc.parse(LARGE["product of order 3"])["d"].checked.program())
+    assert any("too many for one kernel" in line for line in lines)
+    assert any("is kept: many kernels would compute it" in line for line in lines)
 
 
 def test_the_command_compiles_ahead(tmp_path, capsys):

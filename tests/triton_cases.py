@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from itertools import combinations
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ import fusionc
 from fusionc.cache import import_text
 from fusionc.driver import emit
 from fusionc.program.derive import differentiable
-from fusionc.targets import triton_stage
+from fusionc.targets import triton_keep, triton_split
 from fusionc.targets.registry import Options
 from fusionc.tools.oracle import evaluate
 
@@ -45,6 +46,7 @@ MORE = {
     "{ x[j,u] y[i,j] -> h[i,u] in lmax 1; h[j,u] y[i,j] -> out[i,u] * W[path,u] }",
 }
 Errors = dict[str, float]
+SUMS = ("sorted", "atomic")
 
 
 class Kernels(Autograd):
@@ -418,15 +420,58 @@ def sites() -> dict[str, Errors]:
     return found
 
 
-def split() -> dict[str, Errors]:
-    """Kernels cut into as many parts as they can be."""
-    limits = triton_stage.MOST_TERMS, triton_stage.MOST_MEMORY
-    triton_stage.MOST_TERMS, triton_stage.MOST_MEMORY = 12, 8
+def _limited(limits: dict[str, object], names: tuple[str, ...], module: ModuleType = triton_split) -> dict[str, Errors]:
+    """Cases with other limits on what one kernel may be."""
+    before = {name: getattr(module, name) for name in limits}
     try:
-        names = ("uvu per element", "product basis", "density squared", "kept", "mixed before a sum")
-        return {name: measured({**TEXTS, **MORE}[name]) for name in names}
+        for name, limit in limits.items():
+            setattr(module, name, limit)
+        return {f"{name}, {sums}": measured({**TEXTS, **MORE}[name], "mul_ir", sums) for name in names for sums in SUMS}
     finally:
-        triton_stage.MOST_TERMS, triton_stage.MOST_MEMORY = limits
+        for name, limit in before.items():
+            setattr(module, name, limit)
+
+
+def split() -> dict[str, Errors]:
+    """Kernels cut into as many parts as they can be, by outputs or by an operand."""
+    names = ("uvu per element", "product basis", "density squared", "kept", "mixed before a sum")
+    found = _limited({"MOST_TERMS": 12, "MOST_MEMORY": 8}, names)
+    by_operand, way = [0], triton_split.Splitter._by_operand
+
+    def counted(*arguments):
+        parts = way(*arguments)
+        by_operand[0] += len(parts)
+        return parts
+
+    names = ("uvu per element", "product basis", "message", "density squared", "unequal multiplicities")
+    triton_split.Splitter._by_operand = counted
+    try:
+        limits = {"MOST_TERMS": 12, "MOST_MEMORY": 8, "WASTE": 0.0, "effort": lambda terms, memory: terms - memory}
+        found |= {f"{name}, by an operand": errors for name, errors in _limited(limits, names).items()}
+    finally:
+        triton_split.Splitter._by_operand = way
+    assert by_operand[0] > 20
+    return found
+
+
+def kept() -> dict[str, Errors]:
+    """Values that stand between kernels to save work."""
+    seen, best = [0], triton_keep._best
+
+    def first(found, regroup):
+        everything = range(len(found.cut.program.instructions))
+        values = [value for value in everything if triton_keep._can_be_kept(found.cut, value)]
+        seen[0] += len(values)
+        return values[:1]
+
+    names = ("product basis", "no block divides 48", "mixed on the way", "no channels")
+    triton_keep._best, triton_keep.GAIN = first, 10.0
+    try:
+        found = _limited({"MOST_TERMS": 12}, names)
+    finally:
+        triton_keep._best, triton_keep.GAIN = best, 0.85
+    assert seen[0] > 4
+    return found
 
 
 GROUPS = {
@@ -442,6 +487,7 @@ GROUPS = {
         random_trees,
         sites,
         split,
+        kept,
     )
 }
 

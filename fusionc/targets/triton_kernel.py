@@ -27,7 +27,7 @@ from fusionc.program.ir import (
     Zeros,
 )
 from fusionc.targets.triton_plan import Cut, Group, Store
-from fusionc.targets.triton_schedule import WIDTH, Load, Sink, Statement, Sum, Term, scheduled
+from fusionc.targets.triton_schedule import FEW, WIDTH, Load, Ordered, Sink, Statement, Sum, Term, scheduled
 
 ZERO = "0.0"
 TOTAL_PROGRAMS = 1024
@@ -101,6 +101,25 @@ def weight(cut: Cut, group: Group) -> tuple[int, int]:
     return printer.terms, printer.memory
 
 
+def registers(cut: Cut, group: Group, enough: int) -> int:
+    """The registers of a thread that the values of a kernel need at the worst place; fewer are not looked for than
+    `enough`."""
+    printer = _Printer(cut, group, "")
+    printer.collect()
+    return printer.registers(enough)
+
+
+def computed(cut: Cut, group: Group) -> dict[int, set[int]]:
+    """The components of every value that a kernel computes or reads."""
+    printer = _Printer(cut, group, "")
+    printer.collect()
+    found: dict[int, set[int]] = {}
+    for key, name in printer.names.items():
+        if isinstance(key, tuple) and isinstance(key[0], int) and name != ZERO:
+            found.setdefault(key[0], set()).add(key[1])
+    return found
+
+
 @dataclass
 class _Printer:
     cut: Cut
@@ -112,6 +131,7 @@ class _Printer:
     names: dict[object, str] = field(default_factory=dict)
     arguments: dict[str, None] = field(default_factory=dict)
     accumulators: dict[str, str] = field(default_factory=dict)
+    zeros: dict[tuple[int, int], bool] = field(default_factory=dict)
     terms: int = 0
     memory: int = 0
     in_tail: bool = False
@@ -172,7 +192,12 @@ class _Printer:
             relation, row = self.group.key
             over = f"{relation[2:]} by row {row}, the pairs of each site one after the other"
         written = ", ".join(dict.fromkeys(self._target(store) for store in self.group.stores))
-        return f"{written}; over {over}: {self.terms} terms, {self.memory} loads and stores"
+        some = ""
+        if self.group.share is not None:
+            op, many = self.program.instructions[self.group.share.value].op, len(self.group.share.components)
+            leaf = op.leg.removeprefix("p_") if isinstance(op, LegBlock) else f"value {self.group.share.value}"
+            some = f" (what {many} components of {leaf} give)"
+        return f"{written}{some}; over {over}: {self.terms} terms, {self.memory} loads and stores"
 
     def _target(self, store: Store) -> str:
         if store.output is not None:
@@ -210,7 +235,7 @@ class _Printer:
             if isinstance(one.op, Scatter):
                 needed.add((value, component))
                 continue
-            todo += _reads(one, component)
+            todo += reads(one, component)
         return sorted(needed)
 
     def _assembled(self) -> list[str]:
@@ -225,7 +250,8 @@ class _Printer:
             top.append(f"row = {at} * {self.tile.rows} + {spread}.to(tl.int64)")
             top.append(f"inside = row < {self._rows()}")
         lanes = self._lane_lines()
-        body = [*top, *scheduled(self.head, (*self.loop, *self.tail)), *self._loop_lines(), *scheduled(self.tail)]
+        head, loop, tail = self._parts()
+        body = [*top, *head.lines, *self._loop_lines(loop), *tail.lines]
         if self.totals:
             start = [*lanes, *self._zeroed(total=True)]
             stop = f"tl.cdiv({self._rows()}, {self.tile.rows})"
@@ -242,6 +268,24 @@ class _Printer:
             *_wrapped_def(self.name, (*arguments, "COMPUTE: tl.constexpr"), arguments_line),
             *_indented(['"""', *textwrap.wrap(self._about(), WIDTH), '"""', *body]),
         ]
+
+    def _parts(self, enough: int = FEW) -> tuple[Ordered, Ordered, Ordered]:
+        """The three parts, each in order."""
+        head = scheduled(self.head, (*self.loop, *self.tail), enough)
+        return head, scheduled(self.loop, enough=enough), scheduled(self.tail, enough=enough)
+
+    def registers(self, enough: int) -> int:
+        """The registers of a thread that values need at the worst place; fewer are not looked for than `enough`."""
+        head, loop, tail = self._parts(enough if self.group.key is None else FEW)
+        totals = [name for name in self.accumulators if name.startswith("total")]
+        sums = [name for name in self.accumulators if not name.startswith("total")]
+        behind = [*tail.before(totals), *sums] if self.group.key is not None else tail.before(totals)
+        around = dict.fromkeys([*behind, *loop.before(behind)])
+        return max(
+            head.registers([name for name in around if name not in sums]),
+            loop.registers(around),
+            tail.registers(totals),
+        )
 
     def _rows(self) -> str:
         """How many rows there are: an argument."""
@@ -265,7 +309,7 @@ class _Printer:
     def _ragged(self) -> bool:
         return bool(self.tile.lanes) and (self.group.lanes or 0) % self.tile.lanes != 0
 
-    def _loop_lines(self) -> list[str]:
+    def _loop_lines(self, loop: Ordered) -> list[str]:
         if self.group.key is None:
             return []
         relation, row = self.group.key
@@ -291,7 +335,7 @@ class _Printer:
             live = ", mask=live, other=0"
             lines.append("for k in range(0, tl.max(end - begin)):")
         inner += [f"local = tl.load({order} + at{live})", f"pair = member * {pairs} + local"]
-        return [*lines, *_indented([*inner, *scheduled(self.loop)])]
+        return [*lines, *_indented([*inner, *loop.lines])]
 
     def _zeroed(self, total: bool) -> list[str]:
         return [
@@ -331,7 +375,7 @@ class _Printer:
             if place[0] == "batch":
                 many = self._argument(f"n_{place[1]}")
                 self.names[key] = "batch_row"
-                out.append(Load("batch_row", f"{self._row(place[2:])} // {many}"))
+                out.append(Load("batch_row", f"{self._row(place[2:])} // {many}", (), 2))
             else:
                 self.names[key] = self._end(place, out)
         return self.names[key]
@@ -347,12 +391,12 @@ class _Printer:
         if self.group.key is None and "local" not in self.names:
             self.names["local"] = "local"
             out += [
-                Load("member", f"row // {pairs}"),
-                Load("local", f"row - member * {pairs}", ("member",)),
+                Load("member", f"row // {pairs}", (), 2),
+                Load("local", f"row - member * {pairs}", ("member",), 2),
             ]
         start = f" + {pairs}" if row else ""
         index = f"tl.load({self._argument(relation)}{start} + local{masked})"
-        out.append(Load(name, f"member * {sites} + {index}", ("member", "local")))
+        out.append(Load(name, f"member * {sites} + {index}", ("member", "local"), 2))
         return name
 
     # --- values --------------------------------------------------------------------------------------------------
@@ -368,9 +412,10 @@ class _Printer:
         return self.names[key]
 
     def _computed(self, value: int, component: int, place: Place, one: Instruction) -> str:
-        op = one.op
-        wanted = [store.value for store in self.group.stores if store.output is None]
-        if value in self.cut.kept and value not in wanted:
+        op, share = one.op, self.group.share
+        if share is not None and share.value == value and component not in share.components:
+            return ZERO
+        if value in self.cut.kept and not self._writes(value):
             return self._load_kept(value, component, place)
         if isinstance(op, LegBlock):
             return self._load_leg(op, value, component, place)
@@ -389,6 +434,33 @@ class _Printer:
         assert isinstance(op, Linear)
         return self._linear(op, value, component, place)
 
+    def _vanishes(self, value: int, component: int) -> bool:
+        """Whether a component is zero: nothing is read for what it is multiplied with."""
+        key = (value, component)
+        if key not in self.zeros:
+            self.zeros[key] = self._is_zero(value, component)
+        return self.zeros[key]
+
+    def _is_zero(self, value: int, component: int) -> bool:
+        op, share = self.program.instructions[value].op, self.group.share
+        if share is not None and share.value == value:
+            return component not in share.components
+        if isinstance(op, LegBlock | WeightBlock | Zeros) or (value in self.cut.kept and not self._writes(value)):
+            return isinstance(op, Zeros)
+        if isinstance(op, Product):
+            return not any(
+                k == component and not (self._vanishes(op.left, i) or self._vanishes(op.right, j))
+                for i, j, k, _ in op.terms
+            )
+        if isinstance(op, Linear):
+            return all(self._vanishes(op.values[source], i) for source, i, k, _ in op.entries if k == component)
+        assert isinstance(op, Gather | Scatter | Spread | Total)
+        return self._vanishes(op.value, component)
+
+    def _writes(self, value: int) -> bool:
+        """Whether a value's own memory is written, not read."""
+        return any(store.value == value and store.output is None for store in self.group.stores)
+
     def _batch_of(self, place: Place) -> Place:
         """The element of the batch that a site or a pair belongs to; a pair belongs where its sites do."""
         relation, row = self.group.key or ("", 0)
@@ -402,10 +474,9 @@ class _Printer:
     def _product(self, op: Product, value: int, component: int, place: Place) -> str:
         terms = []
         for i, j, k, sign in op.terms:
-            if k == component:
+            if k == component and not (self._vanishes(op.left, i) or self._vanishes(op.right, j)):
                 left, right = self.value(op.left, i, place), self.value(op.right, j, place)
-                if ZERO not in (left, right):
-                    terms.append(Term("-" if sign < 0 else "+", "", left, right))
+                terms.append(Term("-" if sign < 0 else "+", "", left, right))
         return self._sum(value, component, place, terms)
 
     def _linear(self, op: Linear, value: int, component: int, place: Place) -> str:
@@ -442,7 +513,9 @@ class _Printer:
         self.memory += 1
         address = f"{base} + {offset}" if offset != "0" else base
         name = self._name(value, component, place)
-        self._part(place).append(Load(name, f"tl.load({address}{masked}).to(COMPUTE)", (base,)))
+        needs = () if place == EVERYWHERE else (base,)
+        pointer = _pointer(base, offset)
+        self._part(place).append(Load(name, f"tl.load({address}{masked}).to(COMPUTE)", needs, pointer=pointer))
         return name
 
     def _base(self, name: str, size: int, place: Place) -> str:
@@ -454,7 +527,7 @@ class _Printer:
         if key not in self.names:
             at = f"{name}_at" + _suffix(place)
             row = self._row(place)
-            self._part(place).append(Load(at, f"{pointer} + {row} * {size}", (row,)))
+            self._part(place).append(Load(at, f"{pointer} + {row} * {size}", (row,), 2))
             self.names[key] = at
         return self.names[key]
 
@@ -507,7 +580,7 @@ class _Printer:
             text = f"({text}) * {leg.dim} + {loaded}" if text else loaded
         tables = sum(isinstance(other, tuple) and other[0] == "table" for other in self.names)
         name = f"{op.weight}_{'_'.join(op.rows)}_at{tables or ''}" + _suffix(place)
-        self._part(place).append(Load(name, f"{pointer} + ({text}) * {numel}", tuple(needs)))
+        self._part(place).append(Load(name, f"{pointer} + ({text}) * {numel}", tuple(needs), 2))
         self.names[key] = name
         return name
 
@@ -566,6 +639,8 @@ class _Printer:
     def _accumulate_total(self, store: Store, op: Total, component: int, place: Place) -> None:
         text, name = self.value(op.value, component, place), f"total{store.value}_{component}"
         self._buffer(store)
+        if store.adds and text == ZERO:
+            return
         mask = "live" if place == PAIR else "inside"
         self._accumulate(name, op.value, text, self._part(place), mask)
 
@@ -597,11 +672,22 @@ class _Printer:
             mask = ", mask=lane" if lane and self._ragged() else ""
             for component in range(store.first, store.first + store.dim):
                 name = f"total{store.value}_{component}"
+                if name not in self.accumulators:
+                    continue
                 text = self._lane_sum(name) if summed else name
-                offset = _places(component * mul, 1, lane)
-                lines.append(f"tl.store({base} + {row} * {one.size} + {offset}, {text}{mask})")
+                address = f"{base} + {row} * {one.size} + {_places(component * mul, 1, lane)}"
+                text = self._added(store, address, text, mask)
+                lines.append(f"tl.store({address}, {text}{mask})")
                 self.memory += 1
         return lines
+
+    def _added(self, store: Store, address: str, text: str, mask: str) -> str:
+        """A value with what kernels before this one have found of it."""
+        if not store.adds:
+            return text
+        self.memory += 1
+        before = f"tl.load({address}{f'{mask}, other=0.0' if mask else ''})"
+        return before if text == ZERO else f"{before} + {text}"
 
     def _lane_sum(self, text: str) -> str:
         if text == ZERO:
@@ -611,6 +697,8 @@ class _Printer:
     def _store_kept(self, store: Store, component: int, place: Place) -> None:
         one, pointer, summed = self.program.instructions[store.value], self._buffer(store), self._summed(store)
         text, out = self.value(store.value, component, place), self._part(place)
+        if store.adds and text == ZERO:
+            return
         row = self._row(place)
         if summed and self.tile.blocks > 1:
             many = self._rows() if place == ROW else f"{self._argument('batch')} * {self._argument(f'n_{one.domain}')}"
@@ -619,6 +707,7 @@ class _Printer:
         offset = _places(component * mul, 1, bool(one.channels))
         mask, written = self._mask(place, bool(one.channels)), self._lane_sum(text) if summed else text
         address = f"{pointer} + {row} * {one.size} + {offset}"
+        written = self._added(store, address, written, f", mask={mask}" if mask else "")
         out.append(Sink(self._written(address, written, mask), text))
 
     def _written(self, address: str, text: str, mask: str) -> str:
@@ -634,9 +723,14 @@ class _Printer:
             offset = _places(store.start + store.channel * store.block + m, store.block, lane)
         else:
             offset = _places(store.start + m * store.mul + store.channel, 1, lane)
-        text = self.value(store.value, component, place)
-        written = self._written(f"{base} + {offset}", text, self._mask(place, lane))
-        self._part(place).append(Sink(written, text, (base,)))
+        text, mask = self.value(store.value, component, place), self._mask(place, lane)
+        found = text
+        if store.adds:
+            before = f"{self._argument(f'b{store.value}')} + {self._row(place)} * {one.size}"
+            address = f"{before} + {_places(component * (one.channels[0] if lane else 1), 1, lane)}"
+            found = self._added(store, address, text, f", mask={mask}" if mask else "")
+        written = self._written(f"{base} + {offset}", found, mask)
+        self._part(place).append(Sink(written, text, (base,), pointer=_pointer(base, offset)))
 
     def _add_atomically(self, store: Store, op: Scatter, component: int) -> None:
         """Pairs added into their sites as they come."""
@@ -662,6 +756,12 @@ def _places(start: int, step: int, lane: bool) -> str:
     return f"{start} + {channel}" if start else channel
 
 
+def _pointer(base: str, offset: str) -> str:
+    """What names the address that lanes start from: another one for every stride, nothing where there are no lanes."""
+    lane = offset.rpartition(" + ")[2]
+    return f"{base} {lane}" if lane[0] == "u" else ""
+
+
 def _suffix(place: Place) -> str:
     """What names at a place end in; nothing for the place that a kernel runs over."""
     if place in (ROW, PAIR, EVERYWHERE):
@@ -669,7 +769,7 @@ def _suffix(place: Place) -> str:
     return "_b" if place[0] == "batch" else f"_{place[0]}_{place[1]}"
 
 
-def _reads(one: Instruction, component: int) -> Iterator[tuple[int, int]]:
+def reads(one: Instruction, component: int) -> Iterator[tuple[int, int]]:
     """The components that a component is made of."""
     op = one.op
     if isinstance(op, Product):

@@ -47,7 +47,8 @@ MOVES = (Gather, Spread)
 class Store:
     """One thing that a kernel writes: `dim` components of a value from `first` on, into an output or, without one, into
     the value's own memory. In the output they are those from `at` on of a block of `block` components and `mul`
-    channels that stands at `start`; the value's channels are those from `channel` on."""
+    channels that stands at `start`; the value's channels are those from `channel` on. With `adds` kernels before this
+    one have left their part in the value's own memory."""
 
     value: int
     first: int
@@ -58,6 +59,7 @@ class Store:
     mul: int = 1
     block: int = 1
     at: int = 0
+    adds: bool = False
 
     def apart(self) -> tuple[Store, ...]:
         """Component by component."""
@@ -65,14 +67,23 @@ class Store:
 
 
 @dataclass(frozen=True)
+class Share:
+    """Some components of an operand (a value that is read from memory)."""
+
+    value: int
+    components: frozenset[int]
+
+
+@dataclass(frozen=True)
 class Group:
     """A kernel: over the elements of `domain`; with `key` over sites, and for each over its pairs. `lanes` is the size
-    of the channel axis, None where there is none."""
+    of the channel axis, None where there is none. With `share` it is for what has these components as a factor."""
 
     domain: str
     key: Key | None
     lanes: int | None
     stores: tuple[Store, ...]
+    share: Share | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +109,8 @@ class Cut:
     pending: list[bool] = field(default_factory=list)
     keys: list[Key | None] = field(default_factory=list)
     levels: list[int] = field(default_factory=list)
+    extra: frozenset[int] = frozenset()
+    """Kept values that need not be."""
 
     def lane(self, value: int) -> int | None:
         """The channel axis that a value is computed over; seen from a reader, that of what is kept is its own."""
@@ -112,9 +125,9 @@ class Cut:
         return None if value in self.kept else self.keys[value]
 
 
-def cut(program: Program, sums: Sums) -> Cut:
-    """The kept values: all that have to be, and no more."""
-    found = Cut(program, sums)
+def cut(program: Program, sums: Sums, extra: Iterable[int] = ()) -> Cut:
+    """The kept values: all that have to be, those that are asked for, and no more."""
+    found = Cut(program, sums, kept=set(extra), extra=frozenset(extra))
     while True:
         before = (len(found.kept), len(found.outside))
         _pass(found)

@@ -1,19 +1,32 @@
 """In which order the statements of a kernel stand: so that few values are alive at once.
 
-Statements are sums of products, loads, and sinks (stores, additions to an accumulator). A sink is pulled with all that
-it needs; whenever a value is there, it is pushed on into the sums that it is the last to wait for, so that it can be
-forgotten. A sum may therefore grow in several statements:
+Statements are sums of products, loads, and sinks (stores, additions to an accumulator). There are two orders:
+
+    sink by sink     a sink is pulled with all that it needs; whenever a value is there, it is pushed on into the sums
+                     that it is the last to wait for, so that it can be forgotten
+    term by term     next comes the term, of any sum, after which the fewest values are alive
+
+A sum may grow in several statements:
 
     t5_0 = t1_0 * t4_0
     sum7_0 += t5_0 * t3_0        the last use of t5_0: nothing keeps it
+
+The first order is good where results share little, the second where many results grow from the same values. The order
+that needs fewer registers at its worst place is taken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 WIDTH = 108
+FEW = 64
+"""Registers that are no reason to look for another order."""
+NEAR = 16
+"""The most values that one term may have to wait for if it is to be the next."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +49,14 @@ class Term:
 
 @dataclass(frozen=True)
 class Load:
-    """`name = text`, once the names that it needs are there: a load or an address."""
+    """`name = text`, once the names that it needs are there: a load, or an address (of two registers). `pointer` names
+    the address that it reads from in the lanes of a program, another one for every stride."""
 
     name: str
     text: str
     needs: tuple[str, ...] = ()
+    registers: int = 1
+    pointer: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,18 +76,81 @@ class Sink:
     value: str
     needs: tuple[str, ...] = ()
     accumulates: str = ""
+    pointer: str = ""
 
 
 Statement = Load | Sum | Sink
 
 
-def scheduled(statements: Sequence[Statement], later: Sequence[Statement] = ()) -> list[str]:
-    """The lines, each after what it needs; `later` statements read some of the values as well."""
+@dataclass(frozen=True)
+class Step:
+    """Lines of text, the value that they begin or extend (if any), and the values that they read."""
+
+    lines: tuple[str, ...]
+    name: str
+    reads: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """The statements of one part of a kernel in order. `sizes` has the values of more than one register."""
+
+    steps: tuple[Step, ...]
+    sizes: Mapping[str, int]
+
+    @property
+    def lines(self) -> list[str]:
+        return [line for step in self.steps for line in step.lines]
+
+    def registers(self, after: Iterable[str] = ()) -> int:
+        """The registers of the values that are alive at the worst place, where those `after` are read later on."""
+        return self._lived(after)[0]
+
+    def before(self, after: Iterable[str] = ()) -> tuple[str, ...]:
+        """The values that have to be alive at the start."""
+        return self._lived(after)[1]
+
+    def _lived(self, after: Iterable[str]) -> tuple[int, tuple[str, ...]]:
+        alive = dict.fromkeys(after)
+        now = most = sum(self.sizes.get(name, 1) for name in alive)
+        for place in range(len(self.steps) - 1, -1, -1):
+            step = self.steps[place]
+            if self._first[step.name] == place and step.name not in step.reads and step.name in alive:
+                del alive[step.name]
+                now -= self.sizes.get(step.name, 1)
+            for name in step.reads:
+                if name not in alive:
+                    alive[name] = None
+                    now += self.sizes.get(name, 1)
+            most = max(most, now)
+            for name in step.reads:
+                if name.startswith(POINTER) and self._reached[name] == place:
+                    del alive[name]
+                    now -= self.sizes.get(name, 1)
+        return most, tuple(alive)
+
+    @cached_property
+    def _first(self) -> dict[str, int]:
+        """Where each value begins."""
+        return {step.name: place for place, step in reversed(list(enumerate(self.steps)))}
+
+    @cached_property
+    def _reached(self) -> dict[str, int]:
+        """Where each value is read for the first time."""
+        return {name: place for place, step in reversed(list(enumerate(self.steps))) for name in step.reads}
+
+
+def scheduled(statements: Sequence[Statement], later: Sequence[Statement] = (), enough: int = FEW) -> Ordered:
+    """The statements, each after what it needs; `later` statements read some of the values as well. An order that needs
+    no more than `enough` registers is not improved."""
     wanted = {name for one in later for name in _read(one)}
-    kept: list[Statement] = [
-        Sink("", one.name) for one in statements if not isinstance(one, Sink) and one.name in wanted
-    ]
-    return _Schedule([*_in_accumulators(statements), *kept]).lines()
+    after = [one.name for one in statements if not isinstance(one, Sink) and one.name in wanted]
+    everything: list[Statement] = [*_in_accumulators(statements), *(Sink("", name) for name in after)]
+    first = _SinkBySink(everything).ordered()
+    if first.registers(after) <= enough:
+        return first
+    second = _TermByTerm(everything).ordered()
+    return min(first, second, key=lambda one: one.registers(after))
 
 
 def _read(one: Statement) -> tuple[str, ...]:
@@ -106,14 +185,18 @@ def _in_accumulators(statements: Sequence[Statement]) -> list[Statement]:
     return found
 
 
+POINTER = "pointer "
+"""What begins the name of an address in the lanes: it is no name in the text."""
+
+
 @dataclass
 class _Schedule:
     statements: Sequence[Statement]
-    out: list[str] = field(default_factory=list)
+    out: list[Step] = field(default_factory=list)
     done: set[str] = field(default_factory=set)
     begun: set[str] = field(default_factory=set)
-    ready: list[str] = field(default_factory=list)
     said: set[int] = field(default_factory=set)
+    pointers: set[str] = field(default_factory=set)
     chunk: tuple[str, list[Term]] | None = None
 
     def __post_init__(self) -> None:
@@ -134,14 +217,15 @@ class _Schedule:
             self.into.setdefault(sink.value, []).append(number)
         self.left = {name: len(self.uses.get(name, ())) + len(self.into.get(name, ())) for name in self.nodes}
 
-    def lines(self) -> list[str]:
+    def ordered(self) -> Ordered:
         order = sorted(range(len(self.sinks)), key=lambda number: self._closure(self.sinks[number].value))
         for number in order:
             self._pull(self.sinks[number].value)
             self._push()
             self._sink(number)
         self._flush()
-        return self.out
+        sizes = {name: one.registers for name, one in self.nodes.items() if isinstance(one, Load) and one.registers > 1}
+        return Ordered(tuple(self.out), sizes | dict.fromkeys(sorted(self.pointers), 2))
 
     def _closure(self, name: str) -> int:
         """How many statements a value is made of."""
@@ -153,11 +237,14 @@ class _Schedule:
             if one in seen or node is None:
                 continue
             seen[one] = None
-            todo += node.needs if isinstance(node, Load) else [value for term in node.terms for value in term.values]
+            todo += _read(node)
         return len(seen)
 
     def _there(self, name: str) -> bool:
         return name in self.done or name not in self.nodes
+
+    def _push(self) -> None:
+        """What is to be done with values as soon as they are there."""
 
     # --- pulling ---------------------------------------------------------------------------------------------------
 
@@ -169,7 +256,7 @@ class _Schedule:
         if isinstance(node, Load):
             for need in node.needs:
                 self._pull(need)
-            self._say(node.name, node.text)
+            self._say(node)
             self._finish(node.name)
             return
         for place, term in enumerate(node.terms):
@@ -196,9 +283,60 @@ class _Schedule:
 
     def _finish(self, name: str) -> None:
         self.done.add(name)
-        self.ready.append(name)
 
-    # --- pushing ---------------------------------------------------------------------------------------------------
+    def _sink(self, number: int) -> None:
+        if number in self.said:
+            return
+        self.said.add(number)
+        sink = self.sinks[number]
+        for need in sink.needs:
+            self._pull(need)
+        if sink.text:
+            self._say(sink)
+        if sink.value in self.left:
+            self.left[sink.value] -= 1
+
+    # --- lines -----------------------------------------------------------------------------------------------------
+
+    def _say(self, one: Load | Sink) -> None:
+        self._flush()
+        if isinstance(one, Load):
+            name, needs, lines = one.name, one.needs, statement(f"{one.name} = ", [one.text])
+        else:
+            name, lines = one.accumulates, [one.text]
+            needs = (one.value, *one.needs, *([name] if name else []))
+        if one.pointer:
+            pointer = POINTER + one.pointer
+            if pointer in self.pointers:
+                needs = tuple(need for need in needs if need not in one.needs)
+            self.pointers.add(pointer)
+            needs = (*needs, pointer)
+        self.out.append(Step(tuple(lines), name, needs))
+
+    def _flush(self) -> None:
+        """Terms that were added to one sum, as one statement."""
+        if self.chunk is None:
+            return
+        (name, terms), self.chunk = self.chunk, None
+        reads = tuple(dict.fromkeys(value for term in terms for value in term.values))
+        operator, terms = "=", sorted(terms, key=lambda term: term.sign == "-")
+        if name in self.begun:
+            operator, reads = "+=", (*reads, name)
+            if terms[0].sign == "-":  # (a sign of its own is one more operation to compile)
+                operator, terms = "-=", [replace(term, sign="+") for term in terms]
+        words = [f"{'-' if terms[0].sign == '-' else ''}{terms[0].text}"]
+        words += [f"{term.sign} {term.text}" for term in terms[1:]]
+        self.out.append(Step(tuple(statement(f"{name} {operator} ", words)), name, reads))
+        self.begun.add(name)
+
+
+@dataclass
+class _SinkBySink(_Schedule):
+    ready: list[str] = field(default_factory=list)
+
+    def _finish(self, name: str) -> None:
+        super()._finish(name)
+        self.ready.append(name)
 
     def _push(self) -> None:
         """Values that are there go on to where they are used for the last time."""
@@ -206,7 +344,7 @@ class _Schedule:
             value = self.ready.pop(0)
             for name, place in self.uses.get(value, ()):
                 term = self.open[name].get(place)
-                if term is not None and self._frees(term, name) and self._cheap(term):
+                if term is not None and self._frees(term) and self._cheap(term):
                     for other in term.values:
                         self._pull(other)
                     if place in self.open[name]:
@@ -214,7 +352,7 @@ class _Schedule:
             for number in self.into.get(value, ()):
                 self._sink(number)
 
-    def _frees(self, term: Term, name: str) -> bool:
+    def _frees(self, term: Term) -> bool:
         """Whether a term keeps no more values alive than before."""
         return any(self.left.get(value) == 1 and self._there(value) for value in term.values)
 
@@ -232,34 +370,106 @@ class _Schedule:
                 return False
         return True
 
-    def _sink(self, number: int) -> None:
-        if number in self.said:
+
+Place = tuple[str, int]
+"""A term: the name of a sum, and which of its terms."""
+
+
+@dataclass
+class _TermByTerm(_Schedule):
+    """The cost of a term is by how many more values are alive after it than before."""
+
+    heap: list[tuple[int, int, int, Place, int]] = field(default_factory=list)
+    versions: dict[Place, int] = field(default_factory=dict)
+    watched: dict[str, dict[Place, None]] = field(default_factory=dict)
+    changed: set[Place] = field(default_factory=set)
+    near: set[Place] = field(default_factory=set)
+    """The terms that wait for few values."""
+
+    def ordered(self) -> Ordered:
+        self.number = {name: number for number, name in enumerate(self.open)}
+        self.changed.update((name, place) for name, terms in self.open.items() for place in terms)
+        while self._weigh_changed():
+            _, _, _, (name, place), version = heapq.heappop(self.heap)
+            if self.versions[name, place] == version and place in self.open[name]:
+                self._take(name, place)
+        return super().ordered()
+
+    def _is_on_the_way(self, name: str) -> bool:
+        """Whether a sum comes with a term that may be the next and waits for it: nothing is gained by it alone."""
+        return any(use in self.near for use in self.uses.get(name, ()))
+
+    def _take(self, name: str, place: int) -> None:
+        term = self.open[name][place]
+        for value in term.values:
+            self._pull(value)
+        self._add(name, place)
+
+    def _add(self, name: str, place: int) -> None:
+        values, begins = self.open[name][place].values, name not in self.begun
+        super()._add(name, place)
+        if begins or len(self.open[name]) == 1:
+            self.changed.update((name, other) for other in self.open[name])
+        for value in values:
+            if self.left.get(value, NEAR) <= 2:
+                self.changed.update(self.watched.get(value, ()))
+
+    def _finish(self, name: str) -> None:
+        super()._finish(name)
+        self.changed.update(self.watched.pop(name, ()))
+        self.changed.update(self.uses.get(name, ()))
+        for number in self.into.get(name, ()):
+            self._sink(number)
+
+    def _weigh_changed(self) -> bool:
+        """Weigh anew what has changed; whether there is anything left to do."""
+        for name, place in sorted(self.changed, key=lambda at: (-self.number[at[0]], at[1])):
+            if place in self.open[name] and not self._is_on_the_way(name):
+                self._weigh((name, place))
+        self.changed.clear()
+        return bool(self.heap)
+
+    def _weigh(self, at: Place) -> None:
+        """What a term costs now, if few values are missing."""
+        name, place = at
+        missing = self._missing(self.open[name][place])
+        self.versions[at] = version = self.versions.get(at, 0) + 1
+        if missing is None:
             return
-        self.said.add(number)
-        sink = self.sinks[number]
-        for need in sink.needs:
-            self._pull(need)
-        self._flush()
-        if sink.text:
-            self.out.append(sink.text)
-        if sink.value in self.left:
-            self.left[sink.value] -= 1
+        self.near.add(at)
+        counts: dict[str, int] = {}
+        for term in [self.open[name][place], *(t for one in missing for t in self.open.get(one, {}).values())]:
+            for value in dict.fromkeys(term.values):
+                counts[value] = counts.get(value, 0) + 1
+        cost = 0 if name in self.begun or (self.chunk is not None and self.chunk[0] == name) else 1
+        if len(self.open[name]) == 1 and not self.uses.get(name):
+            cost -= 1
+        for value, count in counts.items():
+            if value not in self.nodes:
+                continue
+            last = self.left[value] == count
+            if value in self.done:
+                cost -= last
+            else:
+                begun = value in self.begun
+                cost += (0 if last else 1) - begun
+            self.watched.setdefault(value, {})[at] = None
+        heapq.heappush(self.heap, (cost, len(missing), self.number[name], at, version))
 
-    # --- lines -----------------------------------------------------------------------------------------------------
-
-    def _say(self, name: str, text: str) -> None:
-        self._flush()
-        self.out += statement(f"{name} = ", [text])
-
-    def _flush(self) -> None:
-        """Terms that were added to one sum, as one statement."""
-        if self.chunk is None:
-            return
-        (name, terms), self.chunk = self.chunk, None
-        words = [f"{'-' if terms[0].sign == '-' else ''}{terms[0].text}"]
-        words += [f"{term.sign} {term.text}" for term in terms[1:]]
-        self.out += statement(f"{name} {'+=' if name in self.begun else '='} ", words)
-        self.begun.add(name)
+    def _missing(self, term: Term) -> list[str] | None:
+        """The values that a term waits for; None if these are many."""
+        found: dict[str, None] = {}
+        todo = list(term.values)
+        while todo:
+            value = todo.pop()
+            if self._there(value) or value in found:
+                continue
+            found[value] = None
+            if len(found) > NEAR:
+                return None
+            if value in self.open:
+                todo += [v for t in self.open[value].values() for v in t.values]
+        return list(found)
 
 
 def statement(start: str, words: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ gives results of the same form. `batch` and the sizes of sites and relations are
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from fusionc.program.ir import (
@@ -26,20 +26,15 @@ from fusionc.program.ir import (
 )
 from fusionc.targets.registry import Sums
 from fusionc.targets.torch_tables import Tables
-from fusionc.targets.triton_kernel import TOTAL_PROGRAMS, Buffer, Kernel, kernel, weight
+from fusionc.targets.triton_keep import Planned, planned
+from fusionc.targets.triton_kernel import TOTAL_PROGRAMS, Buffer, Kernel, kernel
 from fusionc.targets.triton_outside import Statements
 from fusionc.targets.triton_plan import Cut, Group, Outside, Store, cut, in_torch, split_sums, steps
-
-MOST_TERMS, MOST_MEMORY = 800, 120
-"""A kernel with more is split between outputs: compile time grows with terms times loads and stores."""
 
 Rows = tuple[str, ...]
 Reads = tuple[tuple[str, int] | None, ...]
 MANY_TERMS = 2000
 """Where a stage has more, that is said: a loop over a table of terms would compile faster (there is none yet)."""
-
-ALONE = 2
-"""How many times as much a block of an output may be that cannot be split but component by component."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +49,8 @@ class Stage:
     lines: tuple[str, ...]
     tables: Tables
     shapes: tuple[tuple[int, str | None, tuple[int, ...]], ...]
+    splits: tuple[str, ...]
+    """Why there are several kernels where there could be one, and what is kept between them."""
 
     def description(self) -> tuple[str, ...]:
         """What runs where, one line for each kernel and for each instruction that no kernel runs."""
@@ -61,6 +58,7 @@ class Stage:
         terms = sum(one.terms for one in self.kernels)
         if terms > MANY_TERMS:
             lines.append(f"{self.name}: {terms} terms written out in {len(self.kernels)} kernels, slow to compile")
+        lines += [f"{self.name}: {line}" for line in self.splits]
         return (*lines, *(f"{self.name}: value {one.value} in torch, it {one.why}" for one in self.outside))
 
 
@@ -125,14 +123,14 @@ class _Printer:
     """Operands that torch reads: they have the dtype of the arithmetic."""
 
     def stage(self) -> Stage:
-        self.cut: Cut = cut(self.program, self.sums)
+        plan = planned(self.program, self.sums, self._group)
+        self.cut: Cut = plan.cut
         self.totalled = self._totalled()
         self.body: list[str] = []
         self.torch = Statements(self.program, self.body.append)
-        ordered = steps(self.cut)
-        for one in ordered:
+        for one in plan.steps:
             if isinstance(one, Group):
-                parts = self._parts(one)
+                parts = [kernel(self.cut, part, self._kernel_name(n)) for n, part in enumerate(plan.parts[one])]
                 for part in parts:
                     self._launch(part)
                 self._sum_parts(parts)
@@ -140,7 +138,7 @@ class _Printer:
                 self._outside(one)
         for number, output in enumerate(self.program.outputs):
             self._copies(number, output)
-        outside = tuple(one for one in ordered if isinstance(one, Outside))
+        outside = tuple(one for one in plan.steps if isinstance(one, Outside))
         return Stage(
             self.name,
             self.program,
@@ -149,6 +147,7 @@ class _Printer:
             (*self._opening(), *self.body, self._closing()),
             self.torch.tables,
             tuple(self._shape(number, output) for number, output in enumerate(self.program.outputs)),
+            _splits(plan),
         )
 
     def _totalled(self) -> set[int]:
@@ -168,32 +167,6 @@ class _Printer:
         return found
 
     # --- kernels -------------------------------------------------------------------------------------------------
-
-    def _parts(self, group: Group) -> list[Kernel]:
-        """The kernels of a group: one where that is small enough, else split between outputs, greedily."""
-        limits = (MOST_TERMS, MOST_MEMORY)
-        if self._is_within(group, limits):
-            return [kernel(self.cut, group, self._kernel_name(0))]
-        parts: list[Group] = []
-        stores: list[Store] = []
-        for store in self._separable(group):
-            if stores and not self._is_within(self._group(group, (*stores, store)), limits):
-                parts.append(self._group(group, tuple(stores)))
-                stores = []
-            stores.append(store)
-        parts.append(self._group(group, tuple(stores)))
-        return [kernel(self.cut, part, self._kernel_name(number)) for number, part in enumerate(parts)]
-
-    def _separable(self, group: Group) -> Iterator[Store]:
-        """What a group writes, block by block; a block that alone is too much, component by component."""
-        for store in group.stores:
-            whole = self._is_within(self._group(group, (store,)), (ALONE * MOST_TERMS, ALONE * MOST_MEMORY))
-            total = isinstance(self.program.instructions[store.value].op, Total)
-            yield from (store,) if whole or total else store.apart()
-
-    def _is_within(self, group: Group, limits: tuple[int, int]) -> bool:
-        terms, memory = weight(self.cut, group)
-        return terms <= limits[0] and memory <= limits[1]
 
     def _group(self, group: Group, stores: tuple[Store, ...]) -> Group:
         """Some stores of a group; where none of them is a sum over neighbours, over the pairs as they come."""
@@ -234,7 +207,8 @@ class _Printer:
             if dims:
                 total = f"{name}.sum({dims[0] if len(dims) == 1 else tuple(dims)})"
                 self.body.append(f"{name} = {total}  # in torch: programs and blocks of channels have summed in parts")
-            self.torch.names[buffer.value] = name
+            if buffer.value in self.cut.kept:
+                self.torch.names[buffer.value] = name
 
     def _argument(self, name: str, one: Kernel) -> str:
         if name == "n_rows":
@@ -374,6 +348,15 @@ class _Printer:
 
     def _closing(self) -> str:
         return "return results"
+
+
+def _splits(plan: Planned) -> tuple[str, ...]:
+    """Why kernels are split, and which values are kept to save work."""
+    lines = [f"{why}: {len(plan.parts[group])} kernels" for group, why in plan.why.items()]
+    for value in sorted(plan.cut.extra):
+        many = plan.cut.program.instructions[value].components
+        lines.append(f"value {value} ({many} components) is kept: many kernels would compute it")
+    return tuple(lines)
 
 
 def _rows(domain: str) -> str:

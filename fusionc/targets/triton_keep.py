@@ -1,0 +1,144 @@
+"""Which values stand in memory between kernels although a kernel could hold them: those that many would compute.
+
+A stage that is too much for one kernel is split (`triton_split`), and what its kernels have in common is computed in
+each of them. Where that is more work than writing a value once and reading it, the value is kept; the search is greedy
+and stops where keeping one more value gains little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from fusionc.program.ir import Linear, Product, Program
+from fusionc.targets.registry import Sums
+from fusionc.targets.triton_kernel import computed, reads
+from fusionc.targets.triton_plan import VIEWS, Cut, Group, Step, Store, cut, steps
+from fusionc.targets.triton_split import PER_ACCESS, PER_TERM, Splitter
+
+MOST_KEPT = 4
+"""How many values may be kept to save work."""
+
+CANDIDATES = 5
+"""How many values are looked at closely."""
+
+TRIES = 5
+"""How many of them are planned with, roughly."""
+
+ROOM = 2.5
+"""How many times as many components of values as of operands and results may be kept."""
+
+GAIN = 0.85
+"""What has to be left of the effort for another value to be kept."""
+
+Regroup = Callable[[Group, tuple[Store, ...]], Group]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cut program, its steps, the kernels that each group becomes, and for those that are split, why."""
+
+    cut: Cut
+    steps: tuple[Step, ...]
+    parts: dict[Group, list[Group]]
+    why: dict[Group, str]
+    effort: float
+
+    @property
+    def kernels(self) -> list[Group]:
+        return [part for parts in self.parts.values() for part in parts]
+
+
+def planned(program: Program, sums: Sums, regroup: Regroup) -> Planned:
+    """The kernels of a program, with as many values kept as pays."""
+    found = _planned(cut(program, sums), regroup)
+    for _ in range(MOST_KEPT):
+        extra = sorted(found.cut.extra)
+        tries = [cut(program, sums, (*extra, value)) for value in _best(found, regroup)]
+        if len(tries) > 1:
+            tries = [min(tries, key=lambda one: _planned(one, regroup, rough=True).effort)]
+        other = _planned(tries[0], regroup) if tries else found
+        if other.effort > GAIN * found.effort:
+            break
+        found = other
+    return found
+
+
+def _planned(found: Cut, regroup: Regroup, rough: bool = False) -> Planned:
+    """The kernels; a `rough` plan, which is quick to make, knows nothing of registers."""
+    splitter = Splitter(found, regroup, rough)
+    ordered = steps(found)
+    parts = {one: splitter.split(one) for one in ordered if isinstance(one, Group)}
+    why = {one: splitter.why(one) for one, each in parts.items() if len(each) > 1 and not rough}
+    return Planned(found, ordered, parts, why, sum(splitter.effort(each) for each in parts.values()))
+
+
+def _best(found: Planned, regroup: Regroup) -> list[int]:
+    """The values whose keeping saves most, as far as the kernels as they are can tell."""
+    several = [part for parts in found.parts.values() if len(parts) > 2 for part in parts if part.key is None]
+    used = [computed(found.cut, part) for part in several]
+    instructions = found.cut.program.instructions
+    room = ROOM * _components(found.cut) - sum(instructions[value].components for value in found.cut.extra)
+    stored = {store.value for part in found.kernels for store in part.stores}
+    gains: dict[int, float] = {}
+    for value, one in enumerate(instructions):
+        readers = [names for names in used if value in names]
+        if len(readers) < 3 or value in stored or not _can_be_kept(found.cut, value) or one.components > room:
+            continue
+        accesses = one.components + sum(len(names[value]) for names in readers)
+        terms = sum(_terms_of(found.cut, value, names) for names in readers)
+        gain = terms * PER_TERM - accesses * PER_ACCESS
+        if gain > (1 - GAIN) * found.effort:
+            gains[value] = gain
+    for value in sorted(gains, key=lambda value: -gains[value])[:CANDIDATES]:
+        gains[value] -= _alone(found.cut, value, regroup)
+    best = sorted(gains, key=lambda value: -gains[value])[:TRIES]
+    return [value for value in best if gains[value] > (1 - GAIN) * found.effort]
+
+
+def _alone(found: Cut, value: int, regroup: Regroup) -> float:
+    """What it costs to compile kernels that compute a value and nothing else."""
+    one = found.program.instructions[value]
+    assert one.domain is not None
+    group = Group(one.domain, None, found.lanes[value], (Store(value, 0, one.components),))
+    kept = replace(found, kept=found.kept | {value})
+    return Splitter(kept, regroup).least_effort(group)
+
+
+def _components(found: Cut) -> int:
+    """How many components with channels a row of the operands and results has."""
+    program = found.program
+    read = [one.components for one in program.instructions if isinstance(one.op, VIEWS) and one.channels and one.domain]
+    return sum(read) + sum(block.dim * len(block.pieces) for output in program.outputs for block in output.blocks)
+
+
+def _can_be_kept(found: Cut, value: int) -> bool:
+    one = found.program.instructions[value]
+    return (
+        isinstance(one.op, Product | Linear)
+        and value not in found.kept
+        and value not in found.outside
+        and one.domain is not None
+        and len(one.channels) == 1
+        and not found.pending[value]
+        and found.keys[value] is None
+    )
+
+
+def _terms_of(found: Cut, value: int, names: dict[int, set[int]] | None) -> int:
+    """The terms that a value's components (those that a kernel computes) are made of."""
+    instructions = found.program.instructions
+    components = range(instructions[value].components) if names is None else sorted(names[value])
+    todo, seen, terms = [(value, component) for component in components], set[tuple[int, int]](), 0
+    while todo:
+        at = todo.pop()
+        if at in seen or (at[0] in found.kept and at[0] != value):
+            continue
+        seen.add(at)
+        used = list(reads(instructions[at[0]], at[1]))
+        if isinstance(instructions[at[0]].op, Product):
+            terms += len(used) // 2
+        elif len(used) > 1:
+            terms += len(used)
+        todo += used
+    return terms

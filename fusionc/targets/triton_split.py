@@ -1,0 +1,344 @@
+"""How what a kernel would write is divided where one kernel would be too large: too many terms, loads and stores, or
+values that are alive at once.
+
+    by outputs     each kernel writes some of the outputs; what they are made of in common is computed again
+    by an operand  where all outputs are linear in an operand, each kernel takes some of its components and adds what
+                   follows from these; nothing but the sums so far is read again
+
+Of both the one with less to compile (and to run) is taken. Neither needs a compiler to be decided.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from fusionc.program.ir import LegBlock, Product, Scatter, Total, WeightBlock, Zeros, operands
+from fusionc.targets.triton_kernel import reads, registers, weight
+from fusionc.targets.triton_plan import Cut, Group, Share, Store
+
+MOST_TERMS, MOST_MEMORY, MOST_REGISTERS = 800, 120, 104
+"""A kernel with more is split. Compile time grows with terms times loads and stores; a thread has 128 registers, and
+those that are not values are for indices, masks, and loads on their way."""
+
+MOST_IN_A_LOOP = 92
+"""Registers of values in a kernel that walks over pairs: what stays the same from pair to pair takes some as well."""
+
+ONE_WALK, BESIDE_SUMS = 118, 48
+"""What a kernel may have that writes all that there is in one walk over the pairs: registers of values, and how many of
+these may be something else than the sums (which do not move; the others can be loaded late)."""
+
+ALONE = 2
+"""How many times as many terms, loads and stores may be in what can only be split by doing much of it twice."""
+
+WASTE = 1.15
+"""By how much kernels for different outputs may exceed what one kernel would do before another way is looked for."""
+
+
+T = TypeVar("T")
+
+
+PER_TERM, PER_ACCESS = 1.3, 7.0
+"""What one more term, and one more load or store, adds to the effort of a kernel of usual size."""
+
+
+def effort(terms: int, memory: int) -> float:
+    """Milliseconds that a kernel takes to compile, more or less: measured for triton 3.9 on one core."""
+    return 50 + 0.55 * terms + 2 * memory + 0.009 * terms * memory
+
+
+@dataclass
+class Splitter:
+    """Kernels for groups. `regroup` makes a group of some of its stores."""
+
+    cut: Cut
+    regroup: Callable[[Group, tuple[Store, ...]], Group]
+    any_registers: bool = False
+    weights: dict[Group, tuple[int, int]] = field(default_factory=dict)
+    sizes: dict[Group, int] = field(default_factory=dict)
+
+    def least_effort(self, group: Group) -> float:
+        """What a group costs to compile if registers are no matter and each kernel is for other outputs."""
+        free = replace(self, any_registers=True)
+        return free.effort([group] if free._fits(group) else free._by_outputs(group, group))
+
+    def split(self, group: Group) -> list[Group]:
+        """The group in kernels of a size that can be compiled."""
+        if self._fits(group) or self._is_one_walk(group):
+            return [group]
+        parts: list[Group] = []
+        for family in _families(group.stores):
+            parts += self._family(self.regroup(group, family), group)
+        return self._merged(group, parts)
+
+    def why(self, group: Group) -> str:
+        """What would be too much in one kernel."""
+        terms, memory = self._weight(group)
+        much = [f"{terms} terms"] if terms > MOST_TERMS else []
+        much += [f"{memory} loads and stores"] if memory > MOST_MEMORY else []
+        much = much or [f"{self._registers(group)} registers"]
+        return f"{' and '.join(much)} are too many for one kernel"
+
+    # --- sizes -------------------------------------------------------------------------------------------------------
+
+    def _weight(self, group: Group) -> tuple[int, int]:
+        if group not in self.weights:
+            self.weights[group] = weight(self.cut, group)
+        return self.weights[group]
+
+    def _is_light(self, group: Group, alone: int = 1) -> bool:
+        terms, memory = self._weight(group)
+        return terms <= alone * MOST_TERMS and memory <= alone * MOST_MEMORY
+
+    def _fits(self, group: Group, alone: int = 1) -> bool:
+        if not self._is_light(group, alone):
+            return False
+        if self.any_registers:
+            return True
+        return self._registers(group) <= (MOST_REGISTERS if group.key is None else MOST_IN_A_LOOP)
+
+    def _registers(self, group: Group) -> int:
+        if group not in self.sizes:
+            self.sizes[group] = registers(self.cut, group, MOST_REGISTERS)
+        return self.sizes[group]
+
+    def _is_one_walk(self, group: Group) -> bool:
+        """Whether a group with sums over neighbours is better left whole: in parts it would read the pairs again."""
+        if group.key is None or not self._is_light(group):
+            return False
+        ops = self.cut.program.instructions
+        sums = sum(store.dim for store in group.stores if isinstance(ops[store.value].op, Scatter))
+        return self._registers(group) <= min(ONE_WALK, sums + BESIDE_SUMS)
+
+    def effort(self, parts: Sequence[Group]) -> float:
+        """What it costs to compile kernels; what is likely to spill counts twice."""
+        total = 0.0
+        for part in parts:
+            once = effort(*self._weight(part))
+            total += once if self._fits(part, ALONE * ALONE) else 2 * once
+        return total
+
+    # --- ways to split -----------------------------------------------------------------------------------------------
+
+    def _family(self, whole: Group, group: Group) -> list[Group]:
+        """The kernels of what is written of one value."""
+        if self._fits(whole):
+            return [whole]
+        outputs = self._by_outputs(whole, group)
+        terms, memory = self._weight(whole)
+        fit = all(self._fits(part, ALONE) for part in outputs)
+        if fit and self.effort(outputs) <= WASTE * max(1.0, _pieces(terms, memory)) * _share_of_effort(terms, memory):
+            return outputs
+        best, least = outputs, self.effort(outputs)
+        for alone in (ALONE, 1):
+            way = self._by_operand(whole, alone, least)
+            if way and self.effort(way) < least:
+                best, least = way, self.effort(way)
+        return best
+
+    def _by_outputs(self, whole: Group, group: Group) -> list[Group]:
+        """Kernels for different outputs; a block that is too much by itself is split further."""
+        units: list[tuple[Store, ...]] = []
+        for store in whole.stores:
+            alone = self._fits(self.regroup(group, (store,)), ALONE)
+            units += [(store,)] if alone else [(one,) for one in store.apart()]
+        parts: list[Group] = []
+        for stores in _packed(
+            units,
+            lambda stores: self._is_light(self.regroup(group, stores)),
+            lambda stores: self._fits(self.regroup(group, stores)),
+        ):
+            part = self.regroup(group, stores)
+            again = [] if self._fits(part, ALONE) else self._by_operand(part, ALONE)
+            parts += again or [part]
+        return parts
+
+    def _by_operand(self, whole: Group, alone: int, least: float = math.inf) -> list[Group]:
+        """Kernels for different components of an operand; none if there is no such operand, if that does not help, or
+        if it is no less than the `least` effort known."""
+        found = shared_operand(self.cut, whole.stores)
+        if found is None:
+            return []
+        operand, components, reached = found
+        stores = [one for store in whole.stores for one in store.apart()]
+
+        def light(some: tuple[int, ...]) -> bool:
+            return self._is_light(self._share(whole, stores, operand, [some], reached, 0), alone)
+
+        def fits(some: tuple[int, ...]) -> bool:
+            return self._fits(self._share(whole, stores, operand, [some], reached, 0), alone)
+
+        chunks: list[tuple[int, ...]] = []
+        so_far = 0.0
+        for chunk in _packed([(one,) for one in components], light, fits):
+            so_far += effort(*self._weight(self._share(whole, stores, operand, [chunk], reached, 0)))
+            if so_far >= least or not fits(chunk):
+                return []
+            chunks.append(chunk)
+        if len(chunks) < 2:
+            return []
+        return [self._share(whole, stores, operand, chunks, reached, place) for place in range(len(chunks))]
+
+    def _share(
+        self,
+        whole: Group,
+        stores: Sequence[Store],
+        operand: int,
+        chunks: Sequence[tuple[int, ...]],
+        reached: dict[tuple[int, int], int],
+        place: int,
+    ) -> Group:
+        """The kernel of one chunk of components. A sum that goes on in a later kernel is left in the value's memory."""
+        masks = [sum(1 << component for component in chunk) for chunk in chunks]
+        written: dict[Store, None] = {}
+        for store in stores:
+            mine = [number for number, mask in enumerate(masks) if reached[store.value, store.first] & mask] or [0]
+            if place not in mine:
+                continue
+            adds = place != mine[0]
+            if place == mine[-1]:
+                written.setdefault(replace(store, adds=adds))
+            else:
+                written.setdefault(Store(store.value, store.first, 1, adds=adds))
+        return replace(whole, stores=tuple(written), share=Share(operand, frozenset(chunks[place])))
+
+    def _merged(self, group: Group, parts: Sequence[Group]) -> list[Group]:
+        """Neighbours that are small enough together."""
+        found: list[Group] = []
+        for part in parts:
+            if found and part.share is None and found[-1].share is None:
+                both = self.regroup(group, (*found[-1].stores, *part.stores))
+                if not self._apart_totals(found[-1], part) and self._fits(both):
+                    found[-1] = both
+                    continue
+            found.append(part)
+        return found
+
+    def _apart_totals(self, *parts: Group) -> bool:
+        """Whether components of one total are written by several kernels: all of these run with the same programs."""
+        return any(
+            isinstance(self.cut.program.instructions[store.value].op, Total)
+            and store.dim < self.cut.program.instructions[store.value].components
+            for part in parts
+            for store in part.stores
+        )
+
+
+def _pieces(terms: int, memory: int) -> float:
+    """How many kernels so much would be."""
+    return max(terms / MOST_TERMS, memory / MOST_MEMORY)
+
+
+def _share_of_effort(terms: int, memory: int) -> float:
+    """The effort for one of the kernels that so much would be, if nothing were done twice."""
+    pieces = max(1.0, _pieces(terms, memory))
+    return effort(int(terms / pieces), int(memory / pieces))
+
+
+def _families(stores: Sequence[Store]) -> Iterator[tuple[Store, ...]]:
+    """What is written of each value."""
+    found: dict[int, list[Store]] = {}
+    for store in stores:
+        found.setdefault(store.value, []).append(store)
+    yield from map(tuple, found.values())
+
+
+def _packed(
+    units: Sequence[tuple[T, ...]], light: Callable[[tuple[T, ...]], bool], fits: Callable[[tuple[T, ...]], bool]
+) -> Iterator[tuple[T, ...]]:
+    """Runs of units, each as long as it fits. What is `light` is quick to say and necessary for that."""
+    start, last = 0, 1
+    while start < len(units):
+
+        def run(length: int, start: int = start) -> tuple[T, ...]:
+            return tuple(one for unit in units[start : start + length] for one in unit)
+
+        rest = len(units) - start
+        last = _longest(rest, min(max(2, last), rest), lambda length, run=run: light(run(length)))  # type: ignore[misc]
+        if not fits(run(last)):
+            last = _longest(last - 1, max(1, last // 2), lambda length, run=run: fits(run(length)))  # type: ignore[misc]
+        yield run(last)
+        start += last
+
+
+def _longest(most: int, guess: int, holds: Callable[[int], bool]) -> int:
+    """The largest number up to `most` for which something holds that holds for smaller ones; at least 1."""
+    good, bad = 1, most + 1
+    while good + 1 < bad:
+        guess = min(max(guess, good + 1), bad - 1)
+        if holds(guess):
+            good = guess
+        else:
+            bad = guess
+        guess = 2 * good if bad > most else (good + bad) // 2
+    return good
+
+
+# --- operands in which everything is linear ----------------------------------------------------------------------
+
+
+def shared_operand(cut: Cut, stores: Sequence[Store]) -> tuple[int, tuple[int, ...], dict[tuple[int, int], int]] | None:
+    """An operand in which all that is stored is linear: its value, those of its components that matter, and for each
+    stored component the set of these (as the bits of a number). The one with most components is taken."""
+    own = {store.value for store in stores}
+    degrees = [_degrees(cut, own)[value] for value in own]
+    leaves = [leaf for leaf, degree in degrees[0].items() if degree == 1 and all(d.get(leaf) == 1 for d in degrees)]
+    best = None
+    for leaf in leaves:
+        reached = _reached(cut, own, leaf, stores)
+        everything = 0
+        for bits in reached.values():
+            everything |= bits
+        components = tuple(place for place in range(everything.bit_length()) if everything >> place & 1)
+        if best is None or len(components) > len(best[1]):
+            best = (leaf, components, reached)
+    return best
+
+
+def _is_leaf(cut: Cut, own: set[int], value: int) -> bool:
+    """Whether a kernel reads a value from memory."""
+    op = cut.program.instructions[value].op
+    return isinstance(op, LegBlock | WeightBlock) or (value in cut.kept and value not in own)
+
+
+def _degrees(cut: Cut, own: set[int]) -> list[dict[int, int | None]]:
+    """The degree of every value in every operand; None where terms differ."""
+    found: list[dict[int, int | None]] = []
+    for number, one in enumerate(cut.program.instructions):
+        if _is_leaf(cut, own, number):
+            found.append({number: 1})
+            continue
+        used = [found[value] for value in operands(one.op) if not isinstance(cut.program.instructions[value].op, Zeros)]
+        degrees: dict[int, int | None] = {}
+        for leaf in dict.fromkeys(leaf for each in used for leaf in each):
+            each = [other.get(leaf, 0) for other in used]
+            if isinstance(one.op, Product):
+                degrees[leaf] = None if None in each else sum(degree or 0 for degree in each)
+            else:
+                degrees[leaf] = each[0] if len(set(each)) == 1 else None
+        found.append(degrees)
+    return found
+
+
+def _reached(cut: Cut, own: set[int], leaf: int, stores: Sequence[Store]) -> dict[tuple[int, int], int]:
+    """The components of an operand that each stored component is made of."""
+    known: dict[tuple[int, int], int] = {}
+
+    def bits(value: int, component: int) -> int:
+        at = (value, component)
+        if at not in known:
+            known[at] = 0
+            if value == leaf:
+                known[at] = 1 << component
+            elif not _is_leaf(cut, own, value):
+                for other in reads(cut.program.instructions[value], component):
+                    known[at] |= bits(*other)
+        return known[at]
+
+    return {
+        (store.value, place): bits(store.value, place)
+        for store in stores
+        for place in range(store.first, store.first + store.dim)
+    }
