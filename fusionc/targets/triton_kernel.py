@@ -101,12 +101,12 @@ def weight(cut: Cut, group: Group) -> tuple[int, int]:
     return printer.terms, printer.memory
 
 
-def registers(cut: Cut, group: Group, enough: int) -> int:
+def registers(cut: Cut, group: Group, enough: int, most: int) -> int:
     """The registers of a thread that the values of a kernel need at the worst place; fewer are not looked for than
-    `enough`."""
+    `enough`, nor is it known how many they are above `most`."""
     printer = _Printer(cut, group, "")
     printer.collect()
-    return printer.registers(enough)
+    return printer.registers(enough, most)
 
 
 def computed(cut: Cut, group: Group) -> dict[int, set[int]]:
@@ -269,14 +269,15 @@ class _Printer:
             *_indented(['"""', *textwrap.wrap(self._about(), WIDTH), '"""', *body]),
         ]
 
-    def _parts(self, enough: int = FEW) -> tuple[Ordered, Ordered, Ordered]:
+    def _parts(self, enough: int = FEW, most: int | None = None) -> tuple[Ordered, Ordered, Ordered]:
         """The three parts, each in order."""
-        head = scheduled(self.head, (*self.loop, *self.tail), enough)
-        return head, scheduled(self.loop, enough=enough), scheduled(self.tail, enough=enough)
+        head = scheduled(self.head, (*self.loop, *self.tail), enough, most)
+        return head, scheduled(self.loop, (), enough, most), scheduled(self.tail, (), enough, most)
 
-    def registers(self, enough: int) -> int:
-        """The registers of a thread that values need at the worst place; fewer are not looked for than `enough`."""
-        head, loop, tail = self._parts(enough if self.group.key is None else FEW)
+    def registers(self, enough: int, most: int) -> int:
+        """The registers of a thread that values need at the worst place; fewer are not looked for than `enough`, nor is
+        it known how many they are above `most`."""
+        head, loop, tail = self._parts(enough if self.group.key is None else FEW, most)
         totals = [name for name in self.accumulators if name.startswith("total")]
         sums = [name for name in self.accumulators if not name.startswith("total")]
         behind = [*tail.before(totals), *sums] if self.group.key is not None else tail.before(totals)

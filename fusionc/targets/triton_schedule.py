@@ -42,7 +42,7 @@ class Term:
     def text(self) -> str:
         return " * ".join(part for part in (self.factor, self.left, self.right) if part)
 
-    @property
+    @cached_property
     def values(self) -> tuple[str, ...]:
         return (self.left, self.right) if self.right else (self.left,)
 
@@ -140,17 +140,26 @@ class Ordered:
         return {name: place for place, step in reversed(list(enumerate(self.steps))) for name in step.reads}
 
 
-def scheduled(statements: Sequence[Statement], later: Sequence[Statement] = (), enough: int = FEW) -> Ordered:
+def scheduled(
+    statements: Sequence[Statement], later: Sequence[Statement] = (), enough: int = FEW, most: int | None = None
+) -> Ordered:
     """The statements, each after what it needs; `later` statements read some of the values as well. An order that needs
-    no more than `enough` registers is not improved."""
+    no more than `enough` registers is not improved, and one that needs more than `most` is not finished."""
     wanted = {name for one in later for name in _read(one)}
     after = [one.name for one in statements if not isinstance(one, Sink) and one.name in wanted]
     everything: list[Statement] = [*_in_accumulators(statements), *(Sink("", name) for name in after)]
     first = _SinkBySink(everything).ordered()
     if first.registers(after) <= enough:
         return first
-    second = _TermByTerm(everything).ordered()
+    try:
+        second = _TermByTerm(everything, most=most).ordered()
+    except _TooMany:
+        return first
     return min(first, second, key=lambda one: one.registers(after))
+
+
+class _TooMany(Exception):
+    """An order keeps more values alive than are of use."""
 
 
 def _read(one: Statement) -> tuple[str, ...]:
@@ -276,8 +285,7 @@ class _Schedule:
             self.chunk = (name, [])
         self.chunk[1].append(term)
         for value in dict.fromkeys(term.values):
-            if value in self.left:
-                self.left[value] -= 1
+            self._use(value)
         if not self.open[name]:
             self._finish(name)
 
@@ -293,8 +301,11 @@ class _Schedule:
             self._pull(need)
         if sink.text:
             self._say(sink)
-        if sink.value in self.left:
-            self.left[sink.value] -= 1
+        self._use(sink.value)
+
+    def _use(self, value: str) -> None:
+        if value in self.left:
+            self.left[value] -= 1
 
     # --- lines -----------------------------------------------------------------------------------------------------
 
@@ -385,6 +396,10 @@ class _TermByTerm(_Schedule):
     changed: set[Place] = field(default_factory=set)
     near: set[Place] = field(default_factory=set)
     """The terms that wait for few values."""
+    most: int | None = None
+    """How many values may be alive (None: any number)."""
+    alive: int = 0
+    """Registers of the values that are there, or begun, and read later; addresses in the lanes are not counted."""
 
     def ordered(self) -> Ordered:
         self.number = {name: number for number, name in enumerate(self.open)}
@@ -407,15 +422,26 @@ class _TermByTerm(_Schedule):
 
     def _add(self, name: str, place: int) -> None:
         values, begins = self.open[name][place].values, name not in self.begun
+        self.alive += begins and (self.chunk is None or self.chunk[0] != name)
         super()._add(name, place)
+        if self.most is not None and self.alive > self.most:
+            raise _TooMany
         if begins or len(self.open[name]) == 1:
             self.changed.update((name, other) for other in self.open[name])
         for value in values:
             if self.left.get(value, NEAR) <= 2:
                 self.changed.update(self.watched.get(value, ()))
 
+    def _use(self, value: str) -> None:
+        super()._use(value)
+        if self.left.get(value) == 0:
+            node = self.nodes[value]
+            self.alive -= node.registers if isinstance(node, Load) else 1
+
     def _finish(self, name: str) -> None:
         super()._finish(name)
+        node = self.nodes[name]
+        self.alive += node.registers if isinstance(node, Load) and self.left[name] else 0
         self.changed.update(self.watched.pop(name, ()))
         self.changed.update(self.uses.get(name, ()))
         for number in self.into.get(name, ()):
@@ -437,10 +463,11 @@ class _TermByTerm(_Schedule):
         if missing is None:
             return
         self.near.add(at)
-        counts: dict[str, int] = {}
-        for term in [self.open[name][place], *(t for one in missing for t in self.open.get(one, {}).values())]:
-            for value in dict.fromkeys(term.values):
-                counts[value] = counts.get(value, 0) + 1
+        counts = dict.fromkeys(self.open[name][place].values, 1)
+        for one in missing:
+            for term in self.open.get(one, {}).values():
+                for value in dict.fromkeys(term.values):
+                    counts[value] = counts.get(value, 0) + 1
         cost = 0 if name in self.begun or (self.chunk is not None and self.chunk[0] == name) else 1
         if len(self.open[name]) == 1 and not self.uses.get(name):
             cost -= 1
@@ -458,11 +485,11 @@ class _TermByTerm(_Schedule):
 
     def _missing(self, term: Term) -> list[str] | None:
         """The values that a term waits for; None if these are many."""
+        todo = [value for value in term.values if value in self.nodes and value not in self.done]
         found: dict[str, None] = {}
-        todo = list(term.values)
         while todo:
             value = todo.pop()
-            if self._there(value) or value in found:
+            if value in found or value in self.done or value not in self.nodes:
                 continue
             found[value] = None
             if len(found) > NEAR:

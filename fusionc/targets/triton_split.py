@@ -101,7 +101,7 @@ class Splitter:
 
     def _registers(self, group: Group) -> int:
         if group not in self.sizes:
-            self.sizes[group] = registers(self.cut, group, MOST_REGISTERS)
+            self.sizes[group] = registers(self.cut, group, MOST_REGISTERS, ONE_WALK)
         return self.sizes[group]
 
     def _is_one_walk(self, group: Group) -> bool:
