@@ -81,7 +81,7 @@ def test_nothing_is_computed_for_nothing():
 
 
 def test_sorted_sums_are_deterministic():
-    assert interpreted("deterministic")["deterministic"]["twice"]["value"] == 0.0
+    assert interpreted("deterministic")["deterministic"]["ten times"]["value"] == 0.0
 
 
 def test_the_same_bytes_every_time():
@@ -242,3 +242,24 @@ def test_on_a_gpu(name, dtype):
     limit = {torch.float32: 1e-5, torch.float64: 1e-12, torch.bfloat16: 2e-2}[dtype]
     for one, two in zip((got, *first), (wanted, *second), strict=True):
         assert (one.cpu().double() - two).abs().max() <= limit * two.abs().max()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_the_same_bits_a_hundred_times():
+    """Sums over sorted pairs: the value, the gradients and theirs, again and again."""
+    function = fusionc.parse(MACE)["message"].function("triton")
+    torch.manual_seed(0)
+    edges = torch.randint(0, 50, (2, 700), device="cuda")
+    shapes = (50, 1152), (700, 16), (700, 2176)
+    values = [torch.randn(*shape, device="cuda", requires_grad=True) for shape in shapes]
+
+    def everything() -> list[torch.Tensor]:
+        value = function(*values, edges=edges)
+        first = torch.autograd.grad(value.square().sum(), values, create_graph=True)
+        second = torch.autograd.grad(sum(one.square().sum() for one in first), values)
+        return [value, *first, *second]
+
+    wanted = everything()
+    for _ in range(99):
+        assert all(torch.equal(one, two) for one, two in zip(everything(), wanted, strict=True))

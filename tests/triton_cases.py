@@ -363,10 +363,10 @@ def deterministic() -> dict[str, Errors]:
     one = case(TEXTS["message"])
     kernels = Kernels(one)
     values = kernels.inputs()
-    first, second = kernels(*values)[0], kernels(*values)[0]
+    first, *others = (kernels(*values)[0] for _ in range(10))
     relation = kernels.relations["edges"]
     assert len(relation._fusionc_sorted) == 2, "each row is sorted once"
-    return {"twice": {"value": float((first - second).abs().max())}}
+    return {"ten times": {"value": max(float((first - other).abs().max()) for other in others)}}
 
 
 def random_trees() -> dict[str, Errors]:
