@@ -17,8 +17,7 @@ class Maps(Statements):
     """Prints linear maps."""
 
     def _linear(self, op: Linear, instruction: Instruction) -> str:
-        channels, n = len(instruction.channels), instruction.components
-        dim, wish = -1 - channels, "t"
+        dim, n, wish = self.component_dim(len(instruction.channels)), instruction.components, "t"
         if op.values[0] in self._dots:
             parts = [self._combined_dots(op, source, instruction) for source in range(len(op.values))]
             return self._let(wish, " + ".join(parts))

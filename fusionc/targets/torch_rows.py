@@ -96,22 +96,8 @@ class RowArithmetic(Arithmetic):
 
     # --- linear maps -----------------------------------------------------------------------------------------------
 
-    def _linear(self, op: Linear, instruction: Instruction) -> str:
-        values = [self._shaped(value, instruction, op) for value in op.values]
-        if all(c == ONE for *_, c in op.entries):
-            plain = self._rearranged(op, instruction, values, 0)
-            if plain is not None:
-                return self._let("t", plain)
-        starts, total = [], 0
-        for value in op.values:
-            starts.append(total)
-            total += self.program.instructions[value].components
-        matrix: MatrixEntries = {}
-        for source, i, k, c in op.entries:
-            place = (k, starts[source] + i)
-            matrix[place] = matrix[place] + c if place in matrix else c
-        joined = values[0] if len(values) == 1 else self._let("t", f"torch.cat(({', '.join(values)}))")
-        return self._let("t", self._applied(matrix, instruction.components, total, joined, instruction))
+    def _gathered(self, op: Linear, instruction: Instruction) -> str | None:
+        return None
 
     def _zeros(self, op: Zeros, instruction: Instruction) -> str:
         value, own = self.names[op.value], len(self.program.instructions[op.value].channels)
