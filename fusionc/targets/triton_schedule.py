@@ -421,8 +421,9 @@ class _TermByTerm(_Schedule):
         self._add(name, place)
 
     def _add(self, name: str, place: int) -> None:
-        values, begins = self.open[name][place].values, name not in self.begun
-        self.alive += begins and (self.chunk is None or self.chunk[0] != name)
+        values = self.open[name][place].values
+        begins = name not in self.begun and (self.chunk is None or self.chunk[0] != name)
+        self.alive += begins
         super()._add(name, place)
         if self.most is not None and self.alive > self.most:
             raise _TooMany
