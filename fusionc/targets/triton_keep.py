@@ -31,6 +31,10 @@ ROOM = 2.5
 GAIN = 0.85
 """What has to be left of the effort for another value to be kept."""
 
+ROUGH = 0.125
+"""What keeping a value has to save of the effort, by a rough estimate, to be tried: the estimate is low where kernels have
+many terms and many loads and stores."""
+
 Regroup = Callable[[Group, tuple[Store, ...]], Group]
 
 
@@ -88,12 +92,12 @@ def _best(found: Planned, regroup: Regroup) -> list[int]:
         accesses = one.components + sum(len(names[value]) for names in readers)
         terms = sum(_terms_of(found.cut, value, names) for names in readers)
         gain = terms * PER_TERM - accesses * PER_ACCESS
-        if gain > (1 - GAIN) * found.effort:
+        if gain > ROUGH * found.effort:
             gains[value] = gain
     for value in sorted(gains, key=lambda value: -gains[value])[:CANDIDATES]:
         gains[value] -= _alone(found.cut, value, regroup)
     best = sorted(gains, key=lambda value: -gains[value])[:TRIES]
-    return [value for value in best if gains[value] > (1 - GAIN) * found.effort]
+    return [value for value in best if gains[value] > ROUGH * found.effort]
 
 
 def _alone(found: Cut, value: int, regroup: Regroup) -> float:
