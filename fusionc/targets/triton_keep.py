@@ -32,8 +32,8 @@ GAIN = 0.85
 """What has to be left of the effort for another value to be kept."""
 
 ROUGH = 0.125
-"""What keeping a value has to save of the effort, by a rough estimate, to be tried: the estimate is low where kernels have
-many terms and many loads and stores."""
+"""What keeping a value has to save of the effort, by a rough estimate, to be tried: the estimate is low where kernels
+have many terms and many loads and stores."""
 
 Regroup = Callable[[Group, tuple[Store, ...]], Group]
 
