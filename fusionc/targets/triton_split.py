@@ -23,6 +23,9 @@ MOST_TERMS, MOST_MEMORY, MOST_REGISTERS = 800, 120, 104
 """A kernel with more is split. Compile time grows with terms times loads and stores; a thread has 128 registers, and
 those that are not values are for indices, masks, and loads on their way."""
 
+LONE = 106
+"""Registers of what cannot be divided further: nothing with fewer was seen to spill."""
+
 MOST_IN_A_LOOP = 92
 """Registers of values in a kernel that walks over pairs: what stays the same from pair to pair takes some as well."""
 
@@ -173,8 +176,10 @@ class Splitter:
         chunks: list[tuple[int, ...]] = []
         so_far = 0.0
         for chunk in _packed([(one,) for one in components], light, fits):
-            so_far += effort(*self._weight(self._share(whole, stores, operand, [chunk], reached, 0)))
-            if so_far >= least or not fits(chunk):
+            part = self._share(whole, stores, operand, [chunk], reached, 0)
+            so_far += effort(*self._weight(part))
+            lone = len(chunk) == 1 and part.key is None and light(chunk) and self._registers(part) <= LONE
+            if so_far >= least or not (fits(chunk) or lone):
                 return []
             chunks.append(chunk)
         if len(chunks) < 2:
