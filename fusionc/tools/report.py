@@ -59,9 +59,9 @@ def cost_report(
     sizes: Mapping[str, int] | None = None,
     target: str = "torch",
 ) -> CostReport:
-    """The report of the chosen program; `sizes` are the numbers of sites and pairs; a
-    target with more than one place says what runs where. Raises ValueError for a negative batch, an unknown dtype, or a
-    size that the diagram has no use for, and `CompileError` for an unknown target."""
+    """The report of the chosen program; `sizes` are the numbers of sites and pairs; a target with more
+    than one place says what runs where. Raises ValueError for a negative batch, an unknown dtype, or a size that the
+    diagram has no use for, and `CompileError` for an unknown target."""
     if batch < 0:
         raise ValueError(f"batch should not be negative, and is {batch}")
     if dtype not in ITEMSIZES:
