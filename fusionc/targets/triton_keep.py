@@ -2,7 +2,8 @@
 
 A stage that is too much for one kernel is split (`triton_split`), and what its kernels have in common is computed in
 each of them. Where that is more work than writing a value once and reading it, the value is kept; the search is greedy
-and stops where keeping one more value gains little.
+and stops where keeping one more value gains little. Sums over neighbours are kept first, wherever a walk over the pairs
+and what follows from its sums are too much for one kernel: every kernel of the rest would walk again.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from fusionc.program.ir import Linear, Product, Program
+from fusionc.program.ir import Linear, Product, Program, Scatter
 from fusionc.targets.registry import Sums
 from fusionc.targets.triton_kernel import computed, reads
 from fusionc.targets.triton_plan import VIEWS, Cut, Group, Step, Store, cut, steps
@@ -55,7 +56,7 @@ class Planned:
 
 def planned(program: Program, sums: Sums, regroup: Regroup) -> Planned:
     """The kernels of a program, with as many values kept as pays."""
-    found = _planned(cut(program, sums), regroup)
+    found = _planned(cut(program, sums, _walked(cut(program, sums), regroup)), regroup)
     for _ in range(MOST_KEPT):
         extra = sorted(found.cut.extra)
         tries = [cut(program, sums, (*extra, value)) for value in _best(found, regroup)]
@@ -66,6 +67,14 @@ def planned(program: Program, sums: Sums, regroup: Regroup) -> Planned:
             break
         found = other
     return found
+
+
+def _walked(found: Cut, regroup: Regroup) -> list[int]:
+    """Sums over neighbours from which more follows than one kernel can hold."""
+    splitter = Splitter(found, regroup)
+    walks = [one for one in steps(found) if isinstance(one, Group) and one.key is not None and not splitter.is_one(one)]
+    needed = {value for one in walks for value in computed(found, one)} - {s.value for one in walks for s in one.stores}
+    return [value for value in sorted(needed) if isinstance(found.program.instructions[value].op, Scatter)]
 
 
 def _planned(found: Cut, regroup: Regroup, rough: bool = False) -> Planned:

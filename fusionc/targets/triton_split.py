@@ -69,12 +69,16 @@ class Splitter:
 
     def split(self, group: Group) -> list[Group]:
         """The group in kernels of a size that can be compiled."""
-        if self._fits(group) or self._is_one_walk(group):
+        if self.is_one(group):
             return [group]
         parts: list[Group] = []
         for family in _families(group.stores):
             parts += self._family(self.regroup(group, family), group)
         return self._merged(group, parts)
+
+    def is_one(self, group: Group) -> bool:
+        """Whether a group is one kernel."""
+        return self._fits(group) or self._is_one_walk(group)
 
     def why(self, group: Group) -> str:
         """What would be too much in one kernel."""
