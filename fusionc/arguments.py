@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from fusionc.program.ir import LAYOUTS
-from fusionc.targets.registry import DTYPES, STYLES, SUMS, targets
+from fusionc.targets.registry import DTYPES, STYLES, SUMS, UNROLLS, targets
 from fusionc.tools.report import ITEMSIZES
 from fusionc.version import __version__
 
@@ -139,6 +139,14 @@ def _add_compile(commands: Commands, run: Mapping[str, Command]) -> None:
         default="sorted",
         help="how kernels sum over neighbours: over sorted pairs, always the same way, or by atomic additions "
         "(default: sorted)",
+    )
+    one.add_argument(
+        "--unroll",
+        choices=UNROLLS,
+        default="auto",
+        help="of kernels: a statement for each term (always), loops over tables of terms, which compile in seconds "
+        "whatever their size and run more slowly (never), or such loops only where statements would take too long to "
+        "compile (auto, the default); `fusionc cost --target triton` says which were chosen",
     )
     one.add_argument(
         "--style",

@@ -89,9 +89,8 @@ def compile_command(options: argparse.Namespace) -> int:
         _require_diagrams(checked)
         if checked.closed:
             raise CompileError([number_not_module(number) for number in checked.closed])
-        text = emit(
-            checked.diagrams, options.target, Options(options.layout, options.dtype, options.sums, options.style)
-        )
+        chosen = Options(options.layout, options.dtype, options.sums, options.style, options.unroll)
+        text = emit(checked.diagrams, options.target, chosen)
     if options.aot:
         _compile_ahead(text, options.aot, options.dtype or "float32")
     if options.check:

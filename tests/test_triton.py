@@ -40,7 +40,7 @@ def interpreted(*groups: str) -> dict:
     return json.loads(run.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("group", ["diagrams", "sites", "split", "kept", "random_trees"])
+@pytest.mark.parametrize("group", ["diagrams", "sites", "split", "kept", "looped", "random_trees"])
 def test_kernels_and_their_derivatives_equal_the_oracle(group):
     """Values against the dense einsum, gradients and their gradients against torch's; every case runs kernels."""
     found = interpreted(group)[group]

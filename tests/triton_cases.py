@@ -52,9 +52,10 @@ SUMS = ("sorted", "atomic")
 class Kernels(Autograd):
     """A diagram with its kernels; counts how many are launched, and how many stages run in plain torch."""
 
-    def __init__(self, one, sums: str = "sorted") -> None:
+    def __init__(self, one, sums: str = "sorted", unroll: str = "auto") -> None:
         super().__init__(one)
-        self.module = import_text(emit([one.diagram.checked], "triton", Options(one.layout, None, sums)))
+        options = Options(one.layout, sums=sums, unroll=unroll)
+        self.module = import_text(emit([one.diagram.checked], "triton", options))
         self.function = getattr(self.module, self.module.__all__[1])
         self.launched, launch = 0, self.module._launch
 
@@ -116,9 +117,9 @@ def derivatives(one, kernels) -> tuple[float, float]:
     return error(*first), error(*second)
 
 
-def measured(text: str, layout: str = "mul_ir", sums: str = "sorted", seed: int = 0) -> Errors:
-    one = case(text, layout, seed)
-    kernels = Kernels(one, sums)
+def measured(text: str, layout: str = "mul_ir", sums: str = "sorted", unroll: str = "auto") -> Errors:
+    one = case(text, layout, 0)
+    kernels = Kernels(one, sums, unroll)
     value = against_the_oracle(one, kernels)
     first, second = derivatives(one, kernels)
     return {"value": value, "first": first, "second": second, "launched": kernels.launched}
@@ -474,6 +475,18 @@ def kept() -> dict[str, Errors]:
     return found
 
 
+def looped() -> dict[str, Errors]:
+    """Kernels that are loops over tables of terms, wherever they can be."""
+    found = {}
+    for name, text in {**TEXTS, **MORE}.items():
+        for layout, sums in (("mul_ir", "sorted"), ("ir_mul", "atomic")):
+            found[f"{name}, {layout}, {sums}"] = measured(text, layout, sums, "never")
+    one = case(TEXTS["density squared"], "mul_ir", 0)
+    tables = [name for name in vars(Kernels(one, unroll="never").module) if name.endswith("_TERMS")]
+    assert {name.split("_STAGE_")[1][0] for name in tables} >= set("012"), tables
+    return found
+
+
 GROUPS = {
     one.__name__: one
     for one in (
@@ -488,6 +501,7 @@ GROUPS = {
         sites,
         split,
         kept,
+        looped,
     )
 }
 

@@ -29,6 +29,10 @@ Sums = Literal["sorted", "atomic"]
 SUMS: tuple[Sums, ...] = ("sorted", "atomic")
 
 
+Unroll = Literal["auto", "always", "never"]
+UNROLLS: tuple[Unroll, ...] = ("auto", "always", "never")
+
+
 Style = Literal["auto", "batched", "scalar"]
 STYLES: tuple[Style, ...] = ("auto", "batched", "scalar")
 
@@ -39,12 +43,15 @@ class Options:
     weights where the module is not told another (None: torch's default); how kernels sum over neighbours: over the
     sorted pairs of each site, always the same way, or by atomic additions; the style of torch code: few large
     operations ("batched"), a statement for each component ("scalar"), or the first for eager calls and the second for
-    compilers ("auto"). Raises ValueError for an unknown value."""
+    compilers ("auto"); whether kernels have a statement for each term ("always"), are loops over tables of terms
+    wherever they can be ("never"), or are such loops where unrolled code stops paying ("auto"). Raises ValueError for
+    an unknown value."""
 
     layout: Layout = "mul_ir"
     dtype: str | None = None
     sums: Sums = "sorted"
     style: Style = "auto"
+    unroll: Unroll = "auto"
 
     def __post_init__(self) -> None:
         if self.layout not in LAYOUTS:
@@ -55,6 +62,8 @@ class Options:
             raise ValueError(f"sums should be one of {', '.join(SUMS)}, and is {self.sums!r}")
         if self.style not in STYLES:
             raise ValueError(f"style should be one of {', '.join(STYLES)}, and is {self.style!r}")
+        if self.unroll not in UNROLLS:
+            raise ValueError(f"unroll should be one of {', '.join(UNROLLS)}, and is {self.unroll!r}")
 
 
 Emit = Callable[[Sequence[Emission], Options], str]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from fusionc.program.derive import differentiable, jvp, linear, vjp
 from fusionc.program.ir import Program
 from fusionc.targets import torch as torch_target
-from fusionc.targets.registry import Emission, Options, Sums
+from fusionc.targets.registry import Emission, Options
 from fusionc.targets.templates import template
 from fusionc.targets.torch_text import listed
 from fusionc.targets.triton_kernel import Kernel
@@ -114,7 +114,6 @@ def _all_kernels(found: Kernels) -> list[Kernel]:
 def kernels(program: Program, options: Options = DEFAULTS, name: str = "") -> Kernels:
     """The stages of a program."""
     name = name or f"_{program.name}"
-    sums: Sums = options.sums
     programs, operands, results, likes = [program], [differentiable(program)], [], [(0,) * len(program.outputs)]
     for _ in ORDERS[1:]:
         derived = vjp(programs[-1])
@@ -130,9 +129,9 @@ def kernels(program: Program, options: Options = DEFAULTS, name: str = "") -> Ke
         likes.append(likes[0])
         operands.append((*operands[0], *(given for _, given in derived.given)))
     stages = tuple(
-        stage(one, f"{name}_{level}", operands[level], likes[level], sums) for level, one in enumerate(programs)
+        stage(one, f"{name}_{level}", operands[level], likes[level], options) for level, one in enumerate(programs)
     )
-    keys = dict.fromkeys(key for one in programs for key in sorted_rows(one, sums))
+    keys = dict.fromkeys(key for one in programs for key in sorted_rows(one, options.sums))
     return Kernels(
         stages,
         tuple(operands),
@@ -240,6 +239,11 @@ class _Printer(torch_target._Printer):
             "headline": f"Stage {level} of `{self.program.name}`: {found.about(level)}.",
             "kernels": [kernel.lines for kernel in one.kernels],
             "lines": [*unpacked, *one.lines],
+            "tables": [
+                {"name": f"{kernel.name.upper()}_TERMS", "rows": listed(_rows(kernel), WIDTH - 8)}
+                for kernel in one.kernels
+                if kernel.table
+            ],
             "table": f"{one.name.upper()}_CONSTANTS",
             "table_size": tables.size,
             "constants": listed([f"{at}: {float(c)!r}," for at, c in places.items()], WIDTH - 8),
@@ -263,8 +267,10 @@ class _Printer(torch_target._Printer):
         integers = set(self._fixed(found))
         types = {}
         for name in one.arguments:
-            if name in integers:
+            if name in integers or name == "terms":
                 types[name] = "*i64"
+            elif name in ("cells", "coefficients"):
+                types[name] = "*compute"
             elif name == "batch" or name.startswith("n_"):
                 types[name] = "i32"
             else:
@@ -347,6 +353,11 @@ class _Printer(torch_target._Printer):
         ]
         lines.append(f"return {_tuple(rows)}")
         return lines
+
+
+def _rows(kernel: Kernel) -> list[str]:
+    """The rows of a kernel's table."""
+    return [f"({row.left}, {row.right}, {row.to}, {row.coefficient!r})," for row in kernel.table]
 
 
 def _tuple(parts: Sequence[str]) -> str:

@@ -8,11 +8,11 @@ and what follows from its sums are too much for one kernel: every kernel of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from fusionc.program.ir import Linear, Product, Program, Scatter
-from fusionc.targets.registry import Sums
+from fusionc.targets.registry import Sums, Unroll
 from fusionc.targets.triton_kernel import computed, reads
 from fusionc.targets.triton_plan import VIEWS, Cut, Group, Step, Store, cut, steps
 from fusionc.targets.triton_split import PER_ACCESS, PER_TERM, Splitter
@@ -54,36 +54,58 @@ class Planned:
         return [part for parts in self.parts.values() for part in parts]
 
 
-def planned(program: Program, sums: Sums, regroup: Regroup) -> Planned:
+def planned(program: Program, sums: Sums, unroll: Unroll, regroup: Regroup) -> Planned:
     """The kernels of a program, with as many values kept as pays."""
-    found = _planned(cut(program, sums, _walked(cut(program, sums), regroup)), regroup)
+
+    def splitter(extra: Iterable[int], rough: bool = False) -> Splitter:
+        return Splitter(cut(program, sums, extra), regroup, "always" if rough else unroll, rough)
+
+    walked = _after_walks(splitter(()))
+    walked += _before_walks(splitter(walked))
+    found = _planned(splitter(walked))
     for _ in range(MOST_KEPT):
         extra = sorted(found.cut.extra)
-        tries = [cut(program, sums, (*extra, value)) for value in _best(found, regroup)]
+        tries = [(*extra, value) for value in _best(found, regroup)]
         if len(tries) > 1:
-            tries = [min(tries, key=lambda one: _planned(one, regroup, rough=True).effort)]
-        other = _planned(tries[0], regroup) if tries else found
+            tries = [min(tries, key=lambda one: _planned(splitter(one, rough=True)).effort)]
+        other = _planned(splitter(tries[0])) if tries else found
         if other.effort > GAIN * found.effort:
             break
         found = other
     return found
 
 
-def _walked(found: Cut, regroup: Regroup) -> list[int]:
+def _after_walks(splitter: Splitter) -> list[int]:
     """Sums over neighbours from which more follows than one kernel can hold."""
-    splitter = Splitter(found, regroup)
-    walks = [one for one in steps(found) if isinstance(one, Group) and one.key is not None and not splitter.is_one(one)]
-    needed = {value for one in walks for value in computed(found, one)} - {s.value for one in walks for s in one.stores}
-    return [value for value in sorted(needed) if isinstance(found.program.instructions[value].op, Scatter)]
+    walks = [one for one in _walks(splitter) if splitter.is_loop(one) or not splitter.is_one(one)]
+    stored = {store.value for one in walks for store in one.stores}
+    needed = {value for one in walks for value in computed(splitter.cut, one)} - stored
+    return [value for value in sorted(needed) if isinstance(splitter.cut.program.instructions[value].op, Scatter)]
 
 
-def _planned(found: Cut, regroup: Regroup, rough: bool = False) -> Planned:
-    """The kernels; a `rough` plan, which is quick to make, knows nothing of registers."""
-    splitter = Splitter(found, regroup, rough)
-    ordered = steps(found)
+def _before_walks(splitter: Splitter) -> list[int]:
+    """What neighbours give to sums, where computing it is a loop over a table: a walk over pairs has none inside."""
+    found: dict[int, None] = {}
+    for walk in _walks(splitter):
+        for store in walk.stores:
+            op = splitter.cut.program.instructions[store.value].op
+            if isinstance(op, Scatter) and splitter.is_loop(splitter.regroup(walk, (store,))):
+                found.setdefault(op.value)
+    return [value for value in found if isinstance(splitter.cut.program.instructions[value].op, Product | Linear)]
+
+
+def _walks(splitter: Splitter) -> list[Group]:
+    """The groups that walk over the pairs of each site."""
+    return [one for one in steps(splitter.cut) if isinstance(one, Group) and one.key is not None]
+
+
+def _planned(splitter: Splitter) -> Planned:
+    """The kernels; a rough plan, which is quick to make, knows nothing of registers."""
+    ordered = steps(splitter.cut)
     parts = {one: splitter.split(one) for one in ordered if isinstance(one, Group)}
-    why = {one: splitter.why(one) for one, each in parts.items() if len(each) > 1 and not rough}
-    return Planned(found, ordered, parts, why, sum(splitter.effort(each) for each in parts.values()))
+    several = [one for one, each in parts.items() if len(each) > 1 or each[0].looped]
+    why = {one: splitter.why(one) for one in several if not splitter.any_registers}
+    return Planned(splitter.cut, ordered, parts, why, sum(splitter.effort(each) for each in parts.values()))
 
 
 def _best(found: Planned, regroup: Regroup) -> list[int]:

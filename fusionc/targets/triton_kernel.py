@@ -74,8 +74,19 @@ class Buffer:
 
 
 @dataclass(frozen=True)
+class Row:
+    """A term of a table: cells of its two factors, and the cell of its sum if it is the last one (-1: it goes on)."""
+
+    left: int
+    right: int
+    to: int
+    coefficient: float
+
+
+@dataclass(frozen=True)
 class Kernel:
-    """A printed kernel and how it is launched."""
+    """A printed kernel and how it is launched. One that is a loop has a `table`, and every program `scratch` numbers of
+    memory."""
 
     name: str
     about: str
@@ -87,6 +98,8 @@ class Kernel:
     buffers: tuple[Buffer, ...]
     terms: int
     memory: int
+    table: tuple[Row, ...] = ()
+    scratch: int = 0
 
 
 def kernel(cut: Cut, group: Group, name: str) -> Kernel:
@@ -171,6 +184,10 @@ class _Printer:
 
     def kernel(self) -> Kernel:
         self.collect()
+        return self.printed()
+
+    def printed(self) -> Kernel:
+        """The kernel of what is collected."""
         lines = self._assembled()
         return Kernel(
             self.name,
@@ -197,7 +214,10 @@ class _Printer:
             op, many = self.program.instructions[self.group.share.value].op, len(self.group.share.components)
             leaf = op.leg.removeprefix("p_") if isinstance(op, LegBlock) else f"value {self.group.share.value}"
             some = f" (what {many} components of {leaf} give)"
-        return f"{written}{some}; over {over}: {self.terms} terms, {self.memory} loads and stores"
+        return f"{written}{some}; over {over}: {self._how()}, {self.memory} loads and stores"
+
+    def _how(self) -> str:
+        return f"{self.terms} terms"
 
     def _target(self, store: Store) -> str:
         if store.output is not None:
@@ -239,26 +259,30 @@ class _Printer:
         return sorted(needed)
 
     def _assembled(self) -> list[str]:
-        one_row = self.tile.rows == 1
-        top: list[str] = []
-        at = "block" if self.totals else "tl.program_id(0)"
-        if one_row:
-            top.append(f"row = tl.cast({at}, tl.int64)" if self.totals else f"row = {at}.to(tl.int64)")
-        else:
-            side = "[:, None]" if self.tile.lanes else ""
-            spread = f"tl.arange(0, {self.tile.rows}){side}"
-            top.append(f"row = {at} * {self.tile.rows} + {spread}.to(tl.int64)")
-            top.append(f"inside = row < {self._rows()}")
         lanes = self._lane_lines()
         head, loop, tail = self._parts()
-        body = [*top, *head.lines, *self._loop_lines(loop), *tail.lines]
-        if self.totals:
-            start = [*lanes, *self._zeroed(total=True)]
-            stop = f"tl.cdiv({self._rows()}, {self.tile.rows})"
-            inner = [f"for block in range(tl.program_id(0), {stop}, tl.num_programs(0)):", *_indented(body)]
-            body = [*start, *inner, *self._total_stores()]
-        else:
-            body = [*lanes, *body]
+        body = [*head.lines, *self._loop_lines(loop), *tail.lines]
+        if not self.totals:
+            return self._defined([*lanes, *self._row_lines("tl.program_id(0)"), *body])
+        start = [*lanes, *self._zeroed(total=True)]
+        return self._defined([*start, *self._over_blocks(body), *self._total_stores()])
+
+    def _over_blocks(self, body: Sequence[str]) -> list[str]:
+        """Lines for all the rows of a program, one block after the other."""
+        stop = f"tl.cdiv({self._rows()}, {self.tile.rows})"
+        head = f"for block in range(tl.program_id(0), {stop}, tl.num_programs(0)):"
+        return [head, *_indented([*self._row_lines("block"), *body])]
+
+    def _row_lines(self, at: str) -> list[str]:
+        """Which rows a block is."""
+        if self.tile.rows == 1:
+            return [f"row = tl.cast({at}, tl.int64)"]
+        side = "[:, None]" if self.tile.lanes else ""
+        spread = f"tl.arange(0, {self.tile.rows}){side}"
+        return [f"row = {at} * {self.tile.rows} + {spread}.to(tl.int64)", f"inside = row < {self._rows()}"]
+
+    def _defined(self, body: Sequence[str]) -> list[str]:
+        """The function with these lines."""
         arguments = tuple(self.arguments)
         sizes = [name for name in arguments if name.startswith("n_") or name == "batch"]
         listed = ", ".join(f'"{name}"' for name in sizes)

@@ -77,13 +77,15 @@ class Share:
 @dataclass(frozen=True)
 class Group:
     """A kernel: over the elements of `domain`; with `key` over sites, and for each over its pairs. `lanes` is the size
-    of the channel axis, None where there is none. With `share` it is for what has these components as a factor."""
+    of the channel axis, None where there is none. With `share` it is for what has these components as a factor;
+    `looped` it walks over a table of its terms."""
 
     domain: str
     key: Key | None
     lanes: int | None
     stores: tuple[Store, ...]
     share: Share | None = None
+    looped: bool = False
 
 
 @dataclass(frozen=True)

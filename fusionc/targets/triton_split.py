@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from fusionc.program.ir import LegBlock, Product, Scatter, Total, WeightBlock, Zeros, operands
+from fusionc.targets.registry import Unroll
 from fusionc.targets.triton_kernel import reads, registers, weight
 from fusionc.targets.triton_plan import Cut, Group, Share, Store
 
@@ -40,6 +41,16 @@ WASTE = 1.15
 """By how much kernels for different outputs may exceed what one kernel would do before another way is looked for."""
 
 
+MOST_UNROLLED = 2000
+"""Terms up to which a loop is not looked at."""
+
+ACCESS, UNROLLED, COPY = 2.0, 0.05, 0.4
+"""How long a load or store from memory takes, an unrolled term, and a load or store of a cell beside those of the
+terms, if a term of a loop takes 1: estimated from the rates of an H100 (memory, arithmetic, cache)."""
+
+PATIENCE = 45_000
+"""Milliseconds of compilation above which the rest does not matter."""
+
 T = TypeVar("T")
 
 
@@ -58,9 +69,11 @@ class Splitter:
 
     cut: Cut
     regroup: Callable[[Group, tuple[Store, ...]], Group]
+    unroll: Unroll = "auto"
     any_registers: bool = False
     weights: dict[Group, tuple[int, int]] = field(default_factory=dict)
     sizes: dict[Group, int] = field(default_factory=dict)
+    loops: dict[Group, bool] = field(default_factory=dict)
 
     def least_effort(self, group: Group) -> float:
         """What a group costs to compile if registers are no matter and each kernel is for other outputs."""
@@ -69,12 +82,33 @@ class Splitter:
 
     def split(self, group: Group) -> list[Group]:
         """The group in kernels of a size that can be compiled."""
+        if group.key is None and self.is_loop(group):
+            return [replace(group, looped=True)]
         if self.is_one(group):
             return [group]
         parts: list[Group] = []
         for family in _families(group.stores):
-            parts += self._family(self.regroup(group, family), group)
+            whole = self.regroup(group, family)
+            parts += [replace(whole, looped=True)] if self._loops(whole, group) else self._family(whole, group)
         return self._merged(group, parts)
+
+    def _loops(self, family: Group, group: Group) -> bool:
+        """Whether what is written of one value is a loop where the group, with sums over neighbours, cannot be one."""
+        return group.key is not None and family.key is None and self.is_loop(family)
+
+    def is_loop(self, group: Group) -> bool:
+        """Whether a loop over a table of terms pays, or is asked for: unrolled code is compiled for long, and what its
+        kernels have in common they read and compute several times."""
+        terms, memory = self._weight(group)
+        if self.unroll != "auto" or terms <= MOST_UNROLLED:
+            return self.unroll == "never" and terms > 0
+        if group not in self.loops:
+            free = replace(self, unroll="always", any_registers=True, loops={}, sizes={})
+            each = [self._weight(part) for part in free.split(group)]
+            unrolled = sum(ACCESS * memory + UNROLLED * terms for terms, memory in each)
+            is_long = sum(effort(*one) for one in each) > PATIENCE
+            self.loops[group] = is_long or terms + (ACCESS + COPY) * memory < unrolled
+        return self.loops[group]
 
     def is_one(self, group: Group) -> bool:
         """Whether a group is one kernel."""
@@ -123,6 +157,9 @@ class Splitter:
         """What it costs to compile kernels; what is likely to spill counts twice."""
         total = 0.0
         for part in parts:
+            if part.looped:
+                total += effort(0, 2 * self._weight(part)[1])
+                continue
             once = effort(*self._weight(part))
             total += once if self._fits(part, ALONE * ALONE) else 2 * once
         return total
@@ -217,7 +254,7 @@ class Splitter:
         """Neighbours that are small enough together."""
         found: list[Group] = []
         for part in parts:
-            if found and part.share is None and found[-1].share is None:
+            if found and not any(one.share or one.looped for one in (part, found[-1])):
                 both = self.regroup(group, (*found[-1].stores, *part.stores))
                 if not self._apart_totals(found[-1], part) and self._fits(both):
                     found[-1] = both

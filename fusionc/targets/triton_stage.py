@@ -24,17 +24,18 @@ from fusionc.program.ir import (
     Zeros,
     operands,
 )
-from fusionc.targets.registry import Sums
+from fusionc.targets.registry import Options, Sums
 from fusionc.targets.torch_tables import Tables
 from fusionc.targets.triton_keep import Planned, planned
 from fusionc.targets.triton_kernel import TOTAL_PROGRAMS, Buffer, Kernel, kernel
+from fusionc.targets.triton_loop import loop
 from fusionc.targets.triton_outside import Statements
 from fusionc.targets.triton_plan import Cut, Group, Outside, Store, cut, in_torch, split_sums, steps
 
 Rows = tuple[str, ...]
 Reads = tuple[tuple[str, int] | None, ...]
 MANY_TERMS = 2000
-"""Where a stage has more, that is said: a loop over a table of terms would compile faster (there is none yet)."""
+"""Where a stage has more, that is said: a loop over a table of terms would compile faster."""
 
 
 @dataclass(frozen=True)
@@ -55,17 +56,17 @@ class Stage:
     def description(self) -> tuple[str, ...]:
         """What runs where, one line for each kernel and for each instruction that no kernel runs."""
         lines = [f"{one.name}: {one.about}" for one in self.kernels]
-        terms = sum(one.terms for one in self.kernels)
-        if terms > MANY_TERMS:
-            lines.append(f"{self.name}: {terms} terms written out in {len(self.kernels)} kernels, slow to compile")
+        written = [one.terms for one in self.kernels if not one.table]
+        if sum(written) > MANY_TERMS:
+            lines.append(f"{self.name}: {sum(written)} terms written out in {len(written)} kernels, slow to compile")
         lines += [f"{self.name}: {line}" for line in self.splits]
         return (*lines, *(f"{self.name}: value {one.value} in torch, it {one.why}" for one in self.outside))
 
 
-def stage(program: Program, name: str, names: Sequence[str], like: Sequence[int], sums: Sums) -> Stage:
+def stage(program: Program, name: str, names: Sequence[str], like: Sequence[int], options: Options) -> Stage:
     """Print a stage. `names` are its operands in order, `like` says which operand each result is like."""
     prefixed = tuple(f"p_{operand}" for operand in names)
-    return _Printer(split_sums(_prefixed(program)), name, prefixed, tuple(like), sums).stage()
+    return _Printer(split_sums(_prefixed(program)), name, prefixed, tuple(like), options).stage()
 
 
 def _prefixed(program: Program) -> Program:
@@ -115,7 +116,7 @@ class _Printer:
     name: str
     names: tuple[str, ...]
     like: tuple[int, ...]
-    sums: Sums
+    options: Options
     lines: list[str] = field(default_factory=list)
     kernels: list[Kernel] = field(default_factory=list)
     allocated: set[int] = field(default_factory=set)
@@ -123,14 +124,14 @@ class _Printer:
     """Operands that torch reads: they have the dtype of the arithmetic."""
 
     def stage(self) -> Stage:
-        plan = planned(self.program, self.sums, self._group)
+        plan = planned(self.program, self.options.sums, self.options.unroll, self._group)
         self.cut: Cut = plan.cut
         self.totalled = self._totalled()
         self.body: list[str] = []
         self.torch = Statements(self.program, self.body.append)
         for one in plan.steps:
             if isinstance(one, Group):
-                parts = [kernel(self.cut, part, self._kernel_name(n)) for n, part in enumerate(plan.parts[one])]
+                parts = [self._kernel(part, n) for n, part in enumerate(plan.parts[one])]
                 for part in parts:
                     self._launch(part)
                 self._sum_parts(parts)
@@ -180,8 +181,10 @@ class _Printer:
         source = op.value if isinstance(op, Total) else store.value
         return self.program.instructions[source].domain == group.key[0]
 
-    def _kernel_name(self, more: int) -> str:
-        return f"{self.name}_kernel_{len(self.kernels) + more}"
+    def _kernel(self, group: Group, more: int) -> Kernel:
+        """The kernel of a group, behind those that there are and so many more."""
+        name = f"{self.name}_kernel_{len(self.kernels) + more}"
+        return loop(self.cut, group, name) if group.looped else kernel(self.cut, group, name)
 
     def _launch(self, one: Kernel) -> None:
         self.kernels.append(one)
@@ -191,11 +194,20 @@ class _Printer:
                 self._allocate(buffer, one)
         rows = self._rows_of(one)
         tile = one.tile
-        programs = (
-            f"min(_count({rows}, {tile.rows}), {TOTAL_PROGRAMS})" if one.totals else f"_count({rows}, {tile.rows})"
-        )
+        programs = f"_count({rows}, {tile.rows})"
+        if one.totals or one.table:
+            programs = f"min({programs}, {TOTAL_PROGRAMS})"
+        if one.table:
+            self._tabulate(one, programs)
         arguments = ", ".join(self._argument(name, one) for name in one.arguments)
         self.body.append(f"_launch({one.name}, {programs}, {tile.blocks}, {tile.warps}, compute, {arguments})")
+
+    def _tabulate(self, one: Kernel, programs: str) -> None:
+        """The table of a kernel, and memory for its programs."""
+        size = " * ".join(str(factor) for factor in (one.scratch, one.tile.blocks) if factor > 1)
+        like = self.names[0]
+        self.body.append(f"terms, coefficients = {one.name.upper()}_TERMS.on({like}.device, compute)")
+        self.body.append(f"cells = {like}.new_empty({programs} * {size}, dtype=compute)")
 
     def _sum_parts(self, parts: Sequence[Kernel]) -> None:
         """What blocks of channels and programs left to be added up, once all parts of a group have run."""
@@ -352,7 +364,11 @@ class _Printer:
 
 def _splits(plan: Planned) -> tuple[str, ...]:
     """Why kernels are split, and which values are kept to save work."""
-    lines = [f"{why}: {len(plan.parts[group])} kernels" for group, why in plan.why.items()]
+    lines = []
+    for group, why in plan.why.items():
+        parts = plan.parts[group]
+        looped = sum(part.looped for part in parts)
+        lines.append(f"{why}: {len(parts)} kernel{'s' * (len(parts) > 1)}{f', {looped} over tables' if looped else ''}")
     for value in sorted(plan.cut.extra):
         many = plan.cut.program.instructions[value].components
         lines.append(f"value {value} ({many} components) is kept: many kernels would compute it")
