@@ -15,6 +15,7 @@ import torch
 import fusionc
 from fusionc.cli import main
 from fusionc.program.derive import vjp
+from fusionc.targets.registry import Options
 
 FOLDER = Path(__file__).parent
 MACE = """
@@ -188,6 +189,37 @@ def test_kernels_that_have_to_be_split_fit_in_registers(name):
     found = compile_ahead(import_text(fusionc.parse(LARGE[name]).emit("triton")), "sm_90")
     assert len(found) > 10
     assert all(one.spilled == 0 and one.registers <= 128 for one in found), list(map(str, found))
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
+def test_loops_over_tables_compile_in_no_time(arch):
+    """A stage is one kernel of few registers, however many terms it has."""
+    from fusionc.cache import import_text
+    from fusionc.driver import emit
+    from fusionc.tools.aot import compile_ahead, total_seconds
+
+    diagram = fusionc.parse(LARGE["product of order 3"])["d"]
+    found = compile_ahead(import_text(emit([diagram.checked], "triton", Options(unroll="never"))), arch)
+    assert len({one.kernel.split("_stage_")[1][0] for one in found}) == len(found)
+    assert all(one.spilled == 0 and one.registers <= 64 for one in found), list(map(str, found))
+    assert total_seconds(found) < 1.5 * len(found)
+
+
+def test_loops_are_taken_where_unrolled_code_is_too_much(monkeypatch):
+    """By itself, where that would compile for too long; never or always where that is asked for."""
+    from fusionc.targets import triton_split
+    from fusionc.targets.triton import description
+
+    program = fusionc.parse(LARGE["kept paths, unequal channels"])["d"].checked.program()
+
+    def said(unroll: str) -> str:
+        return "\n".join(description(program, Options(unroll=unroll)))
+
+    assert "a loop over a table" not in said("auto")
+    assert "is what was asked for" in said("never")
+    monkeypatch.setattr(triton_split, "PATIENCE", 100)
+    assert "compiles and runs sooner" in said("auto")
+    assert "a loop over a table" not in said("always")
 
 
 def test_why_kernels_are_split_is_said():

@@ -20,7 +20,7 @@ from fusionc.targets import torch as torch_target
 from fusionc.targets.registry import Emission, Options
 from fusionc.targets.templates import template
 from fusionc.targets.torch_text import listed
-from fusionc.targets.triton_kernel import Kernel
+from fusionc.targets.triton_kernel import Kernel, Table
 from fusionc.targets.triton_stage import Stage, sorted_rows, stage
 
 WIDTH = torch_target.WIDTH
@@ -240,7 +240,11 @@ class _Printer(torch_target._Printer):
             "kernels": [kernel.lines for kernel in one.kernels],
             "lines": [*unpacked, *one.lines],
             "tables": [
-                {"name": f"{kernel.name.upper()}_TERMS", "rows": listed(_rows(kernel), WIDTH - 8)}
+                {
+                    "name": f"{kernel.name.upper()}_TABLE",
+                    "rows": listed(_rows(kernel.table), WIDTH - 8),
+                    "places": listed([f"{place}," for place in kernel.table.places], WIDTH - 8),
+                }
                 for kernel in one.kernels
                 if kernel.table
             ],
@@ -267,7 +271,7 @@ class _Printer(torch_target._Printer):
         integers = set(self._fixed(found))
         types = {}
         for name in one.arguments:
-            if name in integers or name == "terms":
+            if name in integers or name in ("terms", "places"):
                 types[name] = "*i64"
             elif name in ("cells", "coefficients"):
                 types[name] = "*compute"
@@ -355,9 +359,8 @@ class _Printer(torch_target._Printer):
         return lines
 
 
-def _rows(kernel: Kernel) -> list[str]:
-    """The rows of a kernel's table."""
-    return [f"({row.left}, {row.right}, {row.to}, {row.coefficient!r})," for row in kernel.table]
+def _rows(table: Table) -> list[str]:
+    return [f"({row.left}, {row.right}, {row.to}, {row.coefficient!r})," for row in table.rows]
 
 
 def _tuple(parts: Sequence[str]) -> str:

@@ -27,7 +27,7 @@ from fusionc.program.ir import (
     Zeros,
 )
 from fusionc.targets.triton_plan import Cut, Group, Store
-from fusionc.targets.triton_schedule import FEW, WIDTH, Load, Ordered, Sink, Statement, Sum, Term, scheduled
+from fusionc.targets.triton_schedule import FEW, WIDTH, Address, Load, Ordered, Sink, Statement, Sum, Term, scheduled
 
 ZERO = "0.0"
 TOTAL_PROGRAMS = 1024
@@ -83,10 +83,22 @@ class Row:
     coefficient: float
 
 
+Stretch = tuple[int, int, int]
+"""Where a component starts in a row, the step between its channels, and its cell."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a kernel that is a loop goes through, and how many numbers the cells of a program have."""
+
+    rows: tuple[Row, ...]
+    places: tuple[Stretch, ...]
+    cells: int
+
+
 @dataclass(frozen=True)
 class Kernel:
-    """A printed kernel and how it is launched. One that is a loop has a `table`, and every program `scratch` numbers of
-    memory."""
+    """A printed kernel and how it is launched; one that is a loop has a table."""
 
     name: str
     about: str
@@ -98,8 +110,7 @@ class Kernel:
     buffers: tuple[Buffer, ...]
     terms: int
     memory: int
-    table: tuple[Row, ...] = ()
-    scratch: int = 0
+    table: Table | None = None
 
 
 def kernel(cut: Cut, group: Group, name: str) -> Kernel:
@@ -265,7 +276,7 @@ class _Printer:
         if not self.totals:
             return self._defined([*lanes, *self._row_lines("tl.program_id(0)"), *body])
         start = [*lanes, *self._zeroed(total=True)]
-        return self._defined([*start, *self._over_blocks(body), *self._total_stores()])
+        return self._defined([*start, *self._over_blocks(body), *(one.text for one in self._total_stores())])
 
     def _over_blocks(self, body: Sequence[str]) -> list[str]:
         """Lines for all the rows of a program, one block after the other."""
@@ -531,16 +542,14 @@ class _Printer:
 
     # --- reading -------------------------------------------------------------------------------------------------
 
-    def _load(self, value: int, component: int, place: Place, base: str, offset: str) -> str:
+    def _load(self, value: int, component: int, place: Place, address: Address) -> str:
         lane = bool(self.program.instructions[value].channels)
         mask = self._mask(place, lane)
         masked = f", mask={mask}, other=0.0" if mask else ""
         self.memory += 1
-        address = f"{base} + {offset}" if offset != "0" else base
         name = self._name(value, component, place)
-        needs = () if place == EVERYWHERE else (base,)
-        pointer = _pointer(base, offset)
-        self._part(place).append(Load(name, f"tl.load({address}{masked}).to(COMPUTE)", needs, pointer=pointer))
+        needs = () if place == EVERYWHERE else (address.base,)
+        self._part(place).append(Load(name, f"tl.load({address}{masked}).to(COMPUTE)", needs, address=address))
         return name
 
     def _base(self, name: str, size: int, place: Place) -> str:
@@ -564,14 +573,10 @@ class _Printer:
         while m >= dim:
             start, m = start + mul * dim, m - dim
             dim = next(dims)
-        offset = self._offset(start, m, dim, mul, bool(channels))
-        return self._load(value, component, place, self._base(op.leg, leg.dim, place), offset)
-
-    def _offset(self, start: int, m: int, dim: int, mul: int, lane: bool) -> str:
-        """Where component m of a block stands in a row, for the channels at hand."""
+        base, lane = self._base(op.leg, leg.dim, place), bool(channels)
         if self.program.layout == "mul_ir":
-            return _places(start + m, dim, lane)
-        return _places(start + m * mul, 1, lane)
+            return self._load(value, component, place, Address(base, start + m, dim * lane))
+        return self._load(value, component, place, Address(base, start + m * mul, int(lane)))
 
     def _load_weight(self, op: WeightBlock, value: int, component: int, place: Place) -> str:
         channels, domain = self.program.instructions[value].channels, self.program.instructions[value].domain
@@ -582,7 +587,7 @@ class _Printer:
         pointer = op.weight
         base = self._table_row(op, pointer, numel, place, domain) if op.rows else self._base(pointer, numel, place)
         mul = channels[0] if channels else 1
-        return self._load(value, component, place, base, _places(op.start + component * mul, 1, bool(channels)))
+        return self._load(value, component, place, Address(base, op.start + component * mul, int(bool(channels))))
 
     def _table_row(self, op: WeightBlock, pointer: str, numel: int, place: Place, domain: str | None) -> str:
         """The address of the row of a table that index legs select."""
@@ -619,7 +624,7 @@ class _Printer:
         one = self.program.instructions[value]
         mul = one.channels[0] if one.channels else 1
         base = self._base(f"b{value}", one.size, place)
-        return self._load(value, component, place, base, _places(component * mul, 1, bool(one.channels)))
+        return self._load(value, component, place, Address(base, component * mul, int(bool(one.channels))))
 
     # --- writing -------------------------------------------------------------------------------------------------
 
@@ -679,9 +684,8 @@ class _Printer:
         )
         return self._argument(f"b{store.value}")
 
-    def _total_stores(self) -> list[str]:
+    def _total_stores(self) -> Iterator[Sink]:
         """Every program writes its part of a sum over everything."""
-        lines = []
         for store in self.group.stores:
             if not isinstance(self._op(store), Total):
                 continue
@@ -694,24 +698,22 @@ class _Printer:
             if summed and self.tile.blocks > 1:
                 row = f"(tl.program_id(1) * tl.num_programs(0) * {self.tile.rows} + {row})"
             mul = one.channels[0] if one.channels else 1
-            mask = ", mask=lane" if lane and self._ragged() else ""
+            mask = "lane" if lane and self._ragged() else ""
             for component in range(store.first, store.first + store.dim):
                 name = f"total{store.value}_{component}"
                 if name not in self.accumulators:
                     continue
                 text = self._lane_sum(name) if summed else name
-                address = f"{base} + {row} * {one.size} + {_places(component * mul, 1, lane)}"
+                address = Address(f"{base} + {row} * {one.size}", component * mul, int(lane))
                 text = self._added(store, address, text, mask)
-                lines.append(f"tl.store({address}, {text}{mask})")
-                self.memory += 1
-        return lines
+                yield Sink(self._written(address, text, mask), name, address=address)
 
-    def _added(self, store: Store, address: str, text: str, mask: str) -> str:
+    def _added(self, store: Store, address: Address, text: str, mask: str) -> str:
         """A value with what kernels before this one have found of it."""
         if not store.adds:
             return text
         self.memory += 1
-        before = f"tl.load({address}{f'{mask}, other=0.0' if mask else ''})"
+        before = f"tl.load({address}{f', mask={mask}, other=0.0' if mask else ''})"
         return before if text == ZERO else f"{before} + {text}"
 
     def _lane_sum(self, text: str) -> str:
@@ -728,14 +730,13 @@ class _Printer:
         if summed and self.tile.blocks > 1:
             many = self._rows() if place == ROW else f"{self._argument('batch')} * {self._argument(f'n_{one.domain}')}"
             row = f"(tl.program_id(1) * {many} + {row})"
-        mul = one.channels[0] if one.channels else 1
-        offset = _places(component * mul, 1, bool(one.channels))
-        mask, written = self._mask(place, bool(one.channels)), self._lane_sum(text) if summed else text
-        address = f"{pointer} + {row} * {one.size} + {offset}"
-        written = self._added(store, address, written, f", mask={mask}" if mask else "")
-        out.append(Sink(self._written(address, written, mask), text))
+        mul, lane = (one.channels[0] if one.channels else 1), bool(one.channels)
+        mask, written = self._mask(place, lane), self._lane_sum(text) if summed else text
+        address = Address(f"{pointer} + {row} * {one.size}", component * mul, int(lane))
+        written = self._added(store, address, written, mask)
+        out.append(Sink(self._written(address, written, mask), text, address=address))
 
-    def _written(self, address: str, text: str, mask: str) -> str:
+    def _written(self, address: Address, text: str, mask: str) -> str:
         self.memory += 1
         return f"tl.store({address}, {text}{f', mask={mask}' if mask else ''})"
 
@@ -745,17 +746,16 @@ class _Printer:
         base = self._base(output.name, output.dim, place)
         m, lane = store.at + component - store.first, bool(one.channels)
         if self.program.layout == "mul_ir":
-            offset = _places(store.start + store.channel * store.block + m, store.block, lane)
+            address = Address(base, store.start + store.channel * store.block + m, store.block * lane)
         else:
-            offset = _places(store.start + m * store.mul + store.channel, 1, lane)
+            address = Address(base, store.start + m * store.mul + store.channel, int(lane))
         text, mask = self.value(store.value, component, place), self._mask(place, lane)
         found = text
         if store.adds:
             before = f"{self._argument(f'b{store.value}')} + {self._row(place)} * {one.size}"
-            address = f"{before} + {_places(component * (one.channels[0] if lane else 1), 1, lane)}"
-            found = self._added(store, address, text, f", mask={mask}" if mask else "")
-        written = self._written(f"{base} + {offset}", found, mask)
-        self._part(place).append(Sink(written, text, (base,), pointer=_pointer(base, offset)))
+            own = Address(before, component * (one.channels[0] if lane else 1), int(lane))
+            found = self._added(store, own, text, mask)
+        self._part(place).append(Sink(self._written(address, found, mask), text, (base,), address=address))
 
     def _add_atomically(self, store: Store, op: Scatter, component: int) -> None:
         """Pairs added into their sites as they come."""
@@ -768,23 +768,9 @@ class _Printer:
         added = self._lane_sum(text) if self._summed(store) else text
         mask = self._mask(ROW, lane)
         self.memory += 1
-        address = f"{pointer} + {site} * {one.size} + {_places(component * mul, 1, lane)}"
+        address = Address(f"{pointer} + {site} * {one.size}", component * mul, int(lane))
         written = f'tl.atomic_add({address}, {added}{f", mask={mask}" if mask else ""}, sem="relaxed")'
-        self.head.append(Sink(written, text, (site,)))
-
-
-def _places(start: int, step: int, lane: bool) -> str:
-    """Offsets of channels: `start + u * step`."""
-    if not lane:
-        return str(start)
-    channel = "u" if step == 1 else f"u * {step}"
-    return f"{start} + {channel}" if start else channel
-
-
-def _pointer(base: str, offset: str) -> str:
-    """What names the address that lanes start from: another one for every stride, nothing where there are no lanes."""
-    lane = offset.rpartition(" + ")[2]
-    return f"{base} {lane}" if lane[0] == "u" else ""
+        self.head.append(Sink(written, text, (site,), address=address))
 
 
 def _suffix(place: Place) -> str:

@@ -15,14 +15,14 @@ kernels are split.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from fusionc.program.ir import Total
 from fusionc.targets import triton_kernel
-from fusionc.targets.triton_kernel import ZERO, Kernel, Row, tile
+from fusionc.targets.triton_kernel import ZERO, Kernel, Row, Stretch, Table, tile
 from fusionc.targets.triton_plan import Cut, Group
-from fusionc.targets.triton_schedule import Load, Sink, Statement, Sum, Term
+from fusionc.targets.triton_schedule import Address, Load, Sink, Statement, Sum, Term
 
 ONE, INSIDE = 0, 1
 """The cells of what is one everywhere, and of what is one where there is a row and zero elsewhere."""
@@ -30,8 +30,14 @@ ONE, INSIDE = 0, 1
 MASK = "inside"
 """What the second of them is called."""
 
-ENDS = 1 << 16
-"""A row of the table has 16 bits for a cell."""
+ENDS, START = 1 << 16, 1 << 32
+"""A term has 16 bits for a cell, a place 32 for where it starts and 16 for the step between channels."""
+
+MANY, TOGETHER = 32, 8
+"""So many loads or stores of one kind are a loop, with so many of them at a time (which wait for memory together)."""
+
+BARRIER = "tl.debug_barrier()"
+"""Between what one thread writes into a cell and what another reads there."""
 
 
 def loop(cut: Cut, group: Group, name: str) -> Kernel:
@@ -43,7 +49,7 @@ def loop(cut: Cut, group: Group, name: str) -> Kernel:
 
 
 @dataclass
-class _Table:
+class _Terms:
     """Rows, and the cell of every value that is read, kept to be written, or summed over all rows of a tile."""
 
     rows: list[Row] = field(default_factory=list)
@@ -70,11 +76,11 @@ class _Table:
         self.rows += [*rows[:-1], replace(rows[-1], to=self.cells[name])]
 
 
-def _table(statements: Sequence[Statement], added: Sequence[tuple[str, str]], totals: Iterable[str]) -> _Table:
+def _table(statements: Sequence[Statement], added: Sequence[tuple[str, str]], totals: Iterable[str]) -> _Terms:
     """The table of a kernel's statements; `added` says what goes into which total."""
     written = {one.value for one in statements if isinstance(one, Sink)} | {value for _, value in added}
     sums = _inlined([one for one in statements if isinstance(one, Sum)], written)
-    found = _Table(cells={MASK: INSIDE})
+    found = _Terms(cells={MASK: INSIDE})
     for name in totals:
         found.give(name)
     for one in statements:
@@ -144,11 +150,14 @@ class _Printer(triton_kernel._Printer):
         super().__post_init__()
         self.tile = tile(self.group.lanes, narrow=True)
         self.threads = self.tile.rows * max(1, self.tile.lanes)
+        self.places: list[Stretch] = []
+        self.has_lane: dict[str, bool] = {}
 
     def kernel(self) -> Kernel:
         self.collect()
         self.table = _table(self.head, self.added, self.accumulators)
-        return replace(self.printed(), table=tuple(self.table.rows), scratch=self.table.size * self.threads)
+        found, rows = self.printed(), tuple(self.table.rows)
+        return replace(found, table=Table(rows, tuple(self.places), self.table.size * self.threads))
 
     def _how(self) -> str:
         return f"a loop over a table of {len(self.table.rows)} terms"
@@ -156,16 +165,18 @@ class _Printer(triton_kernel._Printer):
     def _accumulate(self, name: str, source: int, text: str, out: list[Statement], mask: str) -> None:
         """A sum over everything is a cell: there may be too many for registers."""
         self.accumulators[name] = ""
+        self.has_lane[name] = self.cut.lane(source) is not None
         if text != ZERO:
             self.added.append((name, text))
 
     def _assembled(self) -> list[str]:
-        for name in ("cells", "terms", "coefficients"):
+        for name in ("cells", "terms", "coefficients", "places"):
             self._argument(name)
-        start = [*self._lane_lines(), *self._cell_lines()]
-        start += [f"tl.store({self._cell(name)}, 0.0)" for name in self.accumulators]
-        body = self._over_blocks([*self._cells_filled(), *self._terms_added(), *self._cells_written()])
-        return self._defined([*start, *body, *self._totals_written()])
+        totals = [f"tl.store({self._cell(name)}, 0.0)" for name in self.accumulators]
+        sinks = [one for one in self.head if isinstance(one, Sink)]
+        block = [*self._cells_filled(), *self._terms_added(), BARRIER, *self._cells_written(sinks), BARRIER]
+        start = [*self._lane_lines(), *self._cell_lines(), *totals]
+        return self._defined([*start, *self._over_blocks(block), *self._cells_written(self._total_stores())])
 
     def _cell_lines(self) -> list[str]:
         """Where the cells of a program stand, and in each of them the number of every thread (and of every row)."""
@@ -181,25 +192,73 @@ class _Printer(triton_kernel._Printer):
             lines += [f"cell_of_row = {first}", f"cell = cell_of_row + {lanes}[None, :]"]
         return [*lines, f"tl.store(cell + {ONE * self.threads}, 1.0)"]
 
-    def _cell(self, name: str, lane: bool = True) -> str:
-        return f"{'cell' if lane or not self.tile.lanes else 'cell_of_row'} + {self.table.cells[name] * self.threads}"
+    def _cell(self, name: str) -> str:
+        return f"cell + {self.table.cells[name] * self.threads}"
+
+    # --- reading and writing ---------------------------------------------------------------------------------------
 
     def _cells_filled(self) -> list[str]:
         """What is read goes into cells; addresses are as they are."""
         inside = "1.0" if self.tile.rows == 1 else "tl.where(inside, 1.0, 0.0)"
+        loads = [one for one in self.head if isinstance(one, Load)]
         lines = [f"tl.store({self._cell(MASK)}, {inside})"]
-        for one in self.head:
-            if isinstance(one, Load):
-                lines.append(f"{one.name} = {one.text}" if one.registers > 1 else self._put(one))
+        lines += [f"{one.name} = {one.text}" for one in loads if one.registers > 1]
+        moves = [_Move(one.text, one.address, one.name) for one in loads if one.address is not None]
+        return [*lines, *self._moved(moves, lambda text, cell: [f"tl.store(cell + {cell}, {text})"])]
+
+    def _cells_written(self, sinks: Iterable[Sink]) -> list[str]:
+        """What is written is taken out of cells; then these are free for the next rows."""
+        moves, rest = [], []
+        for one in sinks:
+            if one.address is not None and one.value in self.table.cells:
+                side = "cell" if self._has_lane(one.value) or not self.tile.lanes else "cell_of_row"
+                text = re.sub(rf"\b{one.value}\b", f"tl.load({side} + CELL)", one.text)
+                moves.append(_Move(text, one.address, one.value))
+            else:
+                rest.append(one.text)
+        return [*self._moved(moves, lambda text, cell: [text.replace("CELL", cell)]), *rest]
+
+    def _has_lane(self, name: str) -> bool:
+        """Whether a value has channels; the lanes of one without are all the same."""
+        if name not in self.has_lane:
+            for key, known in self.names.items():
+                if isinstance(key, tuple) and isinstance(key[0], int):
+                    lanes = self.cut.lanes[key[0]] if self._writes(key[0]) else self.cut.lane(key[0])
+                    self.has_lane[known] = lanes is not None
+        return self.has_lane[name]
+
+    def _moved(self, moves: Sequence[_Move], put: Callable[[str, str], list[str]]) -> list[str]:
+        """Moves between memory and cells: those of one kind in a loop, several at a time."""
+        kinds: dict[tuple[str, str, bool], list[_Move]] = {}
+        for one in moves:
+            kinds.setdefault(one.kind, []).append(one)
+        lines = []
+        for (text, base, has_lanes), some in kinds.items():
+            many = len(some) // TOGETHER * TOGETHER if len(some) >= MANY else 0
+            if many:
+                lines += self._move_loop(some[:many], text, base, has_lanes, put)
+            for one in some[many:]:
+                lines += put(one.text, str(self.table.cells[one.value] * self.threads))
         return lines
 
-    def _put(self, one: Load) -> str:
-        return f"tl.store({self._cell(one.name)}, {one.text})"
+    def _move_loop(
+        self, moves: Sequence[_Move], text: str, base: str, has_lanes: bool, put: Callable[[str, str], list[str]]
+    ) -> list[str]:
+        first = len(self.places)
+        self.places += [(one.address.start, one.address.step, self.table.cells[one.value]) for one in moves]
+        inner = [f"at_{k} = tl.load(places + at{f' + {k}' if k else ''})" for k in range(TOGETHER)]
+        for k in range(TOGETHER):
+            address = f"{base} + (at_{k} & {START - 1})" + f" + u * (at_{k} >> 32 & {ENDS - 1})" * has_lanes
+            inner += put(text.replace("ADDRESS", address), f"(at_{k} >> 48) * {self.threads}")
+        loop = f"for at in range({first}, {len(self.places)}, {TOGETHER}):"
+        return [loop, *triton_kernel._indented(inner)]
+
+    # --- the terms -------------------------------------------------------------------------------------------------
 
     def _terms_added(self) -> list[str]:
-        shape = ", ".join(str(size) for size in (self.tile.rows, self.tile.lanes) if size > 1)
+        zero = f"tl.zeros([{', '.join(str(size) for size in (self.tile.rows, self.tile.lanes) if size > 1)}], COMPUTE)"
         return [
-            f"so_far = tl.zeros([{shape}], COMPUTE)",
+            f"so_far = {zero}",
             f"for term in range(0, {len(self.table.rows)}):",
             "    ends = tl.load(terms + term)",
             f"    left, right = (ends & {ENDS - 1}) * {self.threads}, (ends >> 16 & {ENDS - 1}) * {self.threads}",
@@ -207,33 +266,19 @@ class _Printer(triton_kernel._Printer):
             "    to = ends >> 32",
             "    if to >= 0:",
             f"        tl.store(cell + to * {self.threads}, so_far)",
-            f"        so_far = tl.zeros([{shape}], COMPUTE)",
-            "tl.debug_barrier()",
+            f"        so_far = {zero}",
         ]
 
-    def _cells_written(self) -> list[str]:
-        """What is written is taken out of cells; then these are free for the next rows."""
-        lanes = {
-            name: (self.cut.lanes[key[0]] if self._writes(key[0]) else self.cut.lane(key[0])) is not None
-            for key, name in self.names.items()
-            if isinstance(key, tuple) and isinstance(key[0], int)
-        }
-        lines, there = list[str](), set[str]()
-        for one in self.head:
-            if isinstance(one, Sink):
-                if one.value in self.table.cells and one.value not in there:
-                    there.add(one.value)
-                    lines.append(f"{one.value} = tl.load({self._cell(one.value, lanes[one.value])})")
-                lines.append(one.text)
-        return [*lines, "tl.debug_barrier()"]
 
-    def _totals_written(self) -> list[str]:
-        lines = []
-        for store in self.group.stores:
-            op = self.program.instructions[store.value].op
-            lane = not isinstance(op, Total) or self.cut.lane(op.value) is not None
-            for component in range(store.first, store.first + store.dim):
-                name = f"total{store.value}_{component}"
-                if name in self.accumulators:
-                    lines.append(f"{name} = tl.load({self._cell(name, lane)})")
-        return [*lines, *self._total_stores()] if lines else []
+@dataclass(frozen=True)
+class _Move:
+    """A load or store between memory and the cell of a value."""
+
+    text: str
+    address: Address
+    value: str
+
+    @property
+    def kind(self) -> tuple[str, str, bool]:
+        """What moves in one loop have in common: their text without the address, its base, whether lanes differ."""
+        return self.text.replace(str(self.address), "ADDRESS", 1), self.address.base, self.address.step > 0

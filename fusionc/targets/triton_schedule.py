@@ -48,15 +48,37 @@ class Term:
 
 
 @dataclass(frozen=True)
+class Address:
+    """`base + start + u * step`, where u is the channel of a lane; with a step of 0 all lanes have the same address."""
+
+    base: str
+    start: int = 0
+    step: int = 0
+
+    def __str__(self) -> str:
+        lane = {0: "", 1: " + u"}.get(self.step, f" + u * {self.step}")
+        return f"{self.base}{f' + {self.start}' if self.start else ''}{lane}"
+
+    @property
+    def pointer(self) -> str:
+        """What names the address that lanes start from: another one for every stride, nothing where all have one."""
+        return f"{self.base} {self.step}" if self.step else ""
+
+
+@dataclass(frozen=True)
 class Load:
-    """`name = text`, once the names that it needs are there: a load, or an address (of two registers). `pointer` names
-    the address that it reads from in the lanes of a program, another one for every stride."""
+    """`name = text`, once the names that it needs are there: a load, whose text has the address that it is from, or an
+    address (of two registers)."""
 
     name: str
     text: str
     needs: tuple[str, ...] = ()
     registers: int = 1
-    pointer: str = ""
+    address: Address | None = None
+
+    @property
+    def pointer(self) -> str:
+        return self.address.pointer if self.address else ""
 
 
 @dataclass(frozen=True)
@@ -70,13 +92,18 @@ class Sum:
 
 @dataclass(frozen=True)
 class Sink:
-    """A statement that writes a value; one that `accumulates` adds it to that name."""
+    """A statement that writes a value; one that `accumulates` adds it to that name. The text of a store has the address
+    that it goes to."""
 
     text: str
     value: str
     needs: tuple[str, ...] = ()
     accumulates: str = ""
-    pointer: str = ""
+    address: Address | None = None
+
+    @property
+    def pointer(self) -> str:
+        return self.address.pointer if self.address and self.needs else ""
 
 
 Statement = Load | Sum | Sink

@@ -115,8 +115,13 @@ class Splitter:
         return self._fits(group) or self._is_one_walk(group)
 
     def why(self, group: Group) -> str:
-        """What would be too much in one kernel."""
+        """What would be too much in one kernel of unrolled code."""
         terms, memory = self._weight(group)
+        if group.key is None and self.is_loop(group):
+            reason = (
+                "is what was asked for" if self.unroll == "never" else "compiles and runs sooner than several kernels"
+            )
+            return f"{terms} terms, {memory} loads and stores: a loop over a table {reason}"
         much = [f"{terms} terms"] if terms > MOST_TERMS else []
         much += [f"{memory} loads and stores"] if memory > MOST_MEMORY else []
         much = much or [f"{self._registers(group)} registers"]

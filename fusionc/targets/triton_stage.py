@@ -27,7 +27,7 @@ from fusionc.program.ir import (
 from fusionc.targets.registry import Options, Sums
 from fusionc.targets.torch_tables import Tables
 from fusionc.targets.triton_keep import Planned, planned
-from fusionc.targets.triton_kernel import TOTAL_PROGRAMS, Buffer, Kernel, kernel
+from fusionc.targets.triton_kernel import TOTAL_PROGRAMS, Buffer, Kernel, Table, kernel
 from fusionc.targets.triton_loop import loop
 from fusionc.targets.triton_outside import Statements
 from fusionc.targets.triton_plan import Cut, Group, Outside, Store, cut, in_torch, split_sums, steps
@@ -198,15 +198,15 @@ class _Printer:
         if one.totals or one.table:
             programs = f"min({programs}, {TOTAL_PROGRAMS})"
         if one.table:
-            self._tabulate(one, programs)
+            self._tabulate(one, one.table, programs)
         arguments = ", ".join(self._argument(name, one) for name in one.arguments)
         self.body.append(f"_launch({one.name}, {programs}, {tile.blocks}, {tile.warps}, compute, {arguments})")
 
-    def _tabulate(self, one: Kernel, programs: str) -> None:
+    def _tabulate(self, one: Kernel, table: Table, programs: str) -> None:
         """The table of a kernel, and memory for its programs."""
-        size = " * ".join(str(factor) for factor in (one.scratch, one.tile.blocks) if factor > 1)
+        size = " * ".join(str(factor) for factor in (table.cells, one.tile.blocks) if factor > 1)
         like = self.names[0]
-        self.body.append(f"terms, coefficients = {one.name.upper()}_TERMS.on({like}.device, compute)")
+        self.body.append(f"terms, coefficients, places = {one.name.upper()}_TABLE.on({like}.device, compute)")
         self.body.append(f"cells = {like}.new_empty({programs} * {size}, dtype=compute)")
 
     def _sum_parts(self, parts: Sequence[Kernel]) -> None:
@@ -368,7 +368,7 @@ def _splits(plan: Planned) -> tuple[str, ...]:
     for group, why in plan.why.items():
         parts = plan.parts[group]
         looped = sum(part.looped for part in parts)
-        lines.append(f"{why}: {len(parts)} kernel{'s' * (len(parts) > 1)}{f', {looped} over tables' if looped else ''}")
+        lines.append(why if looped == len(parts) == 1 else f"{why}: {len(parts)} kernels")
     for value in sorted(plan.cut.extra):
         many = plan.cut.program.instructions[value].components
         lines.append(f"value {value} ({many} components) is kept: many kernels would compute it")
