@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import prod
 from typing import Literal
 
@@ -65,6 +66,14 @@ class Product:
     axes: str
     terms: tuple[Term, ...]
 
+    @cached_property
+    def by_result(self) -> Mapping[int, tuple[tuple[int, int, int], ...]]:
+        """The terms (left, right, sign) of each component that has any."""
+        found: dict[int, list[tuple[int, int, int]]] = {}
+        for i, j, k, sign in self.terms:
+            found.setdefault(k, []).append((i, j, sign))
+        return {k: tuple(terms) for k, terms in found.items()}
+
 
 @dataclass(frozen=True)
 class Linear:
@@ -74,6 +83,15 @@ class Linear:
     values: tuple[int, ...]
     entries: tuple[Entry, ...]
     order: tuple[int, ...] = ()
+
+    @cached_property
+    def by_result(self) -> Mapping[int, Mapping[tuple[int, int], Surd]]:
+        """For each component that has any entries the coefficients of the components (value, place) it is made of."""
+        found: dict[int, dict[tuple[int, int], Surd]] = {}
+        for source, i, k, c in self.entries:
+            row, at = found.setdefault(k, {}), (self.values[source], i)
+            row[at] = row[at] + c if at in row else c
+        return found
 
 
 @dataclass(frozen=True)

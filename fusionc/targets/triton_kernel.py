@@ -10,6 +10,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from fusionc.algebra.surds import ONE, Surd
 from fusionc.program.ir import (
@@ -484,12 +485,11 @@ class _Printer:
         if isinstance(op, LegBlock | WeightBlock | Zeros) or (value in self.cut.kept and not self._writes(value)):
             return isinstance(op, Zeros)
         if isinstance(op, Product):
-            return not any(
-                k == component and not (self._vanishes(op.left, i) or self._vanishes(op.right, j))
-                for i, j, k, _ in op.terms
+            return all(
+                self._vanishes(op.left, i) or self._vanishes(op.right, j) for i, j, _ in op.by_result.get(component, ())
             )
         if isinstance(op, Linear):
-            return all(self._vanishes(op.values[source], i) for source, i, k, _ in op.entries if k == component)
+            return all(self._vanishes(*at) for at in op.by_result.get(component, ()))
         assert isinstance(op, Gather | Scatter | Spread | Total)
         return self._vanishes(op.value, component)
 
@@ -509,25 +509,19 @@ class _Printer:
 
     def _product(self, op: Product, value: int, component: int, place: Place) -> str:
         terms = []
-        for i, j, k, sign in op.terms:
-            if k == component and not (self._vanishes(op.left, i) or self._vanishes(op.right, j)):
+        for i, j, sign in op.by_result.get(component, ()):
+            if not (self._vanishes(op.left, i) or self._vanishes(op.right, j)):
                 left, right = self.value(op.left, i, place), self.value(op.right, j, place)
                 terms.append(Term("-" if sign < 0 else "+", "", left, right))
         return self._sum(value, component, place, terms)
 
     def _linear(self, op: Linear, value: int, component: int, place: Place) -> str:
-        coefficients: dict[tuple[int, int], Surd] = {}
-        for source, i, k, c in op.entries:
-            if k == component:
-                at = (op.values[source], i)
-                coefficients[at] = coefficients[at] + c if at in coefficients else c
         terms = []
-        for (source, i), c in coefficients.items():
+        for (source, i), c in op.by_result.get(component, {}).items():
             name = self.value(source, i, place)
             if name == ZERO or not c:
                 continue
-            number = float(c)
-            terms.append(Term("-" if number < 0 else "+", "" if abs(c) == ONE else repr(abs(number)), name))
+            terms.append(Term(*_sign_and_factor(c), name))
         if len(terms) == 1 and terms[0].text == terms[0].left and terms[0].sign == "+":
             return terms[0].left
         return self._sum(value, component, place, terms)
@@ -773,6 +767,13 @@ class _Printer:
         self.head.append(Sink(written, text, (site,), address=address))
 
 
+@cache
+def _sign_and_factor(c: Surd) -> tuple[str, str]:
+    """A coefficient as text; a factor of one is nothing."""
+    number = float(c)
+    return "-" if number < 0 else "+", "" if abs(c) == ONE else repr(abs(number))
+
+
 def _suffix(place: Place) -> str:
     """What names at a place end in; nothing for the place that a kernel runs over."""
     if place in (ROW, PAIR, EVERYWHERE):
@@ -784,13 +785,10 @@ def reads(one: Instruction, component: int) -> Iterator[tuple[int, int]]:
     """The components that a component is made of."""
     op = one.op
     if isinstance(op, Product):
-        for i, j, k, _ in op.terms:
-            if k == component:
-                yield from ((op.left, i), (op.right, j))
+        for i, j, _ in op.by_result.get(component, ()):
+            yield from ((op.left, i), (op.right, j))
     elif isinstance(op, Linear):
-        for source, i, k, _ in op.entries:
-            if k == component:
-                yield op.values[source], i
+        yield from op.by_result.get(component, ())
     elif isinstance(op, Gather | Scatter | Spread | Total):
         yield op.value, component
 
