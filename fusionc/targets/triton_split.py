@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from fusionc.program.ir import LegBlock, Product, Scatter, Total, WeightBlock, Zeros, operands
 from fusionc.targets.registry import Unroll
-from fusionc.targets.triton_kernel import reads, registers, weight
+from fusionc.targets.triton_kernel import reads, registers, tile, weight
 from fusionc.targets.triton_plan import Cut, Group, Share, Store
 
 MOST_TERMS, MOST_MEMORY, MOST_REGISTERS = 800, 120, 104
@@ -29,6 +29,9 @@ LONE = 106
 
 MOST_IN_A_LOOP = 92
 """Registers of values in a kernel that walks over pairs: what stays the same from pair to pair takes some as well."""
+
+ROWS = 14
+"""Registers that a walk over pairs needs besides where a program has several rows, each with pairs of its own."""
 
 ONE_WALK, BESIDE_SUMS = 118, 48
 """What a kernel may have that writes all that there is in one walk over the pairs: registers of values, and how many of
@@ -143,7 +146,8 @@ class Splitter:
             return False
         if self.any_registers:
             return True
-        return self._registers(group) <= (MOST_REGISTERS if group.key is None else MOST_IN_A_LOOP)
+        most = MOST_REGISTERS if group.key is None else MOST_IN_A_LOOP - ROWS * _has_rows(group)
+        return self._registers(group) <= most
 
     def _registers(self, group: Group) -> int:
         if group not in self.sizes:
@@ -156,7 +160,7 @@ class Splitter:
             return False
         ops = self.cut.program.instructions
         sums = sum(store.dim for store in group.stores if isinstance(ops[store.value].op, Scatter))
-        return self._registers(group) <= min(ONE_WALK, sums + BESIDE_SUMS)
+        return self._registers(group) <= min(ONE_WALK, sums + BESIDE_SUMS) - ROWS * _has_rows(group)
 
     def effort(self, parts: Sequence[Group]) -> float:
         """What it costs to compile kernels; what is likely to spill counts twice."""
@@ -275,6 +279,11 @@ class Splitter:
             for part in parts
             for store in part.stores
         )
+
+
+def _has_rows(group: Group) -> bool:
+    """Whether a program walks over the pairs of several sites at a time."""
+    return tile(group.lanes, narrow=True).rows > 1
 
 
 def _pieces(terms: int, memory: int) -> float:
