@@ -1,9 +1,9 @@
 """The text of kernels that mix channels: matrix products over all rows, by `tl.dot`.
 
 A value stands in memory as rows of components of channels, in an operand in its layout or in a buffer. Components that
-have the same weights and stand evenly are rows of one matrix (a *segment*), so that a program's tile is full whatever the
-dimension of an irrep; a program is for one segment and one block of channels. What differs between segments and between
-the terms of one is picked by number, so that a kernel has one `tl.dot` however many terms there are.
+have the same weights and stand evenly are rows of one matrix (a *segment*), so that a program's tile is full whatever
+the dimension of an irrep; a program is for one segment and one block of channels. What differs between segments and
+between the terms of one is picked by number, so that a kernel has one `tl.dot` however many terms there are.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
-from fusionc.program.ir import BATCH, Instruction, LegBlock, Program, ProgramOutput, WeightBlock
+from fusionc.program.ir import Instruction, LegBlock, Program, ProgramOutput, WeightBlock
 from fusionc.targets.triton_kernel import Buffer, Kernel, Tile, wrapped_def
 from fusionc.targets.triton_mix import LEAST, Mixed, Outer, Term
 from fusionc.targets.triton_plan import Group, Store
@@ -224,9 +225,9 @@ class _Text:
     def say(self, *lines: str) -> None:
         self.lines += [f"{'    ' * self.indent}{line}" for line in lines]
 
-    def picked(self, name: str, by: str, values: Sequence[int | float]) -> str:
+    def picked(self, name: str, by: str, values: Sequence[float]) -> str:
         """The value that belongs to a number, 0 for the first: itself where all are the same, otherwise a name."""
-        steps = {two - one for one, two in zip(values, values[1:])}
+        steps = {two - one for one, two in pairwise(values)}
         if steps <= {0}:
             return str(values[0])
         if len(steps) == 1:
@@ -545,11 +546,11 @@ def _and(*conditions: str) -> str:
     return f", mask={' & '.join(some)}, other=0.0" if some else ""
 
 
-def _plus(*parts: str | int) -> str:
+def _plus(*parts: str | float) -> str:
     return " + ".join(str(part) for part in parts if str(part) not in ("0", "(0)")) or "0"
 
 
-def _times(part: str, number: str | int) -> str:
+def _times(part: str, number: str | float) -> str:
     if "0" in (part, str(number)):
         return "0"
     return part if str(number) == "1" else str(number) if part == "1" else f"{part} * {number}"

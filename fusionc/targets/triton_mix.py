@@ -1,7 +1,7 @@
 """Which instructions mix channels in a way that `tl.dot` can do: matrix products over all rows.
 
-    Mixed     out[row, k, b] = Σ ± value[row, i, a] * mixer[j, a, b]     one weight for all rows, either of its axes summed
-    Outer     out[k, a, b]   = Σ ± left[row, i, a] * right[row, j, b]    summed over the rows: gradients by such weights
+    Mixed     out[row, k, b] = Σ ± value[row, i, a] * mixer[j, a, b]    weights of all rows, either of their axes summed
+    Outer     out[k, a, b]   = Σ ± left[row, i, a] * right[row, j, b]   summed over the rows: gradients by such weights
 
 Everything else that mixes channels stays in torch, and `Mixing.reasons` says why.
 """
@@ -139,7 +139,8 @@ def _outer(program: Program, number: int, one: Instruction, op: Product, readers
         return TABLE
     if min(one.channels) < LEAST:
         return FEW
-    return Outer(readers[0], number, left, right, *one.channels, _terms(op, one.components, turned))
+    rows, columns = one.channels
+    return Outer(readers[0], number, left, right, rows, columns, _terms(op, one.components, turned))
 
 
 def _of_table(program: Program, value: int) -> bool:

@@ -145,12 +145,13 @@ class _Printer:
         for number, output in enumerate(self.program.outputs):
             self._copies(number, output)
         inside = {*self.cut.mixing.found, *self.cut.mixing.inside}
-        outside = tuple(one for one in plan.steps if isinstance(one, Outside) and one.value not in inside)
+        outside = [one for one in plan.steps if isinstance(one, Outside) and one.value not in inside]
+        outside = [one for one in outside if not self._is_view(one)]
         return Stage(
             self.name,
             self.program,
             tuple(self.kernels),
-            outside,
+            tuple(outside),
             (*self._opening(), *self.body, self._closing()),
             self.torch.tables,
             tuple(self._shape(number, output) for number, output in enumerate(self.program.outputs)),
@@ -287,7 +288,16 @@ class _Printer:
             self._name(one.value, self.torch.contracted(product, instruction), one.why)
             return
         self._read_operands(operands(op))
-        self._name(one.value, self.torch.expression(one.value), one.why)
+        text = self.torch.expression(one.value)
+        if self._is_view(one):
+            self.torch.names[one.value] = text
+        else:
+            self._name(one.value, text, one.why)
+
+    def _is_view(self, one: Outside) -> bool:
+        """Weights that mix channels, told to be the same everywhere: those who read them know."""
+        instruction = self.program.instructions[one.value]
+        return len(instruction.channels) > 1 and everywhere(self.program, one.value) != one.value
 
     def _name(self, value: int, text: str, why: str) -> None:
         self.body.append(f"b{value} = {text}  # in torch: {why}")

@@ -102,11 +102,12 @@ def _compile(name: str, kernel: Any, warps: int, types: dict[str, str], arch: in
     triton.knobs.compilation.always_compile = True
     try:
         start = _processor_seconds()
-        binary = triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options).asm["cubin"]
+        compiled = triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
         seconds = _processor_seconds() - start
     finally:
         triton.knobs.compilation.always_compile = always
-    registers, spilled, shared = _usage(binary)
+    registers, spilled, shared = _usage(compiled.asm["cubin"])
+    shared += compiled.metadata.shared  # what is asked for at the launch, the file does not know
     return Compiled(name, f"sm_{arch}", registers, spilled, shared, seconds)
 
 
