@@ -233,10 +233,11 @@ class _Text:
         if len(steps) == 1:
             self.say(f"{name} = {_plus(values[0], _times(by, steps.pop()))}")
             return name
-        self.say(f"{name} = tl.where({by} < 1, {values[0]}, {values[1]})")
-        for number in range(2, len(values)):
-            if values[number] != values[number - 1]:
-                self.say(f"{name} = tl.where({by} < {number}, {name}, {values[number]})")
+        changes = [number for number in range(1, len(values)) if values[number] != values[number - 1]]
+        text = str(values[0])
+        for number in changes:
+            self.say(f"{name} = tl.where({by} < {number}, {text}, {values[number]})")
+            text = name
         return name
 
 
@@ -287,7 +288,8 @@ class _Printer:
     def kernel(self, number: int, domain: str, tile: Tile, arguments: Sequence[str], about: str) -> Kernel:
         """The kernel that computes a value over the rows of a domain."""
         one, over = self.program.instructions[number], domain.removeprefix("r_") or "the batch"
-        about = f"{about}; over {over}: {len(self.parts)} matrix products by tl.dot, {_tiles(tile)}"
+        products = f"{len(self.parts)} matrix product{'' if len(self.parts) == 1 else 's'}"
+        about = f"{about}; over {over}: {products} by tl.dot, tiles of {tile.rows} x {tile.lanes}"
         names = (*dict.fromkeys(arguments), "n_rows")
         listed = (*names, "COMPUTE: tl.constexpr", "PRECISION: tl.constexpr")
         lines = [
@@ -326,34 +328,25 @@ class _Mixed(_Printer):
         return Dot(kernel, f"_count({_times('{rows}', most)}, {tile.rows})", tile.blocks * len(self.segments))
 
     def _opening(self, tile: Tile) -> None:
-        """The rows of a program's tile, counted from the first, `begin`, so that places in memory are small numbers."""
+        """What a program is for."""
         text, block = self.text, self.tile_of(tile.blocks)
         self.column = "0" if block == "0" else "column"
         if block != "0":
             text.say(f"column = {_times(block, tile.lanes)}")
         dim = self.by_segment("dim", lambda segment: segment.dim)
-        text.say(f"start = tl.program_id(0).to(tl.int64) * {tile.rows}")
-        if dim == "1":
-            text.say("begin = start", f"row = tl.arange(0, {tile.rows})[:, None]")
-        else:
-            text.say(
-                f"begin = start // {dim}",
-                f"place = (start - begin * {dim}).to(tl.int32) + tl.arange(0, {tile.rows})[:, None]",
-                f"row = place // {dim}",
-                f"component = place - row * {dim}",
-            )
+        text.say(*_places("tl.program_id(0)", dim, tile.rows, "[:, None]"))
         self.component = "0" if dim == "1" else "component"
         text.say("if begin < n_rows:")
 
     def _sum(self, tile: Tile) -> None:
-        mix, text, depth = self.mix, self.text, _depth(self.mix.summed)
-        many = -(-mix.summed // depth)
+        mix, text = self.mix, self.text
+        many = -(-mix.summed // DEPTH)
         across, down = (mix.summed, 1) if mix.turned else (1, mix.channels)
         step = self.by_segment("step", _step)
         within = _plus(_times("row", self.value.size), _times(self.component, self.value.apart))
         text.say(
             "inside = row < n_rows - begin",
-            f"u = tl.arange(0, {depth})",
+            f"u = tl.arange(0, {DEPTH})",
             f"v = tl.arange(0, {tile.lanes})[None, :]",
             f"rows = {_plus(within, _times('u[None, :]', step))}",
             f"weights = {_plus(_times('u[:, None]', down), _times('v', across))}",
@@ -361,20 +354,30 @@ class _Mixed(_Printer):
             f"total = tl.zeros([{tile.rows}, {tile.lanes}], COMPUTE)",
         )
         first, last = self.bounds()
-        text.say(f"for k in range({_times(first, many)}, {_times(last, many)}):")
+        bounds = f"{_times(first, many)}, {_times(last, many)}"
+        stages = f", num_stages={STAGES}" if many >= STAGES else ""
+        text.say(f"for k in tl.range({bounds}{stages}):")
         text.indent += 1
-        part, channel = ("k", "0") if many == 1 else (f"k // {many}", _times(f"k % {many}", depth))
+        part, channel = ("k", "0") if many == 1 else (f"k // {many}", _times(f"k % {many}", DEPTH))
         text.say(*([f"part = {part}"] if len(self.parts) > 1 else []), *([f"channel = {channel}"] if many > 1 else []))
         channel = "0" if many == 1 else "channel"
         at, mixer = self.by_part("at", lambda part: part.at), self.by_part("mixer", lambda part: part.other)
-        live = _live(mix.summed, depth, channel, "u")
         masks = [
-            _and("inside", live and live.replace("u", "u[None, :]")),
-            _and(live and live.replace("u", "u[:, None]"), _live(mix.channels, tile.lanes, self.column, "v")),
+            _mask("inside", _live(mix.summed, DEPTH, channel, "u[None, :]"), other=True),
+            _mask(
+                _live(mix.summed, DEPTH, channel, "u[:, None]"),
+                _live(mix.channels, tile.lanes, self.column, "v"),
+                other=True,
+            ),
         ]
         left = _plus("value", at, _times(channel, step), "rows")
         right = _plus(self.mixer, mixer, _times(channel, down), _times(self.column, across), "weights")
-        text.say(f"left = tl.load({left}{masks[0]}).to(COMPUTE)", f"right = tl.load({right}{masks[1]}).to(COMPUTE)")
+        text.say(
+            f"from_left = {left}",
+            f"left = tl.load(from_left{masks[0]}).to(COMPUTE)",
+            f"from_right = {right}",
+            f"right = tl.load(from_right{masks[1]}).to(COMPUTE)",
+        )
         text.say(f"total = {_dot('left', self.signed('right'))}")
         text.indent -= 1
 
@@ -390,8 +393,8 @@ class _Mixed(_Printer):
         )
         within = _plus(_times("row", result.size), _times(self.component, apart), _times("v", step))
         place = _plus(f"{result.argument} + begin * {result.size}", at, _times(self.column, step), f"({within})")
-        mask = _and("inside", _live(self.mix.channels, tile.lanes, self.column, "v"))
-        self.text.say(f"tl.store({place}, total{mask.removesuffix(', other=0.0')})")
+        mask = _mask("inside", _live(self.mix.channels, tile.lanes, self.column, "v"))
+        self.text.say(f"into = {place}", f"tl.store(into, total{mask})")
 
 
 @dataclass
@@ -406,20 +409,14 @@ class _Outer(_Printer):
         mix, source = self.mix, self.program.instructions[self.mix.left]
         assert source.domain is not None
         tile = _outer_tile(mix.rows, mix.columns)
-        across, down = -(-mix.columns // tile.lanes), -(-mix.rows // tile.rows)
-        self._opening(tile, across, across * down)
+        self._opening(tile)
         self._sum(tile)
-        size = components * mix.rows * mix.columns
+        result, size = f"b{mix.number}", components * mix.rows * mix.columns
         at = self.by_segment("at_result", lambda segment: segment.at)
-        result = f"b{mix.number}"
-        place = _plus(
-            f"{result} + tl.program_id(0).to(tl.int64) * {size}",
-            at,
-            _times("(row + u)", mix.columns),
-            "column + v",
-        )
-        mask = _and(_live(mix.rows, tile.rows, "row", "u"), _live(mix.columns, tile.lanes, "column", "v"))
-        self.text.say(f"tl.store({place}, total{mask.removesuffix(', other=0.0')})")
+        own = f"{result} + tl.program_id(0).to(tl.int64) * {size}"
+        place = _plus(own, at, f"({_plus(self.down, 'u')}) * {mix.columns}", self.across, "v")
+        mask = _mask(_live(mix.rows, tile.rows, self.down, "u"), _live(mix.columns, tile.lanes, self.across, "v"))
+        self.text.say(f"into = {place}", f"tl.store(into, total{mask})")
         about = f"value {mix.number}, {mix.rows} x {mix.columns} channels summed over all rows"
         arguments = (self.left.argument, self.right.argument, result)
         kernel = self.kernel(mix.number, source.domain, tile, arguments, about)
@@ -429,11 +426,17 @@ class _Outer(_Printer):
         rows = f"_count({_times('{rows}', dim)}, {DEPTH * LEAST_BLOCKS})"
         return Dot(kernel, f"_parts({rows}, 1, {most})", tile.blocks * len(self.segments))
 
-    def _opening(self, tile: Tile, across: int, blocks: int) -> None:
-        text, block = self.text, self.tile_of(blocks)
+    def _opening(self, tile: Tile) -> None:
+        """What a program is for: `down` and `across` are the first channels of its tile."""
+        text, block, many = self.text, self.tile_of(tile.blocks), -(-self.mix.columns // tile.lanes)
+        self.down = self.across = "0"
+        if tile.rows < self.mix.rows:
+            self.down = "down"
+            text.say(f"down = {block}{f' // {many}' if many > 1 else ''} * {tile.rows}")
+        if many > 1:
+            self.across = "across"
+            text.say(f"across = {block} % {many} * {tile.lanes}")
         text.say(
-            f"row = {_times(f'({block} // {across})', tile.rows)}",
-            f"column = {_times(f'({block} % {across})', tile.lanes)}",
             f"u = tl.arange(0, {tile.rows})[:, None]",
             f"v = tl.arange(0, {tile.lanes})[None, :]",
             f"total = tl.zeros([{tile.rows}, {tile.lanes}], COMPUTE)",
@@ -448,50 +451,42 @@ class _Outer(_Printer):
         elif len(self.segments) > 1:
             text.say("part = segment")
         dim = self.by_part("dim", lambda part: part.dim)
-        left_at, right_at = self.by_part("left_at", lambda part: part.at), self.by_part("right_at", _other)
-        left_step = self.by_part("left_step", lambda part: part.step)
-        right_step = self.by_part("right_step", lambda part: part.other_step)
+        left_at, left_step = self.by_part("at_left", _at), self.by_part("step_left", lambda part: part.step)
+        right_at, right_step = (
+            self.by_part("at_right", _other),
+            self.by_part("step_right", lambda part: part.other_step),
+        )
+        stages = f", num_stages={STAGES}" if self.left.is_even and self.right.is_even else ""
         text.say(
-            f"blocks = tl.cdiv(tl.cast(n_rows, tl.int64) * {dim}, {DEPTH})",
-            "for block in range(tl.program_id(0), blocks, tl.num_programs(0)):",
+            f"blocks = tl.cdiv(tl.cast(n_rows, tl.int64) * {dim}, {DEPTH}).to(tl.int32)",
+            f"for block in tl.range(tl.program_id(0), blocks, tl.num_programs(0){stages}):",
         )
         text.indent += 1
-        text.say(
-            f"start = tl.cast(block, tl.int64) * {DEPTH}",
-            f"begin = start // {dim}",
-            f"place = (start - begin * {dim}).to(tl.int32) + tl.arange(0, {DEPTH})",
-            f"element = place // {dim}",
-            f"component = place - element * {dim}",
-            "inside = element < n_rows - begin",
+        text.say(*_places("block", dim, DEPTH, ""), "inside = row < n_rows - begin")
+        self._load("left", self.left, left_at, left_step, "[None, :]", (self.down, "u", mix.rows, tile.rows), dim)
+        self._load(
+            "right", self.right, right_at, right_step, "[:, None]", (self.across, "v", mix.columns, tile.lanes), dim
         )
-        left, right = self.left, self.right
-        row, column = "[None, :]", "[:, None]"
-        left_place = _plus(
-            f"{left.argument} + begin * {left.size}",
-            left_at,
-            _times("row", left_step),
-            f"({_plus(*_element(left, row), _times('u', left_step))})",
-        )
-        right_place = _plus(
-            f"{right.argument} + begin * {right.size}",
-            right_at,
-            _times("column", right_step),
-            f"({_plus(*_element(right, column), _times('v', right_step))})",
-        )
-        masks = [
-            _and(f"inside{row}", _live(mix.rows, tile.rows, "row", "u")),
-            _and(f"inside{column}", _live(mix.columns, tile.lanes, "column", "v")),
-        ]
-        text.say(
-            f"left = tl.load({left_place}{masks[0]}).to(COMPUTE)",
-            f"right = tl.load({right_place}{masks[1]}).to(COMPUTE)",
-            f"total = {_dot('left', self.signed('right'))}",
-        )
+        text.say(f"total = {_dot('left', self.signed('right'))}")
         text.indent = 0
+
+    def _load(
+        self, name: str, home: Home, at: str, step: str, side: str, channels: tuple[str, str, int, int], dim: str
+    ) -> None:
+        """A matrix of rows and components, with the channels (first, names of the others, how many, of how many)."""
+        first, spread, many, of = channels
+        component = "0" if dim == "1" else _times(f"component{side}", home.apart)
+        within = _plus(_times(f"row{side}", home.size), component, _times(spread, step))
+        place = _plus(f"{home.argument} + begin * {home.size}", at, _times(first, step), f"({within})")
+        mask = _mask(f"inside{side}", _live(many, of, first, spread), other=True)
+        self.text.say(f"from_{name} = {place}", f"{name} = tl.load(from_{name}{mask}).to(COMPUTE)")
 
 
 DEPTH = 16
 """How many summed channels, or rows, are in a block: the fewest that `tl.dot` takes, for the fewest registers."""
+
+STAGES = 3
+"""How many blocks are on their way from memory at a time."""
 
 
 def _mixed_tile(channels: int, even: bool) -> Tile:
@@ -504,17 +499,25 @@ def _outer_tile(rows: int, columns: int) -> Tile:
 
 
 def _side(channels: int) -> tuple[int, int]:
-    """The side of a tile and how many there are, so that little is padding."""
-    side = next(side for side in (64, 32, 16) if -channels % side * 4 <= channels or side == LEAST)
-    return side, -(-channels // side)
+    """The side of a tile and how many there are: a large one, unless much of it is padding."""
+    padded = {side: channels + -channels % side for side in (64, 32, LEAST)}
+    side = next(side for side, size in padded.items() if size * 4 <= min(padded.values()) * 5)
+    return side, padded[side] // side
 
 
-def _depth(summed: int) -> int:
-    return DEPTH
-
-
-def _tiles(tile: Tile) -> str:
-    return f"tiles of {tile.rows} x {tile.lanes}"
+def _places(block: str, dim: str, size: int, side: str) -> list[str]:
+    """The rows and components of a block of so many: `begin` is the first row, from which the others are counted, so
+    that places in memory are small numbers; divisions are of small numbers too."""
+    spread = f"tl.arange(0, {size}){side}"
+    if dim == "1":
+        return [f"begin = tl.cast({block}, tl.int64) * {size}", f"row = {spread}"]
+    return [
+        f"rest = {block} % {dim} * {size}",
+        f"begin = tl.cast({block} // {dim}, tl.int64) * {size} + rest // {dim}",
+        f"place = rest % {dim} + {spread}",
+        f"row = place // {dim}",
+        f"component = place % {dim}",
+    ]
 
 
 def _step(segment: Segment) -> int:
@@ -524,12 +527,12 @@ def _step(segment: Segment) -> int:
     return max(steps, default=1)
 
 
+def _at(part: Part) -> int:
+    return part.at
+
+
 def _other(part: Part) -> int:
     return part.other
-
-
-def _element(home: Home, side: str) -> tuple[str, str]:
-    return _times(f"element{side}", home.size), _times(f"component{side}", home.apart)
 
 
 def _dot(left: str, right: str) -> str:
@@ -541,9 +544,10 @@ def _live(channels: int, side: int, first: str, name: str) -> str:
     return f"({_plus(first, name)} < {channels})" if channels % side else ""
 
 
-def _and(*conditions: str) -> str:
+def _mask(*conditions: str, other: bool = False) -> str:
+    """The argument of a load or a store that keeps it inside, if need be."""
     some = [condition for condition in conditions if condition]
-    return f", mask={' & '.join(some)}, other=0.0" if some else ""
+    return f", mask={' & '.join(some)}{', other=0.0' if other else ''}" if some else ""
 
 
 def _plus(*parts: str | float) -> str:
