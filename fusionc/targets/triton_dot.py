@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from fusionc.program.ir import Instruction, LegBlock, Program, ProgramOutput, WeightBlock
 from fusionc.targets.triton_kernel import Buffer, Kernel, Tile, wrapped_def
-from fusionc.targets.triton_mix import LEAST, Mixed, Outer, Term
+from fusionc.targets.triton_mix import LEAST, Mixed, Outer, Source, Term
 from fusionc.targets.triton_plan import Group, Store
 from fusionc.targets.triton_schedule import WIDTH
 
@@ -112,8 +112,9 @@ def _pieces(program: Program, output: ProgramOutput, value: int) -> list[tuple[i
 @dataclass(frozen=True)
 class Part:
     """A matrix product: where `dim` components of a value begin and how far apart its channels are, the same of what
-    it is multiplied with, and a sign."""
+    it is multiplied with, and a sign; of which source, where there are several."""
 
+    source: int
     at: int
     step: int
     other: int
@@ -134,14 +135,16 @@ class Segment:
     parts: tuple[Part, ...]
 
 
-def segments(mix: Mixed, value: Home, result: Home, mixer: int) -> list[Segment]:
-    """The components of a result, as few segments as can be. `mixer` is where the mixer begins."""
-    size, found, last = mix.summed * mix.channels, list[Segment](), list[Part]()
+def segments(mix: Mixed, values: Sequence[Home], mixers: Sequence[int], result: Home) -> list[Segment]:
+    """The components of a result, as few segments as can be, for sources in so many homes; `mixers`: where the mixer of
+    each begins."""
+    found, last = list[Segment](), list[Part]()
+    sizes = [source.summed * mix.channels for source in mix.sources]
     for (at, step), terms in zip(result.places, mix.terms, strict=True):
-        parts = [Part(*value.places[i], mixer + j * size, 1, sign, 1) for i, j, sign in terms]
+        parts = [Part(s, *values[s].places[i], mixers[s] + j * sizes[s], 1, sign, 1) for s, j, i, sign in terms]
         previous = found[-1] if found else None
         apart = at - (previous.at + (previous.dim - 1) * previous.apart) if previous else 0
-        moved = [replace(part, at=part.at + value.apart) for part in last]
+        moved = [replace(part, at=part.at + values[part.source].apart) for part in last]
         if previous and parts == moved and step == previous.step and apart > 0 and previous.apart in (0, apart):
             found[-1] = replace(previous, apart=apart, dim=previous.dim + 1)
         else:
@@ -154,7 +157,7 @@ def runs(terms: Sequence[Term], left: Home, right: Home) -> tuple[Part, ...]:
     """The products that a component of an `Outer` sums, as few as can be."""
     found: list[Part] = []
     for i, j, sign in sorted(terms):
-        part = Part(*left.places[i], *right.places[j], sign, 1)
+        part = Part(0, *left.places[i], *right.places[j], sign, 1)
         if found:
             last = found[-1]
             moved = replace(last, at=part.at, other=part.other, dim=1)
@@ -194,13 +197,15 @@ Names = Callable[[int], str]
 
 def mixed(program: Program, mix: Mixed, name: Names, output: tuple[int, Home] | None) -> list[Dot]:
     """The kernels of a value whose channels are mixed, written into an output or into its buffer."""
-    value, op = home(program, mix.value), program.instructions[mix.mixer].op
-    result = output[1] if output else buffer(program, mix.number)
-    mixer, start = (op.weight, op.start) if isinstance(op, WeightBlock) else (f"b{mix.mixer}", 0)
-    chunks = _chunks(segments(mix, value, result, start))
+    values = [home(program, source.value) for source in mix.sources]
+    result, mixers, starts = output[1] if output else buffer(program, mix.number), list[str](), list[int]()
+    for source in mix.sources:
+        op = program.instructions[source.mixer].op
+        mixers.append(op.weight if isinstance(op, WeightBlock) else f"b{source.mixer}")
+        starts.append(op.start if isinstance(op, WeightBlock) else 0)
     printers = [
-        _Mixed(program, name(n), chunk, mix=mix, value=value, result=result, mixer=mixer)
-        for n, chunk in enumerate(chunks)
+        _Mixed(program, name(n), chunk, mix=mix, values=values, result=result, mixers=mixers)
+        for n, chunk in enumerate(_chunks(segments(mix, values, starts, result)))
     ]
     return [printer.dot(output is not None) for printer in printers]
 
@@ -250,9 +255,15 @@ class _Printer:
     segments: list[Segment]
     text: _Text = field(default_factory=_Text)
 
+    source: int = 0
+    """Whose parts are at hand."""
+
+    def of_source(self, segment: Segment) -> list[Part]:
+        return [part for part in segment.parts if part.source == self.source]
+
     @property
     def parts(self) -> list[Part]:
-        return [part for segment in self.segments for part in segment.parts]
+        return [part for segment in self.segments for part in self.of_source(segment)]
 
     def by_part(self, name: str, key: Callable[[Part], int]) -> str:
         return self.text.picked(name, "part", [key(part) for part in self.parts])
@@ -262,7 +273,7 @@ class _Printer:
 
     def bounds(self) -> tuple[str, str]:
         """The first part of a segment, and the one behind its last."""
-        counts = [len(segment.parts) for segment in self.segments]
+        counts = [len(self.of_source(segment)) for segment in self.segments]
         ends = [sum(counts[: place + 1]) for place in range(len(counts))]
         first = self.text.picked("first", "segment", [end - count for end, count in zip(ends, counts, strict=True)])
         return first, self.text.picked("last", "segment", ends)
@@ -288,7 +299,8 @@ class _Printer:
     def kernel(self, number: int, domain: str, tile: Tile, arguments: Sequence[str], about: str) -> Kernel:
         """The kernel that computes a value over the rows of a domain."""
         one, over = self.program.instructions[number], domain.removeprefix("r_") or "the batch"
-        products = f"{len(self.parts)} matrix product{'' if len(self.parts) == 1 else 's'}"
+        many = sum(len(segment.parts) for segment in self.segments)
+        products = f"{many} matrix product{'' if many == 1 else 's'}"
         about = f"{about}; over {over}: {products} by tl.dot, tiles of {tile.rows} x {tile.lanes}"
         names = (*dict.fromkeys(arguments), "n_rows")
         listed = (*names, "COMPUTE: tl.constexpr", "PRECISION: tl.constexpr")
@@ -298,7 +310,7 @@ class _Printer:
             *(f"    {line}" for line in ('"""', *textwrap.wrap(about, WIDTH), '"""', *self.text.lines)),
         ]
         group = Group(domain, None, tile.lanes, (Store(number, 0, one.components),))
-        return Kernel(self.name, about, tuple(lines), names, group, tile, False, (), len(self.parts), 0)
+        return Kernel(self.name, about, tuple(lines), names, group, tile, False, (), many, 0)
 
 
 @dataclass
@@ -306,26 +318,36 @@ class _Mixed(_Printer):
     """Rows and components times a mixer, a block of the summed channels after the other."""
 
     mix: Mixed = field(kw_only=True)
-    value: Home = field(kw_only=True)
+    values: list[Home] = field(kw_only=True)
+    mixers: list[str] = field(kw_only=True)
     result: Home = field(kw_only=True)
-    mixer: str = field(kw_only=True)
 
     def dot(self, output: bool) -> Dot:
-        mix, source = self.mix, self.program.instructions[self.mix.value]
-        tile = _mixed_tile(mix.channels, self.value.is_even and self.result.is_even)
+        mix, domain = self.mix, self.program.instructions[self.mix.number].domain
+        assert domain is not None
+        tile = self._tile()
         self._opening(tile)
         self.text.indent = 1
-        self._sum(tile)
+        for source in range(len(mix.sources)):
+            self.source = source
+            if self.parts:
+                self._sum(tile, mix.sources[source], self.values[source], self.mixers[source])
         self._store(tile)
         written = self.result.argument.removeprefix("q_") if output else f"value {mix.number}"
-        about = f"{written}, {mix.summed} channels mixed into {mix.channels}"
-        assert source.domain is not None
-        arguments = (self.value.argument, self.mixer, self.result.argument)
-        kernel = self.kernel(mix.number, source.domain, tile, arguments, about)
+        summed = " and ".join(str(source.summed) for source in mix.sources)
+        about = f"{written}, {summed} channels mixed into {mix.channels}"
+        arguments = (*(value.argument for value in self.values), *self.mixers, self.result.argument)
+        kernel = self.kernel(mix.number, domain, tile, arguments, about)
         if not output:
             kernel = replace(kernel, buffers=(Buffer(mix.number, 1, False, False, tile.rows),))
         most = max(segment.dim for segment in self.segments)
         return Dot(kernel, f"_count({_times('{rows}', most)}, {tile.rows})", tile.blocks * len(self.segments))
+
+    def _tile(self) -> Tile:
+        """A large tile where places in memory take few registers: channels side by side, no block of them cut off."""
+        even = all(home.is_even for home in (*self.values, self.result))
+        whole = all(source.summed % DEPTH == 0 for source in self.mix.sources)
+        return Tile(64 if even and whole else 32, *_side(self.mix.channels), 4)
 
     def _opening(self, tile: Tile) -> None:
         """What a program is for."""
@@ -336,22 +358,25 @@ class _Mixed(_Printer):
         dim = self.by_segment("dim", lambda segment: segment.dim)
         text.say(*_places("tl.program_id(0)", dim, tile.rows, "[:, None]"))
         self.component = "0" if dim == "1" else "component"
-        text.say("if begin < n_rows:")
-
-    def _sum(self, tile: Tile) -> None:
-        mix, text = self.mix, self.text
-        many = -(-mix.summed // DEPTH)
-        across, down = (mix.summed, 1) if mix.turned else (1, mix.channels)
-        step = self.by_segment("step", _step)
-        within = _plus(_times("row", self.value.size), _times(self.component, self.value.apart))
         text.say(
-            "inside = row < n_rows - begin",
-            f"u = tl.arange(0, {DEPTH})",
-            f"v = tl.arange(0, {tile.lanes})[None, :]",
+            "if begin < n_rows:",
+            "    inside = row < n_rows - begin",
+            f"    u = tl.arange(0, {DEPTH})",
+            f"    v = tl.arange(0, {tile.lanes})[None, :]",
+            f"    total = tl.zeros([{tile.rows}, {tile.lanes}], COMPUTE)",
+        )
+
+    def _sum(self, tile: Tile, source: Source, home: Home, weights: str) -> None:
+        """What a source adds to the total: a block of its channels after the other."""
+        mix, text = self.mix, self.text
+        many = -(-source.summed // DEPTH)
+        across, down = (source.summed, 1) if source.turned else (1, mix.channels)
+        step = self.by_segment("step", lambda segment: _step(self.of_source(segment)))
+        within = _plus(_times("row", home.size), _times(self.component, home.apart))
+        text.say(
             f"rows = {_plus(within, _times('u[None, :]', step))}",
             f"weights = {_plus(_times('u[:, None]', down), _times('v', across))}",
-            f"value = {self.value.argument} + begin * {self.value.size}",
-            f"total = tl.zeros([{tile.rows}, {tile.lanes}], COMPUTE)",
+            f"value = {home.argument} + begin * {home.size}",
         )
         first, last = self.bounds()
         bounds = f"{_times(first, many)}, {_times(last, many)}"
@@ -363,15 +388,15 @@ class _Mixed(_Printer):
         channel = "0" if many == 1 else "channel"
         at, mixer = self.by_part("at", lambda part: part.at), self.by_part("mixer", lambda part: part.other)
         masks = [
-            _mask("inside", _live(mix.summed, DEPTH, channel, "u[None, :]"), other=True),
+            _mask("inside", _live(source.summed, DEPTH, channel, "u[None, :]"), other=True),
             _mask(
-                _live(mix.summed, DEPTH, channel, "u[:, None]"),
+                _live(source.summed, DEPTH, channel, "u[:, None]"),
                 _live(mix.channels, tile.lanes, self.column, "v"),
                 other=True,
             ),
         ]
         left = _plus("value", at, _times(channel, step), "rows")
-        right = _plus(self.mixer, mixer, _times(channel, down), _times(self.column, across), "weights")
+        right = _plus(weights, mixer, _times(channel, down), _times(self.column, across), "weights")
         text.say(
             f"from_left = {left}",
             f"left = tl.load(from_left{masks[0]}).to(COMPUTE)",
@@ -489,10 +514,6 @@ STAGES = 3
 """How many blocks are on their way from memory at a time."""
 
 
-def _mixed_tile(channels: int, even: bool) -> Tile:
-    return Tile(64 if even else 32, *_side(channels), 4)
-
-
 def _outer_tile(rows: int, columns: int) -> Tile:
     (down, many), (across, each) = _side(rows), _side(columns)
     return Tile(down, across, many * each, 4)
@@ -520,10 +541,10 @@ def _places(block: str, dim: str, size: int, side: str) -> list[str]:
     ]
 
 
-def _step(segment: Segment) -> int:
+def _step(parts: Sequence[Part]) -> int:
     """How far apart the channels are of what a segment reads: an irrep is mixed with its like, which stands alike."""
-    steps = {part.step for part in segment.parts}
-    assert len(steps) <= 1, segment
+    steps = {part.step for part in parts}
+    assert len(steps) <= 1, parts
     return max(steps, default=1)
 
 

@@ -1,6 +1,7 @@
 """Which instructions mix channels in a way that `tl.dot` can do: matrix products over all rows.
 
-    Mixed     out[row, k, b] = Σ ± value[row, i, a] * mixer[j, a, b]    weights of all rows, either of their axes summed
+    Mixed     out[row, k, b] = Σ ± value[row, i, a] * mixer[j, a, b]    weights of all rows, either of their axes summed,
+                                                                        of several values where they are added up
     Outer     out[k, a, b]   = Σ ± left[row, i, a] * right[row, j, b]   summed over the rows: gradients by such weights
 
 Everything else that mixes channels stays in torch, and `Mixing.reasons` says why.
@@ -10,7 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fusionc.program.ir import Instruction, Product, Program, Spread, Total, WeightBlock, operands
+from fusionc.algebra.surds import ONE
+from fusionc.program.ir import Instruction, Linear, Product, Program, Spread, Total, WeightBlock, operands
 
 LEAST = 16
 """The smallest side of a matrix that `tl.dot` multiplies; with fewer channels most of a product would be padding."""
@@ -23,21 +25,31 @@ TABLE = ": weights stand in a table"
 NO_ROWS = ": weights alone, no rows"
 
 Term = tuple[int, int, int]
-"""(i, j, sign): component of the value (of the left one), component of the mixer (of the right one), +1 or -1."""
+"""(i, j, sign): component of the left value, component of the right one, +1 or -1."""
+
+MixedTerm = tuple[int, int, int, int]
+"""(source, j, i, sign): which source, component of its mixer, component of its value, +1 or -1."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A value, of `summed` channels, and a mixer without a domain. `turned`: the mixer's axes are the channels left and
+    the summed ones."""
+
+    value: int
+    mixer: int
+    summed: int
+    turned: bool
 
 
 @dataclass(frozen=True)
 class Mixed:
-    """A value, of `summed` channels, times a mixer without a domain: `channels` are left. `turned`: the mixer's axes
-    are the channels left and the summed ones. `terms`: those of each component."""
+    """Values whose channels are mixed into so many others, and added up. `terms`: those of each component."""
 
     number: int
-    value: int
-    mixer: int
-    summed: int
     channels: int
-    turned: bool
-    terms: tuple[tuple[Term, ...], ...]
+    sources: tuple[Source, ...]
+    terms: tuple[tuple[MixedTerm, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -56,16 +68,12 @@ class Outer:
 
 @dataclass(frozen=True)
 class Mixing:
-    """The matrix products of a program, by the value that they give; and for each other product that mixes channels
-    the reason why it is not one."""
+    """The matrix products of a program, by the value that they give, and the values that nothing but these need; for
+    each other product that mixes channels the reason why it is not one."""
 
     found: dict[int, Mixed | Outer] = field(default_factory=dict)
+    inside: set[int] = field(default_factory=set)
     reasons: dict[int, str] = field(default_factory=dict)
-
-    @property
-    def inside(self) -> set[int]:
-        """Values that nothing but a matrix product needs."""
-        return {one.product for one in self.found.values() if isinstance(one, Outer)}
 
 
 def mixes(op: Product) -> bool:
@@ -84,7 +92,28 @@ def mixing(program: Program) -> Mixing:
                 found.reasons[number] = product
             else:
                 found.found[product.number] = product
+                found.inside.update({number} - {product.number})
+    for number, one in enumerate(program.instructions):
+        if isinstance(one.op, Linear):
+            _add_up(found, number, one, one.op, readers)
     return found
+
+
+def _add_up(found: Mixing, number: int, one: Instruction, op: Linear, readers: dict[int, list[int]]) -> None:
+    """A sum of mixed values that nothing else reads is one mixed value."""
+    parts = [part for part in map(found.found.get, op.values) if isinstance(part, Mixed)]
+    alone = all(readers[value] == [number] for value in op.values)
+    if len(parts) < len(op.values) or op.order or not alone or any(abs(c) != ONE for *_, c in op.entries):
+        return
+    sources = tuple(dict.fromkeys(source for part in parts for source in part.sources))
+    terms: list[list[MixedTerm]] = [[] for _ in range(one.components)]
+    for place, i, k, c in op.entries:
+        part, other = parts[place], -1 if float(c) < 0 else 1
+        terms[k] += [(sources.index(part.sources[s]), j, at, sign * other) for s, j, at, sign in part.terms[i]]
+    for value in op.values:
+        found.inside.add(value)
+        del found.found[value]
+    found.found[number] = Mixed(number, one.channels[0], sources, tuple(tuple(sorted(each)) for each in terms))
 
 
 def everywhere(program: Program, value: int) -> int:
@@ -124,7 +153,9 @@ def _product(program: Program, number: int, one: Instruction, op: Product, reade
     summed, channels = program.instructions[value].channels[0], one.channels[0]
     if min(summed, channels) < LEAST:
         return FEW
-    return Mixed(number, value, mixer, summed, channels, axes[2][0] == op.axes, _terms(op, one.components, not right))
+    terms = _terms(op, one.components, not right)
+    turned = tuple(tuple(sorted((0, j, i, sign) for i, j, sign in each)) for each in terms)
+    return Mixed(number, channels, (Source(value, mixer, summed, axes[2][0] == op.axes),), turned)
 
 
 def _outer(program: Program, number: int, one: Instruction, op: Product, readers: list[int]) -> Outer | str:
@@ -153,4 +184,4 @@ def _terms(op: Product, components: int, turned: bool) -> tuple[tuple[Term, ...]
     found: list[list[Term]] = [[] for _ in range(components)]
     for i, j, k, sign in op.terms:
         found[k].append((j, i, sign) if turned else (i, j, sign))
-    return tuple(tuple(sorted(terms, key=lambda term: (term[1], term[2], term[0]))) for terms in found)
+    return tuple(tuple(sorted(terms)) for terms in found)

@@ -173,6 +173,8 @@ def _why_outside(found: Cut, number: int, one: Instruction) -> str:
     values = [instructions[value] for value in operands(op)]
     if isinstance(op, Product) and mixes(op):
         return f"mixes channels: {op.left_axes},{op.right_axes}->{op.axes}{found.mixing.reasons.get(number, '')}"
+    if number in found.mixing.found and not isinstance(op, Total):
+        return "adds up mixed channels"
     if isinstance(op, Linear) and (op.order or any(value.channels != one.channels for value in values)):
         return "reorders channels"
     if isinstance(op, Pool):
