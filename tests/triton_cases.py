@@ -272,7 +272,7 @@ def tangents() -> dict[str, Errors]:
     for name in TANGENTS:
         more = [("ir_mul", "atomic")] if name == "message" else []
         for layout, sum_ in [("mul_ir", "sorted"), *more]:
-            one = case({**TEXTS, **MORE}[name], layout)
+            one = case({**TEXTS, **MORE, **MIXED}[name], layout)
             kernels, plain = Kernels(one, sum_), Autograd(one)
             for some in _sets(len(kernels.inputs())):
                 got, wanted = _pushed(kernels, some), _pushed(plain, some)
@@ -293,7 +293,15 @@ def tangents() -> dict[str, Errors]:
     return found
 
 
-TANGENTS = ("uvu per element", "message", "product basis", "no channels", "mixed on the way", "two outputs")
+TANGENTS = (
+    "uvu per element",
+    "message",
+    "product basis",
+    "no channels",
+    "mixed on the way",
+    "two outputs",
+    "some rows",
+)
 THIRD = ("jacfwd of jacfwd", "jvp of grad of grad")
 """What is beyond the stages: plain torch, where no operand is linear."""
 

@@ -344,10 +344,10 @@ class _Mixed(_Printer):
         return Dot(kernel, f"_count({_times('{rows}', most)}, {tile.rows})", tile.blocks * len(self.segments))
 
     def _tile(self) -> Tile:
-        """A large tile where places in memory take few registers: channels side by side, no block of them cut off."""
+        """A large tile where little else is in registers: one source, channels side by side, no block of them cut off."""
         even = all(home.is_even for home in (*self.values, self.result))
         whole = all(source.summed % DEPTH == 0 for source in self.mix.sources)
-        return Tile(64 if even and whole else 32, *_side(self.mix.channels), 4)
+        return Tile(64 if even and whole and len(self.values) == 1 else 32, *_side(self.mix.channels), 4)
 
     def _opening(self, tile: Tile) -> None:
         """What a program is for."""
@@ -379,9 +379,12 @@ class _Mixed(_Printer):
             f"value = {home.argument} + begin * {home.size}",
         )
         first, last = self.bounds()
-        bounds = f"{_times(first, many)}, {_times(last, many)}"
-        stages = f", num_stages={STAGES}" if many >= STAGES else ""
-        text.say(f"for k in tl.range({bounds}{stages}):")
+        # There is a row here, so that the smaller is always the first: a bound that compilers cannot know. Where they
+        # know that the blocks are a few, they unroll the loop, and need more registers than there are.
+        text.say(
+            f"stop = tl.minimum({_times(last, many)}, n_rows + {len(self.parts) * many})",
+            f"for k in tl.range({_times(first, many)}, stop, num_stages={STAGES}):",
+        )
         text.indent += 1
         part, channel = ("k", "0") if many == 1 else (f"k // {many}", _times(f"k % {many}", DEPTH))
         text.say(*([f"part = {part}"] if len(self.parts) > 1 else []), *([f"channel = {channel}"] if many > 1 else []))

@@ -1,6 +1,6 @@
 """Which instructions mix channels in a way that `tl.dot` can do: matrix products over all rows.
 
-    Mixed     out[row, k, b] = Σ ± value[row, i, a] * mixer[j, a, b]    weights of all rows, either of their axes summed,
+    Mixed     out[row, k, b] = Σ ± value[row, i, a] * mixer[j, a, b]    shared weights, either of their axes summed;
                                                                         of several values where they are added up
     Outer     out[k, a, b]   = Σ ± left[row, i, a] * right[row, j, b]   summed over the rows: gradients by such weights
 
