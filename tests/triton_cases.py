@@ -55,6 +55,7 @@ MIXED = {
     "several blocks, several paths": "diagram d(x: 20x0e + 20x1o, y: 0e + 1o) -> 40x0e "
     "{ x[u] y -> out[v] * W[path,u,v] }",
     "some rows": "diagram d(x: 16x1o) -> 17x1o { x[u] -> out[v] * W[path,u,v] }",
+    "unlike irreps": "diagram d(x: 16x0e + 16x1o) -> 16x0e + 16x1o { x[u] -> out[v] * W[path,u,v] }",
     "some too small": "diagram d(x: 8x0e + 16x1o, y: 1o) -> 16x0e + 16x1o { x[u] y -> out[v] * W[path,u,v] }",
     "two outputs, one value": "diagram d(x: 16x0e + 16x1o) -> (s: 16x1o, t: 16x0e + 16x1o) "
     "{ x[u] -> s[v] * W[path,u,v]; x[u] -> t[v] * V[path,u,v] }",
@@ -155,19 +156,24 @@ def mixed() -> dict[str, Errors]:
     for place, (name, text) in enumerate(MIXED.items()):
         for layout in LAYOUTS if place < 2 else LAYOUTS[place % 2 :][:1]:
             found[f"{name}, {layout}"] = _with_dots(case(text, layout))
+    for rows, layout in ((150, "mul_ir"), (7, "ir_mul")):
+        found[f"{rows} rows"] = _with_dots(_of_rows("some rows", layout, rows))
     most = triton_dot.MOST_PARTS
     try:
         triton_dot.MOST_PARTS = 1
-        found["several kernels"] = _with_dots(case(MIXED["20 into 17, 16 into 24"]))
+        found["several kernels"] = _with_dots(_of_rows("unlike irreps", "mul_ir", 50))
     finally:
         triton_dot.MOST_PARTS = most
-    for rows, layout in ((150, "mul_ir"), (7, "ir_mul")):
-        one, rng = case(MIXED["some rows"], layout), np.random.default_rng(1)
-        one.operands["x"] = rng.standard_normal((rows, one.operands["x"].shape[-1]))
-        found[f"{rows} rows"] = _with_dots(one)
     for layout in LAYOUTS:
         found[f"signs, {layout}"] = _with_signs(layout)
     return found
+
+
+def _of_rows(name: str, layout: str, rows: int):
+    """A case with a batch of another size."""
+    one, rng = case(MIXED[name], layout), np.random.default_rng(1)
+    one.operands["x"] = rng.standard_normal((rows, one.operands["x"].shape[-1]))
+    return one
 
 
 def _with_dots(one) -> Errors:

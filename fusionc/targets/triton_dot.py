@@ -217,7 +217,8 @@ def outer(program: Program, mix: Outer, name: Names) -> list[Dot]:
     printers = [
         _Outer(program, name(n), chunk, mix=mix, left=left, right=right) for n, chunk in enumerate(_chunks(found))
     ]
-    return [printer.dot(len(found)) for printer in printers]
+    dim = max((part.dim for segment in found for part in segment.parts), default=1)
+    return [printer.dot(len(found), dim) for printer in printers]
 
 
 @dataclass
@@ -344,7 +345,7 @@ class _Mixed(_Printer):
         return Dot(kernel, f"_count({_times('{rows}', most)}, {tile.rows})", tile.blocks * len(self.segments))
 
     def _tile(self) -> Tile:
-        """A large tile where little else is in registers: one source, channels side by side, no block of them cut off."""
+        """A large tile where little else is in registers: one source, channels side by side, no block cut off."""
         even = all(home.is_even for home in (*self.values, self.result))
         whole = all(source.summed % DEPTH == 0 for source in self.mix.sources)
         return Tile(64 if even and whole and len(self.values) == 1 else 32, *_side(self.mix.channels), 4)
@@ -411,14 +412,9 @@ class _Mixed(_Printer):
 
     def _store(self, tile: Tile) -> None:
         result = self.result
-        at, step, apart = (
-            self.by_segment(name, key)
-            for name, key in (
-                ("first_of_result", lambda segment: segment.at),
-                ("step_of_result", lambda segment: segment.step),
-                ("apart_in_result", lambda segment: segment.apart),
-            )
-        )
+        at = self.by_segment("at_result", lambda segment: segment.at)
+        step = self.by_segment("step_result", lambda segment: segment.step)
+        apart = self.by_segment("apart_result", lambda segment: segment.apart)
         within = _plus(_times("row", result.size), _times(self.component, apart), _times("v", step))
         place = _plus(f"{result.argument} + begin * {result.size}", at, _times(self.column, step), f"({within})")
         mask = _mask("inside", _live(self.mix.channels, tile.lanes, self.column, "v"))
@@ -433,7 +429,9 @@ class _Outer(_Printer):
     left: Home = field(kw_only=True)
     right: Home = field(kw_only=True)
 
-    def dot(self, components: int) -> Dot:
+    def dot(self, components: int, dim: int) -> Dot:
+        """The kernel, one of those of a sum of so many components: all have as many programs as the buffer has parts,
+        by the largest dimension `dim`."""
         mix, source = self.mix, self.program.instructions[self.mix.left]
         assert source.domain is not None
         tile = _outer_tile(mix.rows, mix.columns)
@@ -450,7 +448,6 @@ class _Outer(_Printer):
         kernel = self.kernel(mix.number, source.domain, tile, arguments, about)
         kernel = replace(kernel, totals=True, buffers=(Buffer(mix.number, 1, True, False, 1),))
         most = max(1, PROGRAMS // (components * tile.blocks))
-        dim = max((part.dim for part in self.parts), default=1)
         rows = f"_count({_times('{rows}', dim)}, {DEPTH * LEAST_BLOCKS})"
         return Dot(kernel, f"_parts({rows}, 1, {most})", tile.blocks * len(self.segments))
 
@@ -479,11 +476,10 @@ class _Outer(_Printer):
         elif len(self.segments) > 1:
             text.say("part = segment")
         dim = self.by_part("dim", lambda part: part.dim)
-        left_at, left_step = self.by_part("at_left", _at), self.by_part("step_left", lambda part: part.step)
-        right_at, right_step = (
-            self.by_part("at_right", _other),
-            self.by_part("step_right", lambda part: part.other_step),
-        )
+        left_at = self.by_part("at_left", lambda part: part.at)
+        left_step = self.by_part("step_left", lambda part: part.step)
+        right_at = self.by_part("at_right", lambda part: part.other)
+        right_step = self.by_part("step_right", lambda part: part.other_step)
         stages = f", num_stages={STAGES}" if self.left.is_even and self.right.is_even else ""
         text.say(
             f"blocks = tl.cdiv(tl.cast(n_rows, tl.int64) * {dim}, {DEPTH}).to(tl.int32)",
@@ -549,14 +545,6 @@ def _step(parts: Sequence[Part]) -> int:
     steps = {part.step for part in parts}
     assert len(steps) <= 1, parts
     return max(steps, default=1)
-
-
-def _at(part: Part) -> int:
-    return part.at
-
-
-def _other(part: Part) -> int:
-    return part.other
 
 
 def _dot(left: str, right: str) -> str:
