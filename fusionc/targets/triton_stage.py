@@ -200,7 +200,9 @@ class _Printer:
         rows = self._rows_of(one)
         tile = one.tile
         programs = (
-            f"min(_count({rows}, {tile.rows}), {TOTAL_PROGRAMS})" if one.totals else f"_count({rows}, {tile.rows})"
+            f"max(1, min(_count({rows}, {tile.rows}), {TOTAL_PROGRAMS}))"
+            if one.totals
+            else f"_count({rows}, {tile.rows})"
         )
         arguments = ", ".join(self._argument(name, one) for name in one.arguments)
         self.body.append(f"_launch({one.name}, {programs}, {tile.blocks}, {tile.warps}, compute, {arguments})")
