@@ -52,6 +52,13 @@ def test_kernels_and_their_derivatives_equal_the_oracle(group):
         assert max(errors.values()) < 1e-12, (name, errors)
 
 
+def test_mixed_channels_are_matrix_products():
+    """Weights of all rows by `tl.dot`: values, gradients, gradients of gradients, in both layouts."""
+    for name, errors in interpreted("mixed")["mixed"].items():
+        assert errors.pop("dots"), name
+        assert max(errors.values()) < 1e-12, (name, errors)
+
+
 def test_transforms():
     """torch.func, torch.compile with gradients, torch.export with a dynamic batch."""
     for name, errors in interpreted("transforms")["transforms"].items():
@@ -102,6 +109,43 @@ def test_what_runs_outside_of_kernels_is_said():
     source = fusionc.parse(text).emit("triton")
     assert "mixes channels" in source
     assert "third order" in source
+
+
+NOT_BY_DOT = {
+    "fewer than 16 channels": "diagram d(x: 20x0e + 20x1o) -> 15x0e + 15x1o { x[u] -> out[v] * W[path,u,v] }",
+    "several channels at a time": "diagram d(x: 16x0e, y: 16x0e) -> 16x0e { x[u] y[v] -> out[w] * W[path,u,v,w] }",
+    "each row has weights of its own": "diagram d(x: 16x0e, r: weights) -> 16x0e { x[u] -> out[v] * r[path,u,v] }",
+    "no sum over all rows follows": "diagram d(x: 16x0e, r: weights) -> 16x0e { x[u] -> out[v] * r[path,u,v] }",
+    "each row has": "diagram d(x: 16x0e, z: index(3)) -> 16x0e { x[u] -> out[v] * W[z,path,u,v] }",
+}
+
+
+def test_what_dot_cannot_mix_says_why():
+    from fusionc.targets.triton import description
+
+    for why, text in NOT_BY_DOT.items():
+        lines = description(fusionc.parse(text)["d"].checked.program())
+        assert any("in torch" in line and "mixes channels" in line and why in line for line in lines), why
+        assert any("torch.einsum" in line for line in lines)
+        assert not any("by tl.dot" in line for line in lines), why
+    text = "diagram d(x: 16x0e + 20x1o) -> 40x0e + 16x1o { x[u] -> out[v] * W[path,u,v] }"
+    lines = description(fusionc.parse(text)["d"].checked.program())
+    assert any("out, 16 channels mixed into 40; over the batch: 1 matrix product by tl.dot" in line for line in lines)
+    assert any("20 x 16 channels summed over all rows" in line for line in lines)
+    assert not any("mixes channels" in line or "torch.einsum" in line for line in lines)
+
+
+def test_matrix_products_are_as_accurate_as_torch_is_told():
+    text = "diagram d(x: 16x0e) -> 16x0e { x[u] -> out[v] * W[path,u,v] }"
+    module = fusionc.cache.import_text(fusionc.parse(text).emit("triton"))
+    told = torch.get_float32_matmul_precision()
+    try:
+        for precision, wanted in (("highest", "tf32x3"), ("high", "tf32"), ("medium", "tf32")):
+            torch.set_float32_matmul_precision(precision)
+            assert module._precision(torch.float32) == wanted
+            assert module._precision(torch.float64) == "ieee"
+    finally:
+        torch.set_float32_matmul_precision(told)
 
 
 def test_the_cost_report_says_what_runs_where(tmp_path, capsys):
@@ -168,8 +212,33 @@ def test_kernels_fit_in_registers(name, arch):
     assert all(one.spilled == 0 for one in found), list(map(str, found))
     assert all(one.registers <= 128 for one in found), list(map(str, found))
     backward, forward = ([one for one in found if ("_stage_3_" in one.kernel) == kind] for kind in (False, True))
-    assert total_seconds(backward) < 10, list(map(str, backward))
+    assert total_seconds(backward) < (10 if name == "mace_large" else 15), list(map(str, backward))
     assert total_seconds(forward) < 4, list(map(str, forward))  # (compiled where forward mode is used)
+
+
+MIXING = {
+    "mul_ir": "diagram d(x: 128x0e + 128x1o, y: 0e + 1o) -> 128x0e { x[u] y -> out[v] * W[path,u,v] }",
+    "ir_mul": "diagram d(x: 20x0e + 256x2e) -> 100x0e + 16x2e { x[u] -> out[v] * W[path,u,v] }",
+}
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
+def test_matrix_products_fit_in_registers(arch):
+    from fusionc.cache import import_text
+    from fusionc.driver import emit
+    from fusionc.targets.registry import Options
+    from fusionc.tools.aot import compile_ahead
+
+    for layout, text in MIXING.items():
+        module = import_text(emit([fusionc.parse(text)["d"].checked], "triton", Options(layout)))
+        some = {name: one for name, one in module.KERNELS.items() if "PRECISION" in one[0].arg_names}
+        module.KERNELS = {name: one for name, one in some.items() if "_stage_0_" in name or "_stage_1_" in name}
+        found = compile_ahead(module, arch)
+        assert all(one.spilled == 0 and one.registers <= 128 for one in found), list(map(str, found))
+        assert all(one.shared > 1024 for one in found), list(map(str, found))
+        assert max(one.seconds for one in found) < 4, list(map(str, found))
+        module.KERNELS = {name: one for name, one in some.items() if "_stage_0_" in name}
+        assert all(one.spilled == 0 for one in compile_ahead(module, arch, "float64"))
 
 
 LARGE = {
@@ -271,6 +340,29 @@ def test_on_a_gpu(name, dtype):
     cotangent = torch.randn_like(wanted)
     first = torch.autograd.grad(got, device, cotangent.to("cuda", dtype))
     second = torch.autograd.grad(wanted, exact, cotangent.to(dtype).double())
+    limit = {torch.float32: 1e-5, torch.float64: 1e-12, torch.bfloat16: 2e-2}[dtype]
+    for one, two in zip((got, *first), (wanted, *second), strict=True):
+        assert (one.cpu().double() - two).abs().max() <= limit * two.abs().max()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("layout", MIXING)
+def test_matrix_products_on_a_gpu(layout, dtype):
+    """Matrix products on the device against plain torch on the CPU, in float64, with gradients of all operands."""
+    diagram = fusionc.parse(MIXING[layout])["d"]
+    function, plain = (diagram.function(target, layout=layout) for target in ("triton", "torch"))
+    torch.manual_seed(0)
+    program = diagram.checked.program(layout=layout)
+    shapes = [(1000, leg.dim) for leg in program.legs] + [(weight.numel,) for weight in program.weights]
+    values = [torch.randn(*shape).to(dtype) for shape in shapes]
+    exact = [value.double().requires_grad_() for value in values]
+    device = [value.cuda().requires_grad_() for value in values]
+    wanted, got = plain(*exact), function(*device)
+    cotangent = torch.randn_like(wanted).to(dtype)
+    first = torch.autograd.grad(got, device, cotangent.cuda())
+    second = torch.autograd.grad(wanted, exact, cotangent.double())
     limit = {torch.float32: 1e-5, torch.float64: 1e-12, torch.bfloat16: 2e-2}[dtype]
     for one, two in zip((got, *first), (wanted, *second), strict=True):
         assert (one.cpu().double() - two).abs().max() <= limit * two.abs().max()

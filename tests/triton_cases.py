@@ -7,6 +7,7 @@ import json
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations
 from types import ModuleType
 
@@ -21,9 +22,12 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 import fusionc
 from fusionc.cache import import_text
-from fusionc.driver import emit
+from fusionc.driver import emission, emit
 from fusionc.program.derive import differentiable
-from fusionc.targets import triton_keep, triton_loop, triton_split
+from fusionc.program.ir import LAYOUTS, Product, Program
+from fusionc.targets import torch as torch_target
+from fusionc.targets import triton as triton_target
+from fusionc.targets import triton_dot, triton_keep, triton_loop, triton_mix, triton_split
 from fusionc.targets.registry import Options
 from fusionc.tools.oracle import evaluate
 
@@ -45,6 +49,23 @@ MORE = {
     "two layers": SITES + "diagram d(x: 2x0e + 2x1o[atoms], y: 0e + 1o[edges]) -> 2x0e + 2x1o[atoms] "
     "{ x[j,u] y[i,j] -> h[i,u] in lmax 1; h[j,u] y[i,j] -> out[i,u] * W[path,u] }",
 }
+MIXED = {
+    "20 into 17, 16 into 24": "diagram d(x: 20x0e + 16x1o + 16x2e) -> 17x0e + 24x1o + 24x2e "
+    "{ x[u] -> out[v] * W[path,u,v] }",
+    "several blocks, several paths": "diagram d(x: 20x0e + 20x1o, y: 0e + 1o) -> 40x0e "
+    "{ x[u] y -> out[v] * W[path,u,v] }",
+    "some rows": "diagram d(x: 16x1o) -> 17x1o { x[u] -> out[v] * W[path,u,v] }",
+    "unlike irreps": "diagram d(x: 16x0e + 16x1o) -> 16x0e + 16x1o { x[u] -> out[v] * W[path,u,v] }",
+    "some too small": "diagram d(x: 8x0e + 16x1o, y: 1o) -> 16x0e + 16x1o { x[u] y -> out[v] * W[path,u,v] }",
+    "two outputs, one value": "diagram d(x: 16x0e + 16x1o) -> (s: 16x1o, t: 16x0e + 16x1o) "
+    "{ x[u] -> s[v] * W[path,u,v]; x[u] -> t[v] * V[path,u,v] }",
+    "sites, before and after a sum": SITES + "diagram d(x: 16x1o[atoms], y: 0e + 1o[edges]) -> "
+    "20x0e[atoms] { x[j,u] -> h[j,v] in 16x1o * W[path,u,v]; "
+    "h[j,u] y[i,j] -> out[i,v] * V[path,u,v] }",
+    "pairs": SITES + "diagram d(x: 16x0e + 16x1o[edges]) -> 16x0e + 16x1o[edges] "
+    "{ x[i,j,u] -> out[i,j,v] * W[path,u,v] }",
+}
+"""Channels mixed by weights of all rows: matrix products."""
 Errors = dict[str, float]
 SUMS = ("sorted", "atomic")
 
@@ -55,12 +76,17 @@ class Kernels(Autograd):
     def __init__(self, one, sums: str = "sorted", unroll: str = "auto") -> None:
         super().__init__(one)
         options = Options(one.layout, sums=sums, unroll=unroll)
-        self.module = import_text(emit([one.diagram.checked], "triton", options))
+        self.use(import_text(emit([one.diagram.checked], "triton", options)))
+
+    def use(self, module: ModuleType) -> None:
+        """Take the kernels of a file."""
+        self.module = module
         self.function = getattr(self.module, self.module.__all__[1])
-        self.launched, launch = 0, self.module._launch
+        self.launched, self.dots, launch = 0, 0, self.module._launch
 
         def counting(*arguments):
             self.launched += 1
+            self.dots += "PRECISION" in arguments[0].arg_names
             return launch(*arguments)
 
         self.module._launch = counting
@@ -125,11 +151,70 @@ def measured(text: str, layout: str = "mul_ir", sums: str = "sorted", unroll: st
     return {"value": value, "first": first, "second": second, "launched": kernels.launched}
 
 
+def mixed() -> dict[str, Errors]:
+    """Matrix products against the oracle; more rows than a tile has, and several kernels where one would do; signs."""
+    found = {}
+    for place, (name, text) in enumerate(MIXED.items()):
+        for layout in LAYOUTS if place < 2 else LAYOUTS[place % 2 :][:1]:
+            found[f"{name}, {layout}"] = _with_dots(case(text, layout))
+    for rows, layout in ((150, "mul_ir"), (7, "ir_mul")):
+        found[f"{rows} rows"] = _with_dots(_of_rows("some rows", layout, rows))
+    most = triton_dot.MOST_PARTS
+    try:
+        triton_dot.MOST_PARTS = 1
+        found["several kernels"] = _with_dots(_of_rows("unlike irreps", "mul_ir", 50))
+    finally:
+        triton_dot.MOST_PARTS = most
+    for layout in LAYOUTS:
+        found[f"signs, {layout}"] = _with_signs(layout)
+    return found
+
+
+def _of_rows(name: str, layout: str, rows: int):
+    """A case with a batch of another size."""
+    one, rng = case(MIXED[name], layout), np.random.default_rng(1)
+    one.operands["x"] = rng.standard_normal((rows, one.operands["x"].shape[-1]))
+    return one
+
+
+def _with_dots(one) -> Errors:
+    kernels = Kernels(one)
+    value = against_the_oracle(one, kernels)
+    first, second = derivatives(one, kernels)
+    return {"value": value, "first": first, "second": second, "dots": kernels.dots}
+
+
+def _with_signs(layout: str) -> Errors:
+    """Some terms of a product with the other sign, which no diagram has; the torch target does the same."""
+    one = case(MIXED["several blocks, several paths"], layout)
+    kernels, plain = Kernels(one), Autograd(one)
+    described = emission(one.diagram.checked, layout)
+    described = replace(described, program=_signed(described.program))
+    kernels.use(import_text(triton_target.emit([described], Options(layout))))
+    module = import_text(torch_target.emit([described], Options(layout)))
+    plain.function = getattr(module, module.__all__[1])
+    values = kernels.inputs()
+    outs = [function(*values) for function in (kernels, plain)]
+    gradients = [torch.autograd.grad(sum(o.square().sum() for o in out), values) for out in outs]
+    assert error(outs[0], Autograd(one)(*values)) > 0.1
+    return {"value": error(*outs), "first": error(*gradients), "dots": kernels.dots}
+
+
+def _signed(program: Program) -> Program:
+    changed = []
+    for one in program.instructions:
+        if isinstance(one.op, Product) and triton_mix.mixes(one.op):
+            terms = tuple((i, j, k, -sign if j == 1 else sign) for i, j, k, sign in one.op.terms)
+            one = replace(one, op=replace(one.op, terms=terms))
+        changed.append(one)
+    return replace(program, instructions=tuple(changed))
+
+
 def dtypes() -> dict[str, Errors]:
     """float32 to its accuracy, halves in and out; bfloat16 is only for real devices (the interpreter cannot)."""
     found = {}
-    for name in ("uvu per element", "product basis", "mixed on the way"):
-        one = case({**TEXTS, **MORE}[name])
+    for name in ("uvu per element", "product basis", "mixed on the way", "20 into 17, 16 into 24"):
+        one = case({**TEXTS, **MORE, **MIXED}[name])
         kernels = Kernels(one)
         wanted = kernels(*kernels.inputs())
         for dtype in (torch.float32, torch.float16):
@@ -194,7 +279,7 @@ def tangents() -> dict[str, Errors]:
     for name in TANGENTS:
         more = [("ir_mul", "atomic")] if name == "message" else []
         for layout, sum_ in [("mul_ir", "sorted"), *more]:
-            one = case({**TEXTS, **MORE}[name], layout)
+            one = case({**TEXTS, **MORE, **MIXED}[name], layout)
             kernels, plain = Kernels(one, sum_), Autograd(one)
             for some in _sets(len(kernels.inputs())):
                 got, wanted = _pushed(kernels, some), _pushed(plain, some)
@@ -215,7 +300,15 @@ def tangents() -> dict[str, Errors]:
     return found
 
 
-TANGENTS = ("uvu per element", "message", "product basis", "no channels", "mixed on the way", "two outputs")
+TANGENTS = (
+    "uvu per element",
+    "message",
+    "product basis",
+    "no channels",
+    "mixed on the way",
+    "two outputs",
+    "some rows",
+)
 THIRD = ("jacfwd of jacfwd", "jvp of grad of grad")
 """What is beyond the stages: plain torch, where no operand is linear."""
 
@@ -336,8 +429,10 @@ def exported() -> dict[str, Errors]:
 def empty() -> dict[str, Errors]:
     """No elements, no pairs, no sites."""
     found = {}
-    for name in ("uvu per element", "product basis", "mixed on the way"):
-        one = case({**TEXTS, **MORE}[name])
+    torch.use_deterministic_algorithms(True)  # memory that nobody has written is not a number
+    names = ("uvu per element", "product basis", "mixed on the way", "one weight for each path")
+    for name in (*names, "20 into 17, 16 into 24"):
+        one = case({**TEXTS, **MORE, **MIXED}[name])
         sites = {leg.name: one.operands[leg.name][:0] for leg in one.program.legs}
         one.operands |= sites
         found[name] = _zero_gradients(one)
@@ -495,6 +590,7 @@ GROUPS = {
     one.__name__: one
     for one in (
         diagrams,
+        mixed,
         dtypes,
         transforms,
         tangents,

@@ -89,10 +89,7 @@ def _outside(program: Program, found: Kernels) -> list[str]:
     """What runs in torch on a GPU too, beside the instructions of the stages."""
     lines = []
     if any(one.why.startswith("mixes channels") for stage in found.stages for one in stage.outside):
-        lines.append(
-            "what mixes channels: matrix products over all rows, which torch leaves to the vendor's library (a program "
-            "of a kernel has few rows, and all components of each in registers)"
-        )
+        lines.append("what mixes channels in a way that tl.dot cannot, for the reason beside it: torch.einsum")
     if any(buffer.programs or buffer.blocks > 1 for kernel in _all_kernels(found) for buffer in kernel.buffers):
         lines.append("sums that programs or blocks of channels make in parts: added up by torch's sum")
     for relation, row in found.sorted_by:

@@ -301,7 +301,7 @@ class _Printer:
         arguments_line = ", ".join((*arguments, "COMPUTE: tl.constexpr"))
         return [
             f"@_jit(do_not_specialize=[{listed}])",
-            *_wrapped_def(self.name, (*arguments, "COMPUTE: tl.constexpr"), arguments_line),
+            *wrapped_def(self.name, (*arguments, "COMPUTE: tl.constexpr"), arguments_line),
             *_indented(['"""', *textwrap.wrap(self._about(), WIDTH), '"""', *body]),
         ]
 
@@ -797,7 +797,7 @@ def _indented(lines: Iterable[str]) -> list[str]:
     return [f"    {line}" for line in lines]
 
 
-def _wrapped_def(name: str, arguments: Sequence[str], line: str) -> list[str]:
+def wrapped_def(name: str, arguments: Sequence[str], line: str) -> list[str]:
     text = f"def {name}({line}):"
     if len(text) <= WIDTH:
         return [text]

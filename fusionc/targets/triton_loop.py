@@ -175,7 +175,7 @@ class _Printer(triton_kernel._Printer):
         totals = [f"tl.store({self._cell(name)}, 0.0)" for name in self.accumulators]
         sinks = [one for one in self.head if isinstance(one, Sink)]
         block = [*self._cells_filled(), *self._terms_added(), BARRIER, *self._cells_written(sinks), BARRIER]
-        start = [*self._lane_lines(), *self._cell_lines(), *totals]
+        start = [*self._lane_lines(), *self._cell_lines(), *totals, *([BARRIER] if totals else [])]
         return self._defined([*start, *self._over_blocks(block), *self._cells_written(self._total_stores())])
 
     def _cell_lines(self) -> list[str]:

@@ -25,6 +25,7 @@ from fusionc.program.ir import (
     Zeros,
 )
 from fusionc.targets.torch_tables import MatrixEntries, Tables
+from fusionc.targets.triton_mix import everywhere
 
 
 @dataclass
@@ -84,7 +85,7 @@ class Statements:
     def _product(self, op: Product, one: Instruction) -> str:
         """A product of channels; weights without a domain are one matrix product for each of their parts."""
         for right in (False, True):
-            mixer = op.right if right else op.left
+            mixer = everywhere(self.program, op.right if right else op.left)
             if self.program.instructions[mixer].domain is None and one.domain is not None:
                 return self._mixed(op, one, right)
         return self.added(op.terms, one, self._einsum(op, "...", "..."))
@@ -102,6 +103,7 @@ class Statements:
 
     def _mixed(self, op: Product, one: Instruction, right: bool) -> str:
         mixer, value = (op.right, op.left) if right else (op.left, op.right)
+        mixer = everywhere(self.program, mixer)
         mixer_axes, axes = (op.right_axes, op.left_axes) if right else (op.left_axes, op.right_axes)
         by_part: dict[int, list[tuple[int, int, int, int]]] = {}
         for i, j, k, sign in op.terms:

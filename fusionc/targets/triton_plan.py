@@ -3,7 +3,8 @@
 A kernel runs over the elements of one domain (or over the sites of one domain and, inside, over the pairs of each) and
 over one set of channels, with the components of everything in registers. So a program is cut where that ends:
 
-    a channel letter is summed with a weight, two letters stand side by side, channels are reordered   -> torch
+    a channel letter is summed with a weight, the same for all rows (`triton_mix`)                     -> tl.dot
+    weights of each row mix channels, two letters stand side by side, channels are reordered           -> torch
     a sum over all sites, rows of a table summed, what has no domain after a total                     -> torch
     a value is gathered that is not an operand itself, a sum over channels is used on the spot         -> two kernels
 
@@ -35,6 +36,7 @@ from fusionc.program.ir import (
     renumbered,
 )
 from fusionc.targets.registry import Sums
+from fusionc.targets.triton_mix import Mixing, mixes, mixing
 
 Key = tuple[str, int]
 """(relation, row): into which sites pairs are summed."""
@@ -90,7 +92,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Outside:
-    """An instruction that runs in torch, and why."""
+    """An instruction that runs in torch, and why; or in a kernel of its own, where it is a matrix product."""
 
     value: int
     why: str
@@ -107,6 +109,7 @@ class Cut:
     sums: Sums
     kept: set[int] = field(default_factory=set)
     outside: dict[int, str] = field(default_factory=dict)
+    mixing: Mixing = field(default_factory=Mixing)
     lanes: list[int | None] = field(default_factory=list)
     pending: list[bool] = field(default_factory=list)
     keys: list[Key | None] = field(default_factory=list)
@@ -129,7 +132,7 @@ class Cut:
 
 def cut(program: Program, sums: Sums, extra: Iterable[int] = ()) -> Cut:
     """The kept values: all that have to be, those that are asked for, and no more."""
-    found = Cut(program, sums, kept=set(extra), extra=frozenset(extra))
+    found = Cut(program, sums, kept=set(extra), mixing=mixing(program), extra=frozenset(extra))
     while True:
         before = (len(found.kept), len(found.outside))
         _pass(found)
@@ -141,7 +144,7 @@ def _pass(found: Cut) -> None:
     found.lanes, found.pending, found.keys, found.levels = [], [], [], []
     for number, instruction in enumerate(found.program.instructions):
         op, used = instruction.op, operands(instruction.op)
-        why = found.outside.get(number) or _why_outside(found, instruction)
+        why = found.outside.get(number) or _why_outside(found, number, instruction)
         if why:
             found.outside[number] = why
             found.kept.add(number)
@@ -164,16 +167,16 @@ def _pass(found: Cut) -> None:
                 found.kept.add(value)
 
 
-def _why_outside(found: Cut, one: Instruction) -> str:
+def _why_outside(found: Cut, number: int, one: Instruction) -> str:
     """Why an instruction is not for a kernel, or nothing."""
     op, instructions = one.op, found.program.instructions
     if isinstance(op, Zeros):
         return ""
     values = [instructions[value] for value in operands(op)]
-    if isinstance(op, Product):
-        letters = {op.left_axes, op.right_axes, op.axes} - {""}
-        if len(letters) > 1 or any(len(letter) > 1 for letter in letters):
-            return f"mixes channels: {op.left_axes},{op.right_axes}->{op.axes}"
+    if isinstance(op, Product) and mixes(op):
+        return f"mixes channels: {op.left_axes},{op.right_axes}->{op.axes}{found.mixing.reasons.get(number, '')}"
+    if number in found.mixing.found and not isinstance(op, Total):
+        return "adds up mixed channels"
     if isinstance(op, Linear) and (op.order or any(value.channels != one.channels for value in values)):
         return "reorders channels"
     if isinstance(op, Pool):

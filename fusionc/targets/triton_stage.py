@@ -26,9 +26,11 @@ from fusionc.program.ir import (
 )
 from fusionc.targets.registry import Options, Sums
 from fusionc.targets.torch_tables import Tables
+from fusionc.targets.triton_dot import Dot, in_output, mixed, outer
 from fusionc.targets.triton_keep import Planned, planned
 from fusionc.targets.triton_kernel import TOTAL_PROGRAMS, Buffer, Kernel, Table, kernel
 from fusionc.targets.triton_loop import loop
+from fusionc.targets.triton_mix import Mixed, everywhere
 from fusionc.targets.triton_outside import Statements
 from fusionc.targets.triton_plan import Cut, Group, Outside, Store, cut, in_torch, split_sums, steps
 
@@ -120,13 +122,15 @@ class _Printer:
     lines: list[str] = field(default_factory=list)
     kernels: list[Kernel] = field(default_factory=list)
     allocated: set[int] = field(default_factory=set)
+    written: set[int] = field(default_factory=set)
+    """Mixed values that a kernel has written where they stand in an output: they have no memory of their own."""
     used: set[str] = field(default_factory=set)
     """Operands that torch reads: they have the dtype of the arithmetic."""
 
     def stage(self) -> Stage:
         plan = planned(self.program, self.options.sums, self.options.unroll, self._group)
         self.cut: Cut = plan.cut
-        self.totalled = self._totalled()
+        self.totalled = self._totalled() | self.cut.mixing.inside
         self.body: list[str] = []
         self.torch = Statements(self.program, self.body.append)
         for one in plan.steps:
@@ -135,16 +139,20 @@ class _Printer:
                 for part in parts:
                     self._launch(part)
                 self._sum_parts(parts)
+            elif one.value in self.cut.mixing.found:
+                self._mixed(one.value)
             elif one.value not in self.totalled:
                 self._outside(one)
         for number, output in enumerate(self.program.outputs):
             self._copies(number, output)
-        outside = tuple(one for one in plan.steps if isinstance(one, Outside))
+        inside = {*self.cut.mixing.found, *self.cut.mixing.inside}
+        outside = [one for one in plan.steps if isinstance(one, Outside) and one.value not in inside]
+        outside = [one for one in outside if not self._is_view(one)]
         return Stage(
             self.name,
             self.program,
             tuple(self.kernels),
-            outside,
+            tuple(outside),
             (*self._opening(), *self.body, self._closing()),
             self.torch.tables,
             tuple(self._shape(number, output) for number, output in enumerate(self.program.outputs)),
@@ -182,9 +190,12 @@ class _Printer:
         return self.program.instructions[source].domain == group.key[0]
 
     def _kernel(self, group: Group, more: int) -> Kernel:
-        """The kernel of a group, behind those that there are and so many more."""
-        name = f"{self.name}_kernel_{len(self.kernels) + more}"
+        name = self._kernel_name(more)
         return loop(self.cut, group, name) if group.looped else kernel(self.cut, group, name)
+
+    def _kernel_name(self, more: int) -> str:
+        """The name of a kernel behind those that there are and so many more."""
+        return f"{self.name}_kernel_{len(self.kernels) + more}"
 
     def _launch(self, one: Kernel) -> None:
         self.kernels.append(one)
@@ -197,6 +208,8 @@ class _Printer:
         programs = f"_count({rows}, {tile.rows})"
         if one.totals or one.table:
             programs = f"min({programs}, {TOTAL_PROGRAMS})"
+        if one.totals:
+            programs = f"max(1, {programs})"
         if one.table:
             self._tabulate(one, one.table, programs)
         arguments = ", ".join(self._argument(name, one) for name in one.arguments)
@@ -250,6 +263,36 @@ class _Printer:
         make = "zeros" if buffer.atomic else "empty"
         self.body.append(f"b{buffer.value} = {self.names[0]}.new_{make}(({', '.join(shape)}), dtype=compute)")
 
+    def _mixed(self, value: int) -> None:
+        """A matrix product; what nothing else reads goes straight into its output."""
+        mix, read = self.cut.mixing.found[value], {v for one in self.program.instructions for v in operands(one.op)}
+        if not isinstance(mix, Mixed):
+            self._dot(outer(self.program, mix, self._kernel_name))
+            return
+        output = None if value in read else in_output(self.program, value)
+        if output is not None:
+            self.written.add(value)
+        self._dot(mixed(self.program, mix, self._kernel_name, output))
+
+    def _dot(self, dots: Sequence[Dot]) -> None:
+        for one in dots:
+            kernel = one.kernel
+            rows = self._rows_of(kernel)
+            programs = one.programs.format(rows=rows)
+            for buffer in kernel.buffers:
+                if buffer.value not in self.allocated:
+                    self.allocated.add(buffer.value)
+                    value = self.program.instructions[buffer.value]
+                    shape = (programs if buffer.programs else rows, value.components, *value.channels)
+                    sizes = ", ".join(map(str, shape))
+                    self.body.append(f"b{buffer.value} = {self.names[0]}.new_empty(({sizes}), dtype=compute)")
+            self.kernels.append(kernel)
+            own = [f"b{buffer.value}" for buffer in kernel.buffers]
+            passed = [name if name in own else self._argument(name, kernel) for name in kernel.arguments]
+            warps = kernel.tile.warps
+            self.body.append(f"_launch({kernel.name}, {programs}, {one.blocks}, {warps}, compute, {', '.join(passed)})")
+        self._sum_parts([one.kernel for one in dots])
+
     # --- torch -----------------------------------------------------------------------------------------------------
 
     def _outside(self, one: Outside) -> None:
@@ -262,7 +305,16 @@ class _Printer:
             self._name(one.value, self.torch.contracted(product, instruction), one.why)
             return
         self._read_operands(operands(op))
-        self._name(one.value, self.torch.expression(one.value), one.why)
+        text = self.torch.expression(one.value)
+        if self._is_view(one):
+            self.torch.names[one.value] = text
+        else:
+            self._name(one.value, text, one.why)
+
+    def _is_view(self, one: Outside) -> bool:
+        """Weights that mix channels, told to be the same everywhere: those who read them know."""
+        instruction = self.program.instructions[one.value]
+        return len(instruction.channels) > 1 and everywhere(self.program, one.value) != one.value
 
     def _name(self, value: int, text: str, why: str) -> None:
         self.body.append(f"b{value} = {text}  # in torch: {why}")
@@ -312,7 +364,7 @@ class _Printer:
         for value, first in block.pieces:
             one = self.program.instructions[value]
             width = one.size // one.components
-            if in_torch(self.cut, value) and not isinstance(one.op, Zeros):
+            if in_torch(self.cut, value) and not isinstance(one.op, Zeros) and value not in self.written:
                 self._read_operands([value])
                 axes = len(one.channels)
                 part = self.torch.names[value]

@@ -92,19 +92,24 @@ def _compile(name: str, kernel: Any, warps: int, types: dict[str, str], arch: in
     written = {"*operand": f"*{operand}", "*compute": f"*{compute}"}
     signature = {argument: written.get(kind, kind) for argument, kind in types.items()} | {"COMPUTE": "constexpr"}
     constants = {"COMPUTE": getattr(tl, "float64" if compute == "fp64" else "float32")}
+    most = 128 if compute == "fp32" else None
+    if "PRECISION" in kernel.arg_names:
+        signature["PRECISION"], constants["PRECISION"] = "constexpr", "ieee" if compute == "fp64" else "tf32x3"
+        most = most or 255
     aligned = {(place,): [["tt.divisibility", 16]] for place, kind in enumerate(types.values()) if kind[0] == "*"}
     options: dict[str, Any] = {"num_warps": warps, "num_stages": 1, "enable_fp_fusion": True}
-    options["maxnreg"] = 128 if compute == "fp32" else None
+    options["maxnreg"] = most
     source = ASTSource(kernel, signature=signature, constexprs=constants, attrs=aligned)
     always = triton.knobs.compilation.always_compile
     triton.knobs.compilation.always_compile = True
     try:
         start = _processor_seconds()
-        binary = triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options).asm["cubin"]
+        compiled = triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
         seconds = _processor_seconds() - start
     finally:
         triton.knobs.compilation.always_compile = always
-    registers, spilled, shared = _usage(binary)
+    registers, spilled, shared = _usage(compiled.asm["cubin"])
+    shared += compiled.metadata.shared  # what is asked for at the launch, the file does not know
     return Compiled(name, f"sm_{arch}", registers, spilled, shared, seconds)
 
 
