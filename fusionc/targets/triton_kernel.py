@@ -134,6 +134,11 @@ def registers(cut: Cut, group: Group, enough: int, most: int) -> int:
     return printer.registers(enough, most)
 
 
+def sums(cut: Cut, group: Group) -> int:
+    """How many components of sums over neighbours a kernel has in registers."""
+    return len(_Printer(cut, group, "").scattered())
+
+
 def computed(cut: Cut, group: Group) -> dict[int, set[int]]:
     """The components of every value that a kernel computes or reads."""
     printer = _Printer(cut, group, "")
@@ -185,7 +190,7 @@ class _Printer:
     def collect(self) -> None:
         """All statements of the three parts."""
         pairs = [store for store in self.group.stores if self._is_of_pairs(store)]
-        for value, component in self._scattered():
+        for value, component in self.scattered():
             self._accumulate_pairs(value, component)
         for store in pairs:
             self._store(store, PAIR)
@@ -243,7 +248,7 @@ class _Printer:
         source = store.value if not isinstance(op, Total) else op.value
         return self.program.instructions[source].domain == self.group.key[0]
 
-    def _scattered(self) -> list[tuple[int, int]]:
+    def scattered(self) -> list[tuple[int, int]]:
         """Components of sums over neighbours that something needs, found from the stores backwards."""
         if self.group.key is None:
             return []

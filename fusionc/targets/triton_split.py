@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from fusionc.program.ir import LegBlock, Product, Scatter, Total, WeightBlock, Zeros, operands
+from fusionc.program.ir import LegBlock, Product, Total, WeightBlock, Zeros, operands
 from fusionc.targets.registry import Unroll
-from fusionc.targets.triton_kernel import reads, registers, tile, weight
+from fusionc.targets.triton_kernel import reads, registers, sums, tile, weight
 from fusionc.targets.triton_plan import Cut, Group, Share, Store
 
 MOST_TERMS, MOST_MEMORY, MOST_REGISTERS = 800, 120, 104
@@ -30,8 +30,9 @@ LONE = 106
 MOST_IN_A_LOOP = 92
 """Registers of values in a kernel that walks over pairs: what stays the same from pair to pair takes some as well."""
 
-ROWS = 14
-"""Registers that a walk over pairs needs besides where a program has several rows, each with pairs of its own."""
+ROWS, MOST_LOADED = 14, 64
+"""Where a program has several rows, each with pairs of its own: registers that a walk over pairs needs besides, and how
+many may be something else than the sums."""
 
 ONE_WALK, BESIDE_SUMS = 118, 48
 """What a kernel may have that writes all that there is in one walk over the pairs: registers of values, and how many of
@@ -146,8 +147,11 @@ class Splitter:
             return False
         if self.any_registers:
             return True
-        most = MOST_REGISTERS if group.key is None else MOST_IN_A_LOOP - ROWS * _has_rows(group)
-        return self._registers(group) <= most
+        if group.key is None:
+            return self._registers(group) <= MOST_REGISTERS
+        if not _has_rows(group):
+            return self._registers(group) <= MOST_IN_A_LOOP
+        return self._registers(group) <= min(MOST_IN_A_LOOP - ROWS, MOST_LOADED + sums(self.cut, group))
 
     def _registers(self, group: Group) -> int:
         if group not in self.sizes:
@@ -158,9 +162,8 @@ class Splitter:
         """Whether a group with sums over neighbours is better left whole: in parts it would read the pairs again."""
         if group.key is None or not self._is_light(group):
             return False
-        ops = self.cut.program.instructions
-        sums = sum(store.dim for store in group.stores if isinstance(ops[store.value].op, Scatter))
-        return self._registers(group) <= min(ONE_WALK, sums + BESIDE_SUMS) - ROWS * _has_rows(group)
+        most = min(ONE_WALK, sums(self.cut, group) + BESIDE_SUMS)
+        return self._registers(group) <= most - ROWS * _has_rows(group)
 
     def effort(self, parts: Sequence[Group]) -> float:
         """What it costs to compile kernels; what is likely to spill counts twice."""
