@@ -14,10 +14,11 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from fusionc.program.ir import Instruction, LegBlock, Program, ProgramOutput, WeightBlock
-from fusionc.targets.triton_kernel import Buffer, Kernel, Tile, wrapped_def
+from fusionc.targets.triton_kernel import Buffer, Kernel, wrapped_def
 from fusionc.targets.triton_mix import LEAST, Mixed, Outer, Source, Term
 from fusionc.targets.triton_plan import Group, Store
 from fusionc.targets.triton_schedule import WIDTH
+from fusionc.targets.triton_values import Tile
 
 MOST_PARTS = 16
 """How many matrix products a kernel picks from: each is a comparison or two in front of every `tl.dot`."""

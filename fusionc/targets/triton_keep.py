@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 
 from fusionc.program.ir import Linear, Product, Program, Scatter
 from fusionc.targets.registry import Sums, Unroll
-from fusionc.targets.triton_kernel import computed, reads
+from fusionc.targets.triton_kernel import computed
 from fusionc.targets.triton_plan import VIEWS, Cut, Group, Step, Store, cut, steps
 from fusionc.targets.triton_split import PER_ACCESS, PER_TERM, Splitter
+from fusionc.targets.triton_values import reads
 
 MOST_KEPT = 4
 """How many values may be kept to save work."""

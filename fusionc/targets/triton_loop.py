@@ -20,9 +20,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from fusionc.targets import triton_kernel
-from fusionc.targets.triton_kernel import ZERO, Kernel, Row, Stretch, Table, tile
+from fusionc.targets.triton_kernel import Kernel, Row, Stretch, Table
 from fusionc.targets.triton_plan import Cut, Group
 from fusionc.targets.triton_schedule import Address, Load, Sink, Statement, Sum, Term
+from fusionc.targets.triton_values import ZERO, tile
 
 ONE, INSIDE = 0, 1
 """The cells of what is one everywhere, and of what is one where there is a row and zero elsewhere."""

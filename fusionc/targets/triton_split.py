@@ -17,8 +17,9 @@ from typing import TypeVar
 
 from fusionc.program.ir import LegBlock, Product, Total, WeightBlock, Zeros, operands
 from fusionc.targets.registry import Unroll
-from fusionc.targets.triton_kernel import reads, registers, sums, tile, weight
+from fusionc.targets.triton_kernel import registers, sums, weight
 from fusionc.targets.triton_plan import Cut, Group, Share, Store
+from fusionc.targets.triton_values import reads, tile
 
 MOST_TERMS, MOST_MEMORY, MOST_REGISTERS = 800, 120, 104
 """A kernel with more is split. Compile time grows with terms times loads and stores; a thread has 128 registers, and
