@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from fusionc.algebra.surds import Surd
 from fusionc.cache import import_text
@@ -21,11 +21,21 @@ from fusionc.language.resolve import unknown_name
 from fusionc.language.source import Source
 from fusionc.program.ir import Layout
 from fusionc.targets.names import class_name
-from fusionc.targets.registry import Options, Style
+from fusionc.targets.registry import Options, Style, Sums, Unroll
 from fusionc.tools.report import CostReport, cost_report
 
 if TYPE_CHECKING:
     from fusionc.tools.verify import Verification
+
+
+class Choices(TypedDict, total=False):
+    """The options of a generated file by name; see `Program.emit`."""
+
+    layout: Layout
+    dtype: str | None
+    sums: Sums
+    style: Style
+    unroll: Unroll
 
 
 @dataclass(frozen=True)
@@ -60,19 +70,20 @@ class Program:
             raise KeyError(f"{found.message}; {found.help or '; '.join(found.notes)}")
         return self.diagrams[name]
 
-    def emit(
-        self, target: str = "torch", *, layout: Layout = "mul_ir", dtype: str | None = None, style: Style = "auto"
-    ) -> str:
+    def emit(self, target: str = "torch", **options: Unpack[Choices]) -> str:
         """The generated file for all diagrams.
 
         `layout` is "mul_ir" (e3nn's) or "ir_mul", for operands and outputs alike; `dtype` ("float64", …) is that of
-        learned weights where the module is not told another; `style` is "auto", "batched" (few large operations) or
-        "scalar" (a statement for each component, where that is possible: for torch.compile). Raises `CompileError` with
-        an F4xxx diagnostic where the target cannot, ValueError for an unknown option.
+        learned weights where the module is not told another; `style` of torch code is "auto", "batched" (few large
+        operations) or "scalar" (a statement for each component, where that is possible: for torch.compile). Of Triton
+        kernels, `sums` over neighbours are "sorted" (always the same bits) or "atomic", and `unroll` is "auto",
+        "always" (a statement for each term) or "never" (loops over tables of terms, which compile sooner and run more
+        slowly).
+        Raises `CompileError` with an F4xxx diagnostic where the target cannot, ValueError for an unknown value.
         """
         if self.checked.closed:
             raise CompileError([number_not_module(number) for number in self.checked.closed])
-        return emit(self.checked.diagrams, target, Options(layout, dtype, style=style))
+        return emit(self.checked.diagrams, target, Options(**options))
 
 
 @dataclass(frozen=True)
@@ -118,25 +129,19 @@ class Diagram:
         """
         return cost_report(self.checked, batch, dtype, sizes, target)
 
-    def emit(
-        self, target: str = "torch", *, layout: Layout = "mul_ir", dtype: str | None = None, style: Style = "auto"
-    ) -> str:
+    def emit(self, target: str = "torch", **options: Unpack[Choices]) -> str:
         """The generated file for this diagram alone; see `Program.emit`."""
-        return emit([self.checked], target, Options(layout, dtype, style=style))
+        return emit([self.checked], target, Options(**options))
 
-    def module(
-        self, target: str = "torch", *, layout: Layout = "mul_ir", dtype: str | None = None, style: Style = "auto"
-    ) -> type[Any]:
+    def module(self, target: str = "torch", **options: Unpack[Choices]) -> type[Any]:
         """The nn.Module class of the generated file, imported from the cache. Options as for `emit`."""
-        module = import_text(self.emit(target, layout=layout, dtype=dtype, style=style))
+        module = import_text(self.emit(target, **options))
         found: type[Any] = getattr(module, class_name(self.name))
         return found
 
-    def function(
-        self, target: str = "torch", *, layout: Layout = "mul_ir", dtype: str | None = None, style: Style = "auto"
-    ) -> Callable[..., Any]:
+    def function(self, target: str = "torch", **options: Unpack[Choices]) -> Callable[..., Any]:
         """The pure function of the generated file: legs in order, then the learned weights."""
-        module = import_text(self.emit(target, layout=layout, dtype=dtype, style=style))
+        module = import_text(self.emit(target, **options))
         found: Callable[..., Any] = getattr(module, module.__all__[1])
         return found
 

@@ -264,11 +264,10 @@ def test_kernels_that_have_to_be_split_fit_in_registers(name):
 def test_loops_over_tables_compile_in_no_time(arch):
     """A stage is one kernel of few registers, however many terms it has."""
     from fusionc.cache import import_text
-    from fusionc.driver import emit
     from fusionc.tools.aot import compile_ahead, total_seconds
 
     diagram = fusionc.parse(LARGE["product of order 3"])["d"]
-    found = compile_ahead(import_text(emit([diagram.checked], "triton", Options(unroll="never"))), arch)
+    found = compile_ahead(import_text(diagram.emit("triton", unroll="never")), arch)
     assert len({one.kernel.split("_stage_")[1][0] for one in found}) == len(found)
     assert all(one.spilled == 0 and one.registers <= 64 for one in found), list(map(str, found))
     assert total_seconds(found) < 1.5 * len(found)
