@@ -77,11 +77,17 @@ def planned(program: Program, sums: Sums, unroll: Unroll, regroup: Regroup) -> P
 
 
 def _after_walks(splitter: Splitter) -> list[int]:
-    """Sums over neighbours from which more follows than one kernel can hold."""
-    walks = [one for one in _walks(splitter) if splitter.is_loop(one) or not splitter.is_one(one)]
-    stored = {store.value for one in walks for store in one.stores}
-    needed = {value for one in walks for value in computed(splitter.cut, one)} - stored
-    return [value for value in sorted(needed) if isinstance(splitter.cut.program.instructions[value].op, Scatter)]
+    """Sums over neighbours from which more follows than one kernel can hold, unless that is little."""
+    instructions, found = splitter.cut.program.instructions, list[int]()
+    for walk in _walks(splitter):
+        if splitter.is_loop(walk) or not splitter.is_one(walk):
+            stored = {store.value for store in walk.stores}
+            sums = [v for v in computed(splitter.cut, walk) if isinstance(instructions[v].op, Scatter)]
+            kept = replace(splitter.cut, kept={*splitter.cut.kept, *sums})
+            follow = [_terms_of(kept, value, None) for value in stored if instructions[value].domain == walk.domain]
+            if sum(follow) > sum(instructions[value].components for value in sums):
+                found += [value for value in sums if value not in stored]
+    return sorted(set(found))
 
 
 def _before_walks(splitter: Splitter) -> list[int]:
