@@ -39,6 +39,7 @@ MORE = {
     "shared weights, 33 channels": "diagram d(x: 33x0e + 33x1o, y: 33x0e + 33x1o) -> 33x0e + 33x1o "
     "{ x[u] y[u] -> out[u] * W[path,u] }",
     "one weight for each path": "diagram d(x: 5x0e + 5x1o, y: 1o) -> 5x0e + 5x1o { x[u] y -> out[u] * W[path] }",
+    "one channel": "diagram d(x: 1x0e + 1x1o, y: 1x0e + 1x1o) -> 1x0e + 1x1o { x[u] y[u] -> out[u] * W[path,u] }",
     "no channels": "diagram d(x: 1o, y: 1o, z: 1o) -> 1o + 3o { x y z -> out * W[path] }",
     "mixed on the way": "diagram d(x: 4x0e + 4x1o, y: 0e + 1o) -> 3x0e + 3x1o "
     "{ x[u] y -> e[u]; e[u] -> out[v] * W[path,u,v] }",

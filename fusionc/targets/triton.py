@@ -210,6 +210,7 @@ class _Printer(torch_target._Printer):
             "linear": found.linear,
             "rows": sum(leg.kind == "index" for leg in self.program.legs),
             "operator": self.program.name,
+            "keeps": any(self._keeps(one) for one in found.stages),
             "kernels_body": self._with_kernels(found, diagram),
             "table_of_kernels": [
                 {"name": one.name, "warps": one.tile.warps, "types": self._types(one, found)}
@@ -217,6 +218,11 @@ class _Printer(torch_target._Printer):
                 for one in each.kernels
             ],
         }
+
+    @staticmethod
+    def _keeps(one: Stage) -> bool:
+        """Whether a stage keeps tensors on the devices where it runs."""
+        return bool(one.tables.size or one.tables.indices) or any(kernel.table for kernel in one.kernels)
 
     def _weight_places(self, found: Kernels, level: int) -> tuple[int, ...]:
         weights = {weight.name for weight in found.stages[level].program.weights}

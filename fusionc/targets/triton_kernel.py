@@ -46,11 +46,13 @@ Stretch = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Table:
-    """What a kernel that is a loop goes through, and how many numbers the cells of a program have."""
+    """What a kernel that is a loop goes through, how many numbers the cells of a program have, and how many programs
+    there are at most."""
 
     rows: tuple[Row, ...]
     places: tuple[Stretch, ...]
     cells: int
+    programs: int
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,11 @@ class Kernel:
     terms: int
     memory: int
     table: Table | None = None
+
+    @property
+    def most_programs(self) -> int | None:
+        """How many programs it has at most, the others' rows being theirs as well; None if each has rows of its own."""
+        return self.table.programs if self.table else TOTAL_PROGRAMS if self.totals else None
 
 
 def kernel(cut: Cut, group: Group, name: str) -> Kernel:
@@ -377,7 +384,7 @@ class _Printer(Values):
                 continue
             one, base = self.program.instructions[store.value], self._buffer(store)
             summed, lane = self._summed(store), bool(one.channels)
-            row = "tl.program_id(0)"
+            row = "tl.program_id(0).to(tl.int64)"
             if self.tile.rows > 1:
                 side = "[:, None]" if self.tile.lanes else ""
                 row = f"({row} * {self.tile.rows} + tl.arange(0, {self.tile.rows}){side})"
@@ -415,7 +422,7 @@ class _Printer(Values):
         row = self._row(place)
         if summed and self.tile.blocks > 1:
             many = self._rows() if place == ROW else f"{self._argument('batch')} * {self._argument(f'n_{one.domain}')}"
-            row = f"(tl.program_id(1) * {many} + {row})"
+            row = f"(tl.program_id(1).to(tl.int64) * {many} + {row})"
         mul, lane = (one.channels[0] if one.channels else 1), bool(one.channels)
         mask, written = self._mask(place, lane), self._lane_sum(text) if summed else text
         address = Address(f"{pointer} + {row} * {one.size}", component * mul, int(lane))

@@ -8,19 +8,22 @@ into cells, a loop over the terms fills others, and what is written is taken out
         if the term is the last of its sum:
             cell[to] = so_far; so_far = 0
 
-The code is as long as there are loads and stores, whatever the number of terms. A term takes some ten instructions and
-reads two cells (from the cache) where unrolled code takes one instruction; but nothing is computed twice, as it is when
-kernels are split.
+The code is short, whatever the number of terms, and compiles in a second. A term takes some ten instructions and reads
+two cells, from a cache if they are still there, where unrolled code takes one instruction; but nothing is computed
+twice, as it is when kernels are split.
+
+A program is one warp, whose threads have one number each of every cell (a *narrow* tile): what a thread writes into a
+cell it reads again itself, in order. Barriers stand where another thread reads it (sums over lanes, values of a row).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from fusionc.targets import triton_kernel
-from fusionc.targets.triton_kernel import Kernel, Row, Stretch, Table
+from fusionc.targets.triton_kernel import TOTAL_PROGRAMS, Kernel, Row, Stretch, Table
 from fusionc.targets.triton_plan import Cut, Group
 from fusionc.targets.triton_schedule import Address, Load, Sink, Statement, Sum, Term
 from fusionc.targets.triton_values import ZERO, tile
@@ -31,14 +34,23 @@ ONE, INSIDE = 0, 1
 MASK = "inside"
 """What the second of them is called."""
 
-ENDS, START = 1 << 16, 1 << 32
-"""A term has 16 bits for a cell, a place 32 for where it starts and 16 for the step between channels."""
+CELLS, START, STEP = 1 << 20, 1 << 24, 1 << 16
+"""How many cells a term can name (three of them in one number), and where a component can start in a row and how far
+apart its channels can be (together with a cell in one number)."""
 
 MANY, TOGETHER = 32, 8
-"""So many loads or stores of one kind are a loop, with so many of them at a time (which wait for memory together)."""
+"""So many loads or stores of one kind are a loop; so many components are on their way at a time."""
+
+MOST_BYTES = 1 << 28
+"""What the cells of all programs may take together, if these are still as many as a GPU needs."""
+
+LEAST_PROGRAMS = 128
+
+CELL_OF_ROW = "cell_of_row"
+"""The first lane of a cell, for what has no channels."""
 
 BARRIER = "tl.debug_barrier()"
-"""Between what one thread writes into a cell and what another reads there."""
+"""Between what one thread writes into a cell and what another reads there, and before the cell is written again."""
 
 
 def loop(cut: Cut, group: Group, name: str) -> Kernel:
@@ -158,7 +170,10 @@ class _Printer(triton_kernel._Printer):
         self.collect()
         self.table = _table(self.head, self.added, self.accumulators)
         found, rows = self.printed(), tuple(self.table.rows)
-        return replace(found, table=Table(rows, tuple(self.places), self.table.size * self.threads))
+        assert self.table.size <= CELLS, self.table.size
+        size = self.table.size * self.threads
+        programs = max(LEAST_PROGRAMS, min(TOTAL_PROGRAMS, MOST_BYTES // (8 * size * self.tile.blocks)))
+        return replace(found, table=Table(rows, tuple(self.places), size, programs))
 
     def _how(self) -> str:
         return f"a loop over a table of {len(self.table.rows)} terms"
@@ -175,11 +190,12 @@ class _Printer(triton_kernel._Printer):
             self._argument(name)
         totals = [f"tl.store({self._cell(name)}, 0.0)" for name in self.accumulators]
         sinks = [one for one in self.head if isinstance(one, Sink)]
-        block = [*self._cells_filled(), *self._terms_added(), BARRIER, *self._cells_written(sinks), BARRIER]
-        start = [*self._lane_lines(), *self._cell_lines(), *totals, *([BARRIER] if totals else [])]
-        return self._defined([*start, *self._over_blocks(block), *self._cells_written(self._total_stores())])
+        block = [*self._cells_filled(), BARRIER, *self._terms_added(), BARRIER, *self._cells_written(sinks), BARRIER]
+        start = [*totals, *([BARRIER] if totals else [])]
+        body = [*start, *self._over_blocks(block), *self._cells_written(self._total_stores())]
+        return self._defined([*self._lane_lines(), *self._cell_lines(any(CELL_OF_ROW in line for line in body)), *body])
 
-    def _cell_lines(self) -> list[str]:
+    def _cell_lines(self, of_row: bool) -> list[str]:
         """Where the cells of a program stand, and in each of them the number of every thread (and of every row)."""
         program = "tl.program_id(1) * tl.num_programs(0) + tl.program_id(0)"
         lines = [f"cells += ({program}).to(tl.int64) * {self.table.size * self.threads}"]
@@ -187,10 +203,10 @@ class _Printer(triton_kernel._Printer):
         if not self.tile.lanes:
             lines.append(f"cell = cells + {rows}")
         elif self.tile.rows == 1:
-            lines += [f"cell = cells + {lanes}", "cell_of_row = cells"]
+            lines += [f"cell = cells + {lanes}", *([f"{CELL_OF_ROW} = cells"] if of_row else [])]
         else:
             first = f"cells + {rows}[:, None] * {self.tile.lanes}"
-            lines += [f"cell_of_row = {first}", f"cell = cell_of_row + {lanes}[None, :]"]
+            lines += [f"cell = {first} + {lanes}[None, :]", *([f"{CELL_OF_ROW} = {first}"] if of_row else [])]
         return [*lines, f"tl.store(cell + {ONE * self.threads}, 1.0)"]
 
     def _cell(self, name: str) -> str:
@@ -204,67 +220,76 @@ class _Printer(triton_kernel._Printer):
         loads = [one for one in self.head if isinstance(one, Load)]
         lines = [f"tl.store({self._cell(MASK)}, {inside})"]
         lines += [f"{one.name} = {one.text}" for one in loads if one.registers > 1]
-        moves = [_Move(one.text, one.address, one.name) for one in loads if one.address is not None]
-        return [*lines, *self._moved(moves, lambda text, cell: [f"tl.store(cell + {cell}, {text})"])]
+        put = "tl.store(cell + CELL, VALUE)"
+        moves = [_Move(one.text, put, one.address, one.name) for one in loads if one.address is not None]
+        return [*lines, *self._moved(moves)]
 
     def _cells_written(self, sinks: Iterable[Sink]) -> list[str]:
         """What is written is taken out of cells; then these are free for the next rows."""
         moves, rest = [], []
         for one in sinks:
             if one.address is not None and one.value in self.table.cells:
-                side = "cell" if self._has_lane(one.value) or not self.tile.lanes else "cell_of_row"
-                text = re.sub(rf"\b{one.value}\b", f"tl.load({side} + CELL)", one.text)
-                moves.append(_Move(text, one.address, one.value))
+                get = f"tl.load({'cell' if self._is_spread(one.value) else CELL_OF_ROW} + CELL)"
+                moves.append(_Move(get, re.sub(rf"\b{one.value}\b", "VALUE", one.text), one.address, one.value))
             else:
                 rest.append(one.text)
-        return [*self._moved(moves, lambda text, cell: [text.replace("CELL", cell)]), *rest]
+        return [*self._moved(moves), *rest]
 
-    def _has_lane(self, name: str) -> bool:
-        """Whether a value has channels; the lanes of one without are all the same."""
+    def _is_spread(self, name: str) -> bool:
+        """Whether the lanes of a value differ: it has channels, or there are none."""
         if name not in self.has_lane:
             for key, known in self.names.items():
                 if isinstance(key, tuple) and isinstance(key[0], int):
                     lanes = self.cut.lanes[key[0]] if self._writes(key[0]) else self.cut.lane(key[0])
                     self.has_lane[known] = lanes is not None
-        return self.has_lane[name]
+        return self.has_lane[name] or not self.tile.lanes
 
-    def _moved(self, moves: Sequence[_Move], put: Callable[[str, str], list[str]]) -> list[str]:
-        """Moves between memory and cells: those of one kind in a loop, several at a time."""
-        kinds: dict[tuple[str, str, bool], list[_Move]] = {}
+    def _moved(self, moves: Sequence[_Move]) -> list[str]:
+        """Moves between memory and cells, many of one kind in a loop. Several are read before the first is written:
+        nothing is read ahead of what is written into memory that may be the same."""
+        kinds: dict[object, list[_Move]] = {}
         for one in moves:
             kinds.setdefault(one.kind, []).append(one)
-        lines = []
-        for (text, base, has_lanes), some in kinds.items():
+        lines, rest = [], []
+        for some in kinds.values():
             many = len(some) // TOGETHER * TOGETHER if len(some) >= MANY else 0
             if many:
-                lines += self._move_loop(some[:many], text, base, has_lanes, put)
-            for one in some[many:]:
-                lines += put(one.text, str(self.table.cells[one.value] * self.threads))
+                lines += self._move_loop(some[:many])
+            rest += some[many:]
+        for start in range(0, len(rest), TOGETHER):
+            some = rest[start : start + TOGETHER]
+            cells = [str(self.table.cells[one.value] * self.threads) for one in some]
+            lines += _together([(one, str(one.address), cell) for one, cell in zip(some, cells, strict=True)])
         return lines
 
-    def _move_loop(
-        self, moves: Sequence[_Move], text: str, base: str, has_lanes: bool, put: Callable[[str, str], list[str]]
-    ) -> list[str]:
+    def _move_loop(self, moves: Sequence[_Move]) -> list[str]:
+        """Moves of one kind, by a list of places."""
         first = len(self.places)
         self.places += [(one.address.start, one.address.step, self.table.cells[one.value]) for one in moves]
         inner = [f"at_{k} = tl.load(places + at{f' + {k}' if k else ''})" for k in range(TOGETHER)]
+        some = []
         for k in range(TOGETHER):
-            address = f"{base} + (at_{k} & {START - 1})" + f" + u * (at_{k} >> 32 & {ENDS - 1})" * has_lanes
-            inner += put(text.replace("ADDRESS", address), f"(at_{k} >> 48) * {self.threads}")
+            address = f"{moves[0].address.base} + (at_{k} & {START - 1})"
+            if moves[0].address.step:
+                address += f" + u * (at_{k} >> {START.bit_length() - 1} & {STEP - 1})"
+            some.append((moves[0], address, f"(at_{k} >> {(START * STEP).bit_length() - 1}) * {self.threads}"))
         loop = f"for at in range({first}, {len(self.places)}, {TOGETHER}):"
-        return [loop, *triton_kernel._indented(inner)]
+        return [loop, *triton_kernel._indented([*inner, *_together(some)])]
 
     # --- the terms -------------------------------------------------------------------------------------------------
 
     def _terms_added(self) -> list[str]:
-        zero = f"tl.zeros([{', '.join(str(size) for size in (self.tile.rows, self.tile.lanes) if size > 1)}], COMPUTE)"
+        sizes = [self.tile.rows] if self.tile.rows > 1 or not self.tile.lanes else []
+        sizes += [self.tile.lanes] if self.tile.lanes else []
+        zero, bits = f"tl.zeros({sizes}, COMPUTE)", CELLS.bit_length() - 1
+        ends = [f"ends & {CELLS - 1}", f"ends >> {bits} & {CELLS - 1}"]
         return [
             f"so_far = {zero}",
             f"for term in range(0, {len(self.table.rows)}):",
             "    ends = tl.load(terms + term)",
-            f"    left, right = (ends & {ENDS - 1}) * {self.threads}, (ends >> 16 & {ENDS - 1}) * {self.threads}",
+            f"    left, right = {', '.join(f'({end}) * {self.threads}' for end in ends)}",
             "    so_far += tl.load(coefficients + term) * tl.load(cell + left) * tl.load(cell + right)",
-            "    to = ends >> 32",
+            f"    to = ends >> {2 * bits}",
             "    if to >= 0:",
             f"        tl.store(cell + to * {self.threads}, so_far)",
             f"        so_far = {zero}",
@@ -273,13 +298,29 @@ class _Printer(triton_kernel._Printer):
 
 @dataclass(frozen=True)
 class _Move:
-    """A load or store between memory and the cell of a value."""
+    """A component on its way between memory and the cell of a value: what reads it and what writes it, where ADDRESS,
+    CELL and VALUE stand for these."""
 
-    text: str
+    get: str
+    put: str
     address: Address
     value: str
 
+    def at(self, address: str, cell: str, name: str) -> tuple[str, str]:
+        """Both statements; the value has a name on its way."""
+        filled = [
+            text.replace(str(self.address), "ADDRESS", 1).replace("ADDRESS", address).replace("CELL", cell)
+            for text in (self.get, self.put)
+        ]
+        return f"{name} = {filled[0]}", filled[1].replace("VALUE", name)
+
     @property
-    def kind(self) -> tuple[str, str, bool]:
-        """What moves in one loop have in common: their text without the address, its base, whether lanes differ."""
-        return self.text.replace(str(self.address), "ADDRESS", 1), self.address.base, self.address.step > 0
+    def kind(self) -> object:
+        """What moves in one loop have in common: all but where the component is, and whether lanes differ."""
+        return (*self.at("", "", ""), self.address.base, self.address.step > 0)
+
+
+def _together(moves: Sequence[tuple[_Move, str, str]]) -> list[str]:
+    """Moves, with their addresses and cells, that wait for memory at the same time."""
+    both = [one.at(address, cell, f"moved_{k}") for k, (one, address, cell) in enumerate(moves)]
+    return [get for get, _ in both] + [put for _, put in both]

@@ -49,12 +49,11 @@ WASTE = 1.15
 MOST_UNROLLED = 2000
 """Terms up to which a loop is not looked at."""
 
-ACCESS, UNROLLED, COPY = 2.0, 0.05, 0.4
-"""How long a load or store from memory takes, an unrolled term, and a load or store of a cell beside those of the
-terms, if a term of a loop takes 1: estimated from the rates of an H100 (memory, arithmetic, cache)."""
+LOOP = 1500
+"""Milliseconds that a loop compiles."""
 
 PATIENCE = 45_000
-"""Milliseconds of compilation above which the rest does not matter."""
+"""Milliseconds of compilation above which a loop is taken."""
 
 T = TypeVar("T")
 
@@ -102,18 +101,20 @@ class Splitter:
         return group.key is not None and family.key is None and self.is_loop(family)
 
     def is_loop(self, group: Group) -> bool:
-        """Whether a loop over a table of terms pays, or is asked for: unrolled code is compiled for long, and what its
-        kernels have in common they read and compute several times."""
+        """Whether a group is a loop over a table of terms: unrolled code would compile for too long, or it is asked
+        for."""
         terms, memory = self._weight(group)
         if self.unroll != "auto" or terms <= MOST_UNROLLED:
             return self.unroll == "never" and terms > 0
         if group not in self.loops:
-            free = replace(self, unroll="always", any_registers=True, loops={}, sizes={})
-            each = [self._weight(part) for part in free.split(group)]
-            unrolled = sum(ACCESS * memory + UNROLLED * terms for terms, memory in each)
-            is_long = sum(effort(*one) for one in each) > PATIENCE
-            self.loops[group] = is_long or terms + (ACCESS + COPY) * memory < unrolled
+            least = max(1.0, _pieces(terms, memory)) * _share_of_effort(terms, memory)
+            self.loops[group] = least > PATIENCE or self._unrolled(group) > PATIENCE
         return self.loops[group]
+
+    def _unrolled(self, group: Group) -> float:
+        """What a group costs to compile in unrolled kernels, if registers are no matter."""
+        free = replace(self, unroll="always", any_registers=True, loops={}, sizes={})
+        return sum(effort(*self._weight(part)) for part in free.split(group))
 
     def is_one(self, group: Group) -> bool:
         """Whether a group is one kernel."""
@@ -123,10 +124,8 @@ class Splitter:
         """What would be too much in one kernel of unrolled code."""
         terms, memory = self._weight(group)
         if group.key is None and self.is_loop(group):
-            reason = (
-                "is what was asked for" if self.unroll == "never" else "compiles and runs sooner than several kernels"
-            )
-            return f"{terms} terms, {memory} loads and stores: a loop over a table {reason}"
+            reason = "asked for" if self.unroll == "never" else "several kernels would compile for too long"
+            return f"{terms} terms, {memory} loads and stores: a loop over a table, {reason}"
         much = [f"{terms} terms"] if terms > MOST_TERMS else []
         much += [f"{memory} loads and stores"] if memory > MOST_MEMORY else []
         much = much or [f"{self._registers(group)} registers"]
@@ -171,7 +170,7 @@ class Splitter:
         total = 0.0
         for part in parts:
             if part.looped:
-                total += effort(0, 2 * self._weight(part)[1])
+                total += LOOP
                 continue
             once = effort(*self._weight(part))
             total += once if self._fits(part, ALONE * ALONE) else 2 * once

@@ -28,7 +28,7 @@ from fusionc.targets.registry import Options, Sums
 from fusionc.targets.torch_tables import Tables
 from fusionc.targets.triton_dot import Dot, in_output, mixed, outer
 from fusionc.targets.triton_keep import Planned, planned
-from fusionc.targets.triton_kernel import TOTAL_PROGRAMS, Buffer, Kernel, Table, kernel
+from fusionc.targets.triton_kernel import Buffer, Kernel, Table, kernel
 from fusionc.targets.triton_loop import loop
 from fusionc.targets.triton_mix import Mixed, everywhere
 from fusionc.targets.triton_outside import Statements
@@ -206,8 +206,8 @@ class _Printer:
         rows = self._rows_of(one)
         tile = one.tile
         programs = f"_count({rows}, {tile.rows})"
-        if one.totals or one.table:
-            programs = f"min({programs}, {TOTAL_PROGRAMS})"
+        if one.most_programs:
+            programs = f"min({programs}, {one.most_programs})"
         if one.totals:
             programs = f"max(1, {programs})"
         if one.table:
@@ -253,7 +253,7 @@ class _Printer:
         value = self.program.instructions[buffer.value]
         shape = [str(size) for size in (value.components, *value.channels)]
         if buffer.programs:
-            programs = f"_parts({self._rows_of(one)}, {buffer.rows}, {TOTAL_PROGRAMS})"
+            programs = f"_parts({self._rows_of(one)}, {buffer.rows}, {one.most_programs})"
             shape = [programs, *shape]
         else:
             assert value.domain is not None
@@ -401,9 +401,9 @@ class _Printer:
         lines += [f"{output.name}.zero_()" for output, gap in zip(self.program.outputs, zeros, strict=True) if gap]
         if self.torch.tables.size:
             constants = f"{self.name.upper()}_CONSTANTS"
-            lines.append(f"constants = {constants}.to(device={self.names[0]}.device, dtype=compute)")
+            lines.append(f"(constants,) = {constants}.on({self.names[0]}.device, compute)")
         if self.torch.tables.indices:
-            lines.append(f"index = {self.name.upper()}_INDICES.to({self.names[0]}.device)")
+            lines.append(f"(index,) = {self.name.upper()}_INDICES.on({self.names[0]}.device, compute)")
         return lines
 
     def _has_gaps(self, output: ProgramOutput) -> bool:
