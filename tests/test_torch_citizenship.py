@@ -350,6 +350,20 @@ def test_autocast_leaves_the_arithmetic_alone(program, name):
     assert_close(got, module(*plain), 1e-6)
 
 
+def test_autocast_leaves_gradients_alone(program):
+    """Forces are asked for where energies are, under autocast: their arithmetic stays what it is, and that of theirs."""
+    module = make(program, "product_basis", torch.float32)
+    values = [v.requires_grad_(v.is_floating_point()) for v in operands(program, "product_basis", dtype=torch.float32)]
+
+    def gradients(autocast: bool) -> list[torch.Tensor]:
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+            energy = module(*values).square().sum()
+            first = torch.autograd.grad(energy, [values[0], *module.parameters()], create_graph=True)
+            return [*first, *torch.autograd.grad(first[0].square().sum(), [values[0], *module.parameters()])]
+
+    assert_close(gradients(True), gradients(False), 1e-6)
+
+
 def test_deterministic_mode(program):
     module = make(program, "product_basis")
     values = [v.requires_grad_(v.is_floating_point()) for v in operands(program, "product_basis", (50,))]

@@ -92,6 +92,15 @@ def test_sorted_sums_are_deterministic():
     assert interpreted("deterministic")["deterministic"]["ten times"]["value"] == 0.0
 
 
+def test_pairs_that_change_are_sorted_again():
+    for name, errors in interpreted("changed")["changed"].items():
+        assert errors["value"] < 1e-12, name
+
+
+def test_gradients_under_autocast():
+    assert interpreted("autocast")["autocast"]["gradients"]["value"] < 1e-6
+
+
 def test_the_same_bytes_every_time():
     assert fusionc.parse(MACE).emit("triton") == fusionc.parse(MACE).emit("triton")
 

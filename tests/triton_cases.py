@@ -3,6 +3,8 @@ oracle and against torch's derivatives of the plain module. Prints one JSON obje
 
 from __future__ import annotations
 
+import copy
+import gc
 import json
 import sys
 import warnings
@@ -461,9 +463,43 @@ def deterministic() -> dict[str, Errors]:
     kernels = Kernels(one)
     values = kernels.inputs()
     first, *others = (kernels(*values)[0] for _ in range(10))
-    relation = kernels.relations["edges"]
-    assert len(relation._fusionc_sorted) == 2, "each row is sorted once"
+    assert sorted(kernels.module._SORTED[kernels.relations["edges"]]) == [(0, SIZES["atoms"]), (1, SIZES["atoms"])]
     return {"ten times": {"value": max(float((first - other).abs().max()) for other in others)}}
+
+
+def changed() -> dict[str, Errors]:
+    """Pairs that are written into, copied, or new: they are sorted again, and nothing is kept of what is gone."""
+    kernels, plain = Kernels(case(TEXTS["message"])), Autograd(case(TEXTS["message"]))
+    values, found = kernels.inputs(), {}
+    edges = plain.relations["edges"] = kernels.relations["edges"] = kernels.relations["edges"].clone()
+
+    def compare(name: str) -> None:
+        found[name] = {"value": error(kernels(*values), plain(*values))}
+
+    compare("as they are")
+    edges.copy_(edges.flip(0))
+    compare("written into")
+    edges.copy_(edges.roll(1, 1))
+    edges = plain.relations["edges"] = kernels.relations["edges"] = copy.deepcopy(edges)
+    compare("copied")
+    assert len(kernels.module._SORTED[edges]) == 2, "an old version is not kept"
+    gc.collect()
+    assert len(kernels.module._SORTED) == 1, "what is gone is not kept"
+    return found
+
+
+def autocast() -> dict[str, Errors]:
+    """Gradients that are asked for under autocast, and theirs, are those without."""
+    kernels = Kernels(case(MORE["mixed on the way"]))
+
+    def gradients(enabled: bool) -> list[torch.Tensor]:
+        values = [value.detach().float().requires_grad_() for value in kernels.inputs()]
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            energy = sum(out.square().sum() for out in kernels(*values))
+            first = torch.autograd.grad(energy, values, create_graph=True)
+            return [*first, *torch.autograd.grad(first[0].square().sum(), values)]
+
+    return {"gradients": {"value": error(gradients(True), gradients(False))}}
 
 
 def random_trees() -> dict[str, Errors]:
@@ -598,6 +634,8 @@ GROUPS = {
         recorded,
         empty,
         deterministic,
+        changed,
+        autocast,
         random_trees,
         sites,
         split,
