@@ -351,7 +351,8 @@ def test_autocast_leaves_the_arithmetic_alone(program, name):
 
 
 def test_autocast_leaves_gradients_alone(program):
-    """Forces are asked for where energies are, under autocast: their arithmetic stays what it is, and that of theirs."""
+    """Forces are asked for where energies are, under autocast: their arithmetic stays what it is, as does that of the
+    gradients of forces."""
     module = make(program, "product_basis", torch.float32)
     values = [v.requires_grad_(v.is_floating_point()) for v in operands(program, "product_basis", dtype=torch.float32)]
 

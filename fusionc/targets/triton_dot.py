@@ -311,7 +311,7 @@ class _Printer:
             *wrapped_def(self.name, listed, ", ".join(listed)),
             *(f"    {line}" for line in ('"""', *textwrap.wrap(about, WIDTH), '"""', *self.text.lines)),
         ]
-        group = Group(domain, None, tile.lanes, (Store(number, 0, one.components),))
+        group = Group(domain, None, one.channels[-1], (Store(number, 0, one.components),))
         return Kernel(self.name, about, tuple(lines), names, group, tile, False, (), many, 0)
 
 

@@ -1,7 +1,8 @@
 """Which kernels a program becomes, and what runs outside of them.
 
 A kernel runs over the elements of one domain (or over the sites of one domain and, inside, over the pairs of each) and
-over one set of channels, with the components of everything in registers. So a program is cut where that ends:
+over one set of channels, with the components of everything in registers (in cells of memory, where it is a loop over
+terms: `triton_loop`). So a program is cut where that ends:
 
     a channel letter is summed with a weight, the same for all rows (`triton_mix`)                     -> tl.dot
     weights of each row mix channels, two letters stand side by side, channels are reordered           -> torch

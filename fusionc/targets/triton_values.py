@@ -41,7 +41,8 @@ EVERYWHERE: Place = ("batch", "")
 
 @dataclass(frozen=True)
 class Tile:
-    """`rows` elements and `lanes` channels a program, one of each a thread; `blocks` programs share a row."""
+    """`rows` elements and `lanes` channels a program, one of each a thread (but for tiles of matrix products); `blocks`
+    programs share a row."""
 
     rows: int
     lanes: int
