@@ -86,14 +86,14 @@ class CheckedDiagram:
     def lowered(self, strategy: str, layout: Layout = "mul_ir") -> Lowered:
         """A strategy's program, and what was decided on the way."""
         if (strategy, layout) not in self._programs:
-            self.check_length()  # before the paths are listed: there may be too many
-            builder = Builder(domain_sizes(self.graph, PLANNING_BATCH))
-            self._programs[strategy, layout] = lower(self.table, self.plan(strategy).edges, builder, layout)
+            edges, builder = self.plan(strategy).edges, Builder(domain_sizes(self.graph, PLANNING_BATCH))
+            self._programs[strategy, layout] = lower(self.table, edges, builder, layout)
         return self._programs[strategy, layout]
 
     def plan(self, strategy: str) -> Plan:
         """What a strategy couples in which order."""
         if strategy not in self._plans:
+            self.check_length()  # before the paths are listed: there may be too many
             self._plans[strategy] = plan(self.table, strategy, domain_sizes(self.graph, PLANNING_BATCH))
         return self._plans[strategy]
 

@@ -211,18 +211,25 @@ def test_the_file_works_without_triton(tmp_path):
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
 @pytest.mark.parametrize("name", ["mace_large", "message"])
 def test_kernels_fit_in_registers(name, arch):
-    """All stages up to l = 3, tangents too: nothing spilled, at most 128 registers, and seconds to compile."""
+    """All stages up to l = 3, tangents too: nothing spilled, at most 128 registers."""
     from fusionc.cache import import_text
-    from fusionc.tools.aot import compile_ahead, total_seconds
+    from fusionc.tools.aot import compile_ahead
 
     module = import_text(fusionc.parse(MACE)[name].emit("triton"))
     found = compile_ahead(module, arch)
     assert {one.kernel.split("_kernel")[0][-1] for one in found} == set("0123")
     assert all(one.spilled == 0 for one in found), list(map(str, found))
     assert all(one.registers <= 128 for one in found), list(map(str, found))
-    backward, forward = ([one for one in found if ("_stage_3_" in one.kernel) == kind] for kind in (False, True))
-    assert total_seconds(backward) < (10 if name == "mace_large" else 15), list(map(str, backward))
-    assert total_seconds(forward) < 4, list(map(str, forward))  # (compiled where forward mode is used)
+
+
+@pytest.mark.parametrize("name", ["mace_large", "message"])
+def test_kernels_are_little_to_compile(name):
+    """The value, its gradients and theirs: eight seconds, by an estimate that is the same on every machine."""
+    from fusionc.targets.triton import kernels
+    from fusionc.targets.triton_split import effort
+
+    stages = kernels(fusionc.parse(MACE)[name].checked.program()).stages[:3]
+    assert sum(effort(one.terms, one.memory) for stage in stages for one in stage.kernels) < 9_000
 
 
 MIXING = {
@@ -270,16 +277,18 @@ def test_kernels_that_have_to_be_split_fit_in_registers(name):
 
 
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
-def test_loops_over_tables_compile_in_no_time(arch):
-    """A stage is one kernel of few registers, however many terms it has."""
+def test_loops_over_tables_are_short(arch):
+    """A stage is one kernel of few lines and few registers, however many terms it has."""
     from fusionc.cache import import_text
-    from fusionc.tools.aot import compile_ahead, total_seconds
+    from fusionc.targets.triton import kernels
+    from fusionc.tools.aot import compile_ahead
 
     diagram = fusionc.parse(LARGE["product of order 3"])["d"]
+    stages = kernels(diagram.checked.program(), Options(unroll="never")).stages
+    assert all(len(stage.kernels) == 1 and len(stage.kernels[0].lines) < 350 for stage in stages)
+    assert len(stages[2].kernels[0].table.rows) > 3000
     found = compile_ahead(import_text(diagram.emit("triton", unroll="never")), arch)
-    assert len({one.kernel.split("_stage_")[1][0] for one in found}) == len(found)
     assert all(one.spilled == 0 and one.registers <= 64 for one in found), list(map(str, found))
-    assert total_seconds(found) < 1.5 * len(found)
 
 
 @pytest.mark.parametrize("channels", [1, 8, 12])
