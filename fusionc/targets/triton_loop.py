@@ -164,6 +164,7 @@ class _Printer(triton_kernel._Printer):
         self.tile = tile(self.group.lanes, narrow=True)
         self.threads = self.tile.rows * max(1, self.tile.lanes)
         self.places: list[Stretch] = []
+        self.moved = 0
         self.has_lane: dict[str, bool] = {}
 
     def kernel(self) -> Kernel:
@@ -259,7 +260,7 @@ class _Printer(triton_kernel._Printer):
         for start in range(0, len(rest), TOGETHER):
             some = rest[start : start + TOGETHER]
             cells = [str(self.table.cells[one.value] * self.threads) for one in some]
-            lines += _together([(one, str(one.address), cell) for one, cell in zip(some, cells, strict=True)])
+            lines += self._together([(one, str(one.address), cell) for one, cell in zip(some, cells, strict=True)])
         return lines
 
     def _move_loop(self, moves: Sequence[_Move]) -> list[str]:
@@ -274,7 +275,15 @@ class _Printer(triton_kernel._Printer):
                 address += f" + u * (at_{k} >> {START.bit_length() - 1} & {STEP - 1})"
             some.append((moves[0], address, f"(at_{k} >> {(START * STEP).bit_length() - 1}) * {self.threads}"))
         loop = f"for at in range({first}, {len(self.places)}, {TOGETHER}):"
-        return [loop, *triton_kernel._indented([*inner, *_together(some)])]
+        return [loop, *triton_kernel._indented([*inner, *self._together(some)])]
+
+    def _together(self, moves: Sequence[tuple[_Move, str, str]]) -> list[str]:
+        """Moves, with their addresses and cells, that wait for memory at the same time. No name is used again: one that
+        stands for a number before a loop cannot stand for a tile inside."""
+        names = [f"moved_{self.moved + k}" for k in range(len(moves))]
+        self.moved += len(moves)
+        both = [one.at(address, cell, name) for (one, address, cell), name in zip(moves, names, strict=True)]
+        return [get for get, _ in both] + [put for _, put in both]
 
     # --- the terms -------------------------------------------------------------------------------------------------
 
@@ -318,9 +327,3 @@ class _Move:
     def kind(self) -> object:
         """What moves in one loop have in common: all but where the component is, and whether lanes differ."""
         return (*self.at("", "", ""), self.address.base, self.address.step > 0)
-
-
-def _together(moves: Sequence[tuple[_Move, str, str]]) -> list[str]:
-    """Moves, with their addresses and cells, that wait for memory at the same time."""
-    both = [one.at(address, cell, f"moved_{k}") for k, (one, address, cell) in enumerate(moves)]
-    return [get for get, _ in both] + [put for _, put in both]
