@@ -211,15 +211,18 @@ def test_the_file_works_without_triton(tmp_path):
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
 @pytest.mark.parametrize("name", ["mace_large", "message"])
 def test_kernels_fit_in_registers(name, arch):
-    """All stages up to l = 3, tangents too: nothing spilled, at most 128 registers."""
+    """All stages up to l = 3, tangents too: nothing spilled, at most 128 registers, and seconds to compile."""
     from fusionc.cache import import_text
-    from fusionc.tools.aot import compile_ahead
+    from fusionc.tools.aot import compile_ahead, total_seconds
 
     module = import_text(fusionc.parse(MACE)[name].emit("triton"))
     found = compile_ahead(module, arch)
     assert {one.kernel.split("_kernel")[0][-1] for one in found} == set("0123")
     assert all(one.spilled == 0 for one in found), list(map(str, found))
     assert all(one.registers <= 128 for one in found), list(map(str, found))
+    backward, forward = ([one for one in found if ("_stage_3_" in one.kernel) == kind] for kind in (False, True))
+    assert total_seconds(backward) < 10, list(map(str, backward))
+    assert total_seconds(forward) < 4, list(map(str, forward))  # (compiled where forward mode is used)
 
 
 @pytest.mark.parametrize("name", ["mace_large", "message"])
