@@ -341,7 +341,7 @@ class _Mixed(_Printer):
         arguments = (*(value.argument for value in self.values), *self.mixers, self.result.argument)
         kernel = self.kernel(mix.number, domain, tile, arguments, about)
         if not output:
-            kernel = replace(kernel, buffers=(Buffer(mix.number, 1, False, False, tile.rows),))
+            kernel = replace(kernel, buffers=(Buffer(mix.number, 1, False, False),))
         most = max(segment.dim for segment in self.segments)
         return Dot(kernel, f"_count({_times('{rows}', most)}, {tile.rows})", tile.blocks * len(self.segments))
 
@@ -447,7 +447,7 @@ class _Outer(_Printer):
         about = f"value {mix.number}, {mix.rows} x {mix.columns} channels summed over all rows"
         arguments = (self.left.argument, self.right.argument, result)
         kernel = self.kernel(mix.number, source.domain, tile, arguments, about)
-        kernel = replace(kernel, totals=True, buffers=(Buffer(mix.number, 1, True, False, 1),))
+        kernel = replace(kernel, totals=True, buffers=(Buffer(mix.number, 1, True, False),))
         most = max(1, PROGRAMS // (components * tile.blocks))
         rows = f"_count({_times('{rows}', dim)}, {DEPTH * LEAST_BLOCKS})"
         return Dot(kernel, f"_parts({rows}, 1, {most})", tile.blocks * len(self.segments))

@@ -27,7 +27,6 @@ class Buffer:
     blocks: int
     programs: bool
     atomic: bool
-    rows: int
 
 
 @dataclass(frozen=True)
@@ -372,9 +371,7 @@ class _Printer(Values):
         op = self._op(store)
         blocks = self.tile.blocks if self._summed(store) else 1
         atomic = isinstance(op, Scatter) and self.cut.sums == "atomic"
-        self.buffers[store.value] = Buffer(
-            store.value, 1 if atomic else blocks, isinstance(op, Total), atomic, self.tile.rows
-        )
+        self.buffers[store.value] = Buffer(store.value, 1 if atomic else blocks, isinstance(op, Total), atomic)
         return self._argument(f"b{store.value}")
 
     def _total_stores(self) -> Iterator[Sink]:

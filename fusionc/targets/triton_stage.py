@@ -28,7 +28,7 @@ from fusionc.targets.registry import Options, Sums
 from fusionc.targets.torch_tables import Tables
 from fusionc.targets.triton_dot import Dot, in_output, mixed, outer
 from fusionc.targets.triton_keep import Planned, planned
-from fusionc.targets.triton_kernel import Buffer, Kernel, Table, kernel
+from fusionc.targets.triton_kernel import Kernel, Table, kernel
 from fusionc.targets.triton_loop import loop
 from fusionc.targets.triton_mix import Mixed, everywhere
 from fusionc.targets.triton_outside import Statements
@@ -198,13 +198,8 @@ class _Printer:
         return f"{self.name}_kernel_{len(self.kernels) + more}"
 
     def _launch(self, one: Kernel) -> None:
-        self.kernels.append(one)
-        for buffer in one.buffers:
-            if buffer.value not in self.allocated:
-                self.allocated.add(buffer.value)
-                self._allocate(buffer, one)
-        rows = self._rows_of(one)
-        tile = one.tile
+        rows, tile = self._rows_of(one), one.tile
+        self._allocate(one, f"_parts({rows}, {tile.rows}, {one.most_programs})")
         programs = f"_count({rows}, {tile.rows})"
         if one.most_programs:
             programs = f"min({programs}, {one.most_programs})"
@@ -212,8 +207,13 @@ class _Printer:
             programs = f"max(1, {programs})"
         if one.table:
             self._tabulate(one, one.table, programs)
+        self._run(one, programs, tile.blocks)
+
+    def _run(self, one: Kernel, programs: str, blocks: int) -> None:
+        """So many programs, with so many for each block of rows."""
+        self.kernels.append(one)
         arguments = ", ".join(self._argument(name, one) for name in one.arguments)
-        self.body.append(f"_launch({one.name}, {programs}, {tile.blocks}, {tile.warps}, compute, {arguments})")
+        self.body.append(f"_launch({one.name}, {programs}, {blocks}, {one.tile.warps}, compute, {arguments})")
 
     def _tabulate(self, one: Kernel, table: Table, programs: str) -> None:
         """The table of a kernel, and memory for its programs."""
@@ -238,7 +238,8 @@ class _Printer:
     def _argument(self, name: str, one: Kernel) -> str:
         if name == "n_rows":
             return self._rows_of(one)
-        if name[0] == "b" and name[1:].isdigit() and int(name[1:]) in self.cut.outside:
+        own = [f"b{buffer.value}" for buffer in one.buffers]
+        if name[0] == "b" and name[1:].isdigit() and int(name[1:]) in self.cut.outside and name not in own:
             return f"{name}.contiguous()"
         return name
 
@@ -249,19 +250,20 @@ class _Printer:
             domain = (relation.first, relation.second)[one.group.key[1]]
         return _rows(domain)
 
-    def _allocate(self, buffer: Buffer, one: Kernel) -> None:
-        value = self.program.instructions[buffer.value]
-        shape = [str(size) for size in (value.components, *value.channels)]
-        if buffer.programs:
-            programs = f"_parts({self._rows_of(one)}, {buffer.rows}, {one.most_programs})"
-            shape = [programs, *shape]
-        else:
-            assert value.domain is not None
-            shape = [_rows(value.domain), *shape]
-        if buffer.blocks > 1:
-            shape = [str(buffer.blocks), *shape]
-        make = "zeros" if buffer.atomic else "empty"
-        self.body.append(f"b{buffer.value} = {self.names[0]}.new_{make}(({', '.join(shape)}), dtype=compute)")
+    def _allocate(self, one: Kernel, parts: str) -> None:
+        """Memory for what a kernel is the first to write: a row for each of the domain, or the parts of a sum."""
+        for buffer in one.buffers:
+            if buffer.value in self.allocated:
+                continue
+            self.allocated.add(buffer.value)
+            value = self.program.instructions[buffer.value]
+            assert buffer.programs or value.domain is not None
+            rows = parts if buffer.programs else _rows(value.domain or "")
+            shape = [rows, *(str(size) for size in (value.components, *value.channels))]
+            if buffer.blocks > 1:
+                shape = [str(buffer.blocks), *shape]
+            make = "zeros" if buffer.atomic else "empty"
+            self.body.append(f"b{buffer.value} = {self.names[0]}.new_{make}(({', '.join(shape)}), dtype=compute)")
 
     def _mixed(self, value: int) -> None:
         """A matrix product; what nothing else reads goes straight into its output."""
@@ -276,21 +278,9 @@ class _Printer:
 
     def _dot(self, dots: Sequence[Dot]) -> None:
         for one in dots:
-            kernel = one.kernel
-            rows = self._rows_of(kernel)
-            programs = one.programs.format(rows=rows)
-            for buffer in kernel.buffers:
-                if buffer.value not in self.allocated:
-                    self.allocated.add(buffer.value)
-                    value = self.program.instructions[buffer.value]
-                    shape = (programs if buffer.programs else rows, value.components, *value.channels)
-                    sizes = ", ".join(map(str, shape))
-                    self.body.append(f"b{buffer.value} = {self.names[0]}.new_empty(({sizes}), dtype=compute)")
-            self.kernels.append(kernel)
-            own = [f"b{buffer.value}" for buffer in kernel.buffers]
-            passed = [name if name in own else self._argument(name, kernel) for name in kernel.arguments]
-            warps = kernel.tile.warps
-            self.body.append(f"_launch({kernel.name}, {programs}, {one.blocks}, {warps}, compute, {', '.join(passed)})")
+            programs = one.programs.format(rows=self._rows_of(one.kernel))
+            self._allocate(one.kernel, programs)
+            self._run(one.kernel, programs, one.blocks)
         self._sum_parts([one.kernel for one in dots])
 
     # --- torch -----------------------------------------------------------------------------------------------------
@@ -418,9 +408,8 @@ def _splits(plan: Planned) -> tuple[str, ...]:
     """Why kernels are split, and which values are kept to save work."""
     lines = []
     for group, why in plan.why.items():
-        parts = plan.parts[group]
-        looped = sum(part.looped for part in parts)
-        lines.append(why if looped == len(parts) == 1 else f"{why}: {len(parts)} kernels")
+        many = len(plan.parts[group])
+        lines.append(why if many == 1 else f"{why}: {many} kernels")
     for value in sorted(plan.cut.extra):
         many = plan.cut.program.instructions[value].components
         lines.append(f"value {value} ({many} components) is kept: many kernels would compute it")
