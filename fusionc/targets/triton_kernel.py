@@ -10,9 +10,10 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from fusionc.program.ir import LegBlock, Scatter, Total
+from fusionc.program.ir import Instruction, LegBlock, Scatter, Total
 from fusionc.targets.triton_plan import Cut, Group, Store
-from fusionc.targets.triton_schedule import FEW, WIDTH, Address, Ordered, Sink, Statement, scheduled
+from fusionc.targets.triton_schedule import FEW, WIDTH, Address, Load, Ordered, Sink, Statement, Sum, scheduled
+from fusionc.targets.triton_simplify import simplified
 from fusionc.targets.triton_values import PAIR, ROW, ZERO, Place, Tile, Values, reads
 
 TOTAL_PROGRAMS = 1024
@@ -141,6 +142,13 @@ class _Printer(Values):
         for store in self.group.stores:
             if store not in pairs:
                 self._store(store, ROW)
+        self.head, self.loop, self.tail = simplified((self.head, self.loop, self.tail), self._read_elsewhere())
+        parts = (*self.head, *self.loop, *self.tail)
+        self.terms = sum(len(one.terms) for one in parts if isinstance(one, Sum))
+
+    def _read_elsewhere(self) -> list[str]:
+        """Values that something else than a statement reads."""
+        return []
 
     def kernel(self) -> Kernel:
         self.collect()
@@ -395,16 +403,24 @@ class _Printer(Values):
                     continue
                 text = self._lane_sum(name) if summed else name
                 address = Address(f"{base} + {row} * {one.size}", component * mul, int(lane))
-                text = self._added(store, address, text, mask)
+                if store.adds:
+                    text = _both(self._loaded(address, mask), text)
                 yield Sink(self._written(address, text, mask), name, address=address)
 
-    def _added(self, store: Store, address: Address, text: str, mask: str) -> str:
-        """A value with what kernels before this one have found of it."""
+    def _added(
+        self, store: Store, component: int, place: Place, address: Address, text: str
+    ) -> tuple[str, tuple[str, ...]]:
+        """A value with what kernels before this one have found of it, and the name of that."""
         if not store.adds:
-            return text
+            return text, ()
+        name = f"before{store.value}_{component}"
+        loaded = self._loaded(address, self._mask(place, bool(address.step)))
+        self._part(place).append(Load(name, loaded, (address.base,), address=address))
+        return _both(name, text), (name,)
+
+    def _loaded(self, address: Address, mask: str) -> str:
         self.memory += 1
-        before = f"tl.load({address}{f', mask={mask}, other=0.0' if mask else ''})"
-        return before if text == ZERO else f"{before} + {text}"
+        return f"tl.load({address}{f', mask={mask}, other=0.0' if mask else ''})"
 
     def _lane_sum(self, text: str) -> str:
         if text == ZERO:
@@ -416,15 +432,23 @@ class _Printer(Values):
         text, out = self.value(store.value, component, place), self._part(place)
         if store.adds and text == ZERO:
             return
-        row = self._row(place)
-        if summed and self.tile.blocks > 1:
-            many = self._rows() if place == ROW else f"{self._argument('batch')} * {self._argument(f'n_{one.domain}')}"
-            row = f"(tl.program_id(1).to(tl.int64) * {many} + {row})"
         mul, lane = (one.channels[0] if one.channels else 1), bool(one.channels)
         mask, written = self._mask(place, lane), self._lane_sum(text) if summed else text
-        address = Address(f"{pointer} + {row} * {one.size}", component * mul, int(lane))
-        written = self._added(store, address, written, mask)
-        out.append(Sink(self._written(address, written, mask), text, address=address))
+        base = self._part_base(pointer, one, place) if summed and self.tile.blocks > 1 else ""
+        address = self._address(base or self._base(pointer, one.size, place), component * mul, int(lane))
+        written, before = self._added(store, component, place, address, written)
+        out.append(Sink(self._written(address, written, mask), text, (address.base, *before), address=address))
+
+    def _part_base(self, pointer: str, one: Instruction, place: Place) -> str:
+        """The address of a row of what has to be summed over the blocks of lanes: each has all rows."""
+        key = ("base", pointer, "part", place)
+        if key not in self.names:
+            many = self._rows() if place == ROW else f"{self._argument('batch')} * {self._argument(f'n_{one.domain}')}"
+            row = self._row(place)
+            text = f"{pointer} + (tl.program_id(1).to(tl.int64) * {many} + {row}) * {one.size}"
+            self.names[key] = self._fresh(f"{pointer}_at")
+            self._part(place).append(Load(self.names[key], text, (row,), 2))
+        return self.names[key]
 
     def _written(self, address: Address, text: str, mask: str) -> str:
         self.memory += 1
@@ -436,16 +460,16 @@ class _Printer(Values):
         base = self._base(output.name, output.dim, place)
         m, lane = store.at + component - store.first, bool(one.channels)
         if self.program.layout == "mul_ir":
-            address = Address(base, store.start + store.channel * store.block + m, store.block * lane)
+            address = self._address(base, store.start + store.channel * store.block + m, store.block * lane)
         else:
-            address = Address(base, store.start + m * store.mul + store.channel, int(lane))
+            address = self._address(base, store.start + m * store.mul + store.channel, int(lane))
         text, mask = self.value(store.value, component, place), self._mask(place, lane)
-        found = text
+        found, before = text, tuple[str, ...]()
         if store.adds:
-            before = f"{self._argument(f'b{store.value}')} + {self._row(place)} * {one.size}"
-            own = Address(before, component * (one.channels[0] if lane else 1), int(lane))
-            found = self._added(store, own, text, mask)
-        self._part(place).append(Sink(self._written(address, found, mask), text, (base,), address=address))
+            kept = self._base(f"b{store.value}", one.size, place)
+            own = self._address(kept, component * (one.channels[0] if lane else 1), int(lane))
+            found, before = self._added(store, component, place, own, text)
+        self._part(place).append(Sink(self._written(address, found, mask), text, (base, *before), address=address))
 
     def _add_atomically(self, store: Store, op: Scatter, component: int) -> None:
         """Pairs added into their sites as they come."""
@@ -453,14 +477,18 @@ class _Printer(Values):
         text = self.value(op.value, component, ROW)
         if text == ZERO:
             return
-        site = self._row((op.relation, str(op.row), *ROW))
         mul, lane = (one.channels[0] if one.channels else 1), bool(one.channels)
         added = self._lane_sum(text) if self._summed(store) else text
         mask = self._mask(ROW, lane)
         self.memory += 1
-        address = Address(f"{pointer} + {site} * {one.size}", component * mul, int(lane))
+        base = self._base(pointer, one.size, (op.relation, str(op.row), *ROW))
+        address = self._address(base, component * mul, int(lane))
         written = f'tl.atomic_add({address}, {added}{f", mask={mask}" if mask else ""}, sem="relaxed")'
-        self.head.append(Sink(written, text, (site,), address=address))
+        self.head.append(Sink(written, text, (base,), address=address))
+
+
+def _both(before: str, text: str) -> str:
+    return before if text == ZERO else f"{before} + {text}"
 
 
 def _indented(lines: Iterable[str]) -> list[str]:

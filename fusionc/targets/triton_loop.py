@@ -179,12 +179,19 @@ class _Printer(triton_kernel._Printer):
     def _how(self) -> str:
         return f"a loop over a table of {len(self.table.rows)} terms"
 
+    def _address(self, base: str, start: int, step: int) -> Address:
+        """The start and the step may be read from a list: the address has no name."""
+        return Address(base, start, step)
+
     def _accumulate(self, name: str, source: int, text: str, out: list[Statement], mask: str) -> None:
         """A sum over everything is a cell: there may be too many for registers."""
         self.accumulators[name] = ""
         self.has_lane[name] = self.cut.lane(source) is not None
         if text != ZERO:
             self.added.append((name, text))
+
+    def _read_elsewhere(self) -> list[str]:
+        return [text for _, text in self.added]
 
     def _assembled(self) -> list[str]:
         for name in ("cells", "terms", "coefficients", "places"):

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 WIDTH = 108
@@ -49,20 +49,22 @@ class Term:
 
 @dataclass(frozen=True)
 class Address:
-    """`base + start + u * step`, where u is the channel of a lane; with a step of 0 all lanes have the same address."""
+    """`base + u * step + start`, where u is the channel of a lane; with a step of 0 all lanes have the same address.
+    Where `base + u * step` has a name, that is said once: every load and store is one addition then, and what is to
+    compile is less."""
 
     base: str
     start: int = 0
     step: int = 0
+    name: str = ""
 
     def __str__(self) -> str:
-        lane = {0: "", 1: " + u"}.get(self.step, f" + u * {self.step}")
-        return f"{self.base}{f' + {self.start}' if self.start else ''}{lane}"
+        return f"{self.name or self.lanes}{f' + {self.start}' if self.start else ''}"
 
     @property
-    def pointer(self) -> str:
-        """What names the address that lanes start from: another one for every stride, nothing where all have one."""
-        return f"{self.base} {self.step}" if self.step else ""
+    def lanes(self) -> str:
+        """Where the lanes start."""
+        return self.base + {0: "", 1: " + u"}.get(self.step, f" + u * {self.step}")
 
 
 @dataclass(frozen=True)
@@ -75,10 +77,6 @@ class Load:
     needs: tuple[str, ...] = ()
     registers: int = 1
     address: Address | None = None
-
-    @property
-    def pointer(self) -> str:
-        return self.address.pointer if self.address else ""
 
 
 @dataclass(frozen=True)
@@ -100,10 +98,6 @@ class Sink:
     needs: tuple[str, ...] = ()
     accumulates: str = ""
     address: Address | None = None
-
-    @property
-    def pointer(self) -> str:
-        return self.address.pointer if self.address and self.needs else ""
 
 
 Statement = Load | Sum | Sink
@@ -150,21 +144,12 @@ class Ordered:
                     alive[name] = None
                     now += self.sizes.get(name, 1)
             most = max(most, now)
-            for name in step.reads:
-                if name.startswith(POINTER) and self._reached[name] == place:
-                    del alive[name]
-                    now -= self.sizes.get(name, 1)
         return most, tuple(alive)
 
     @cached_property
     def _first(self) -> dict[str, int]:
         """Where each value begins."""
         return {step.name: place for place, step in reversed(list(enumerate(self.steps)))}
-
-    @cached_property
-    def _reached(self) -> dict[str, int]:
-        """Where each value is read for the first time."""
-        return {name: place for place, step in reversed(list(enumerate(self.steps))) for name in step.reads}
 
 
 def scheduled(
@@ -221,10 +206,6 @@ def _in_accumulators(statements: Sequence[Statement]) -> list[Statement]:
     return found
 
 
-POINTER = "pointer "
-"""What begins the name of an address in the lanes: it is no name in the text."""
-
-
 @dataclass
 class _Schedule:
     statements: Sequence[Statement]
@@ -232,7 +213,7 @@ class _Schedule:
     done: set[str] = field(default_factory=set)
     begun: set[str] = field(default_factory=set)
     said: set[int] = field(default_factory=set)
-    pointers: set[str] = field(default_factory=set)
+    lanes: set[str] = field(default_factory=set)
     chunk: tuple[str, list[Term]] | None = None
 
     def __post_init__(self) -> None:
@@ -261,7 +242,7 @@ class _Schedule:
             self._sink(number)
         self._flush()
         sizes = {name: one.registers for name, one in self.nodes.items() if isinstance(one, Load) and one.registers > 1}
-        return Ordered(tuple(self.out), sizes | dict.fromkeys(sorted(self.pointers), 2))
+        return Ordered(tuple(self.out), sizes | dict.fromkeys(sorted(self.lanes), 2))
 
     def _closure(self, name: str) -> int:
         """How many statements a value is made of."""
@@ -343,29 +324,29 @@ class _Schedule:
         else:
             name, lines = one.accumulates, [one.text]
             needs = (one.value, *one.needs, *([name] if name else []))
-        if one.pointer:
-            pointer = POINTER + one.pointer
-            if pointer in self.pointers:
-                needs = tuple(need for need in needs if need not in one.needs)
-            self.pointers.add(pointer)
-            needs = (*needs, pointer)
+        if one.address is not None and one.address.name:
+            needs = (*(need for need in needs if need != one.address.base), one.address.name)
+            self._name_lanes(one.address)
         self.out.append(Step(tuple(lines), name, needs))
 
+    def _name_lanes(self, address: Address) -> None:
+        """Say where the lanes start before the first load or store that is from there."""
+        if address.name not in self.lanes:
+            self.lanes.add(address.name)
+            reads = (address.base,) if address.base in self.nodes else ()
+            self.out.append(Step((f"{address.name} = {address.lanes}",), address.name, reads))
+
     def _flush(self) -> None:
-        """Terms that were added to one sum, as one statement."""
+        """Terms that were added to one sum."""
         if self.chunk is None:
             return
         (name, terms), self.chunk = self.chunk, None
-        reads = tuple(dict.fromkeys(value for term in terms for value in term.values))
-        operator, terms = "=", sorted(terms, key=lambda term: term.sign == "-")
-        if name in self.begun:
-            operator, reads = "+=", (*reads, name)
-            if terms[0].sign == "-":  # (a sign of its own is one more operation to compile)
-                operator, terms = "-=", [replace(term, sign="+") for term in terms]
-        words = [f"{'-' if terms[0].sign == '-' else ''}{terms[0].text}"]
-        words += [f"{term.sign} {term.text}" for term in terms[1:]]
-        self.out.append(Step(tuple(statement(f"{name} {operator} ", words)), name, reads))
-        self.begun.add(name)
+        for term in sorted(terms, key=lambda term: term.sign == "-"):
+            if name in self.begun:
+                self.out.append(Step((_added(name, term),), name, (*term.values, name)))
+            else:
+                self.out.append(Step((f"{name} = {'-' if term.sign == '-' else ''}{term.text}",), name, term.values))
+            self.begun.add(name)
 
 
 @dataclass
@@ -525,6 +506,17 @@ class _TermByTerm(_Schedule):
             if value in self.open:
                 todo += [v for t in self.open[value].values() for v in t.values]
         return list(found)
+
+
+def _added(name: str, term: Term) -> str:
+    """A term added to a sum: one operation, so that there is half as much to compile. Numbers stay out of `tl.fma`,
+    which would take them in single precision."""
+    if term.sign == "-":
+        return f"{name} -= {term.text}"
+    if not term.right:
+        return f"{name} += {term.text}"
+    left = f"{term.factor} * {term.left}" if term.factor else term.left
+    return f"{name} = tl.fma({left}, {term.right}, {name})"
 
 
 def statement(start: str, words: Sequence[str]) -> list[str]:

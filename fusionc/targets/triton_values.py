@@ -82,6 +82,8 @@ class Values:
         self.relations = {relation.name: relation for relation in self.program.relations}
         pending = any(self.cut.pending[store.value] for store in self.group.stores)
         self.tile = tile(self.group.lanes, self.group.key is not None or pending)
+        program = self.program
+        self.taken = {one.name for some in (program.legs, program.weights, program.outputs) for one in some}
 
     @property
     def program(self) -> Program:
@@ -91,6 +93,13 @@ class Values:
 
     def _argument(self, name: str) -> str:
         self.arguments.setdefault(name)
+        return name
+
+    def _fresh(self, name: str) -> str:
+        """A name that no operand has: a leg `x` and a leg `x_at` may stand side by side."""
+        while name in self.taken:
+            name += "_"
+        self.taken.add(name)
         return name
 
     def _part(self, place: Place) -> list[Statement]:
@@ -235,7 +244,6 @@ class Values:
     def _sum(self, value: int, component: int, place: Place, terms: Sequence[Term]) -> str:
         if not terms:
             return ZERO
-        self.terms += len(terms)
         name = self._name(value, component, place)
         self._part(place).append(Sum(name, tuple(terms)))
         return name
@@ -252,6 +260,13 @@ class Values:
         self._part(place).append(Load(name, f"tl.load({address}{masked}).to(COMPUTE)", needs, address=address))
         return name
 
+    def _address(self, base: str, start: int, step: int) -> Address:
+        """A place in every lane."""
+        key = ("lanes", base, step)
+        if step and key not in self.names:
+            self.names[key] = self._fresh(f"{base}_u{step if step > 1 else ''}")
+        return Address(base, start, step, self.names.get(key, ""))
+
     def _base(self, name: str, size: int, place: Place) -> str:
         """The address of a row of an operand."""
         pointer = self._argument(name)
@@ -259,10 +274,9 @@ class Values:
             return pointer
         key = ("base", name, place)
         if key not in self.names:
-            at = f"{name}_at" + _suffix(place)
             row = self._row(place)
-            self._part(place).append(Load(at, f"{pointer} + {row} * {size}", (row,), 2))
-            self.names[key] = at
+            self.names[key] = self._fresh(f"{name}_at" + _suffix(place))
+            self._part(place).append(Load(self.names[key], f"{pointer} + {row} * {size}", (row,), 2))
         return self.names[key]
 
     def _load_leg(self, op: LegBlock, value: int, component: int, place: Place) -> str:
@@ -275,8 +289,8 @@ class Values:
             dim = next(dims)
         base, lane = self._base(op.leg, leg.dim, place), bool(channels)
         if self.program.layout == "mul_ir":
-            return self._load(value, component, place, Address(base, start + m, dim * lane))
-        return self._load(value, component, place, Address(base, start + m * mul, int(lane)))
+            return self._load(value, component, place, self._address(base, start + m, dim * lane))
+        return self._load(value, component, place, self._address(base, start + m * mul, int(lane)))
 
     def _load_weight(self, op: WeightBlock, value: int, component: int, place: Place) -> str:
         channels, domain = self.program.instructions[value].channels, self.program.instructions[value].domain
@@ -287,7 +301,7 @@ class Values:
         pointer = op.weight
         base = self._table_row(op, pointer, numel, place, domain) if op.rows else self._base(pointer, numel, place)
         mul = channels[0] if channels else 1
-        return self._load(value, component, place, Address(base, op.start + component * mul, int(bool(channels))))
+        return self._load(value, component, place, self._address(base, op.start + component * mul, int(bool(channels))))
 
     def _table_row(self, op: WeightBlock, pointer: str, numel: int, place: Place, domain: str | None) -> str:
         """The address of the row of a table that index legs select."""
@@ -308,8 +322,7 @@ class Values:
             masked = f", mask={mask}, other=0" if mask else ""
             loaded = f"tl.load({self._argument(leg_name)} + {needs[-1]}{masked})"
             text = f"({text}) * {leg.dim} + {loaded}" if text else loaded
-        tables = sum(isinstance(other, tuple) and other[0] == "table" for other in self.names)
-        name = f"{op.weight}_{'_'.join(op.rows)}_at{tables or ''}" + _suffix(place)
+        name = self._fresh(f"{op.weight}_{'_'.join(op.rows)}_at" + _suffix(place))
         self._part(place).append(Load(name, f"{pointer} + ({text}) * {numel}", tuple(needs), 2))
         self.names[key] = name
         return name
@@ -324,7 +337,7 @@ class Values:
         one = self.program.instructions[value]
         mul = one.channels[0] if one.channels else 1
         base = self._base(f"b{value}", one.size, place)
-        return self._load(value, component, place, Address(base, component * mul, int(bool(one.channels))))
+        return self._load(value, component, place, self._address(base, component * mul, int(bool(one.channels))))
 
     def _rows(self) -> str:
         """How many rows there are: an argument."""

@@ -1,4 +1,7 @@
-"""Kernels of a generated file compiled ahead of time, without a GPU: registers, spills, shared memory, seconds."""
+"""Kernels of a generated file compiled ahead of time, without a GPU: registers, spills, shared memory, seconds.
+
+As many kernels are compiled at a time as there are processors: Triton's compiler lets threads run side by side.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,13 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +32,7 @@ class NoTriton(Exception):
 @dataclass(frozen=True)
 class Compiled:
     """One kernel: registers a thread, bytes a thread spilled to memory, bytes of shared memory, processor seconds to
-    compile."""
+    compile (without what Triton does once in a process: it loads its compiler and computes the checksum of itself)."""
 
     kernel: str
     arch: str
@@ -55,11 +63,43 @@ def compile_ahead(
     number = architecture(arch)
     if not has_triton():
         raise NoTriton("triton is not installed: pip install triton")
-    found = []
-    for name, (kernel, warps, types) in module.KERNELS.items():
-        step(name)
-        found.append(_compile(name, kernel, warps, types, number, dtype))
-    return tuple(found)
+    _start_triton()
+    clock, compiled = _Clock(_children_seconds()), dict[str, _Binary]()
+    with _always_compiled(), ThreadPoolExecutor(_processors()) as pool:
+        work = {
+            pool.submit(_compile, kernel, warps, types, number, dtype, clock): name
+            for name, (kernel, warps, types) in module.KERNELS.items()
+        }
+        for done in as_completed(work):
+            step(f"{len(compiled) + 1} of {len(work)}")
+            compiled[work[done]] = done.result()
+    return tuple(_measured(compiled[name], name, arch) for name in module.KERNELS)
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _start_triton() -> None:
+    """What Triton does before the first kernel of a process."""
+    from triton.runtime import cache
+
+    import_module("triton.compiler.code_generator")
+    if hasattr(cache, "triton_key"):  # (older versions have it elsewhere: the first kernel takes half a second more)
+        cache.triton_key()
+
+
+@contextmanager
+def _always_compiled() -> Iterator[None]:
+    """Nothing is taken from Triton's cache."""
+    import triton
+
+    always = triton.knobs.compilation.always_compile
+    triton.knobs.compilation.always_compile = True
+    try:
+        yield
+    finally:
+        triton.knobs.compilation.always_compile = always
 
 
 def has_triton() -> bool:
@@ -81,7 +121,7 @@ def total_seconds(kernels: Sequence[Compiled]) -> float:
     return sum(one.seconds for one in kernels)
 
 
-def _compile(name: str, kernel: Any, warps: int, types: dict[str, str], arch: int, dtype: str) -> Compiled:
+def _compile(kernel: Any, warps: int, types: dict[str, str], arch: int, dtype: str, clock: _Clock) -> _Binary:
     import triton
     import triton.language as tl
     from triton.backends.compiler import GPUTarget
@@ -100,23 +140,44 @@ def _compile(name: str, kernel: Any, warps: int, types: dict[str, str], arch: in
     options: dict[str, Any] = {"num_warps": warps, "num_stages": 1, "enable_fp_fusion": True}
     options["maxnreg"] = most
     source = ASTSource(kernel, signature=signature, constexprs=constants, attrs=aligned)
-    always = triton.knobs.compilation.always_compile
-    triton.knobs.compilation.always_compile = True
-    try:
-        start = _processor_seconds()
-        compiled = triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
-        seconds = _processor_seconds() - start
-    finally:
-        triton.knobs.compilation.always_compile = always
-    registers, spilled, shared = _usage(compiled.asm["cubin"])
-    shared += compiled.metadata.shared  # what is asked for at the launch, the file does not know
-    return Compiled(name, f"sm_{arch}", registers, spilled, shared, seconds)
+    start = time.thread_time()
+    compiled = triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
+    seconds = time.thread_time() - start + clock.children()
+    return _Binary(compiled.asm["cubin"], compiled.metadata.shared, seconds)
 
 
-def _processor_seconds() -> float:
-    """What this process and its children (the assembler) took of the processor, whatever else runs."""
+@dataclass(frozen=True)
+class _Binary:
+    """A compiled kernel, the shared memory that is asked for at the launch (the file does not know), and seconds."""
+
+    cubin: bytes
+    shared: int
+    seconds: float
+
+
+def _measured(binary: _Binary, name: str, arch: str) -> Compiled:
+    registers, spilled, shared = _usage(binary.cubin)
+    return Compiled(name, arch, registers, spilled, shared + binary.shared, binary.seconds)
+
+
+@dataclass
+class _Clock:
+    """The processor time of other programs (the assembler), each second of which goes to one of the kernels."""
+
+    counted: float
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def children(self) -> float:
+        """What was not counted yet."""
+        with self.lock:
+            now = _children_seconds()
+            new, self.counted = now - self.counted, now
+        return new
+
+
+def _children_seconds() -> float:
     times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    return times.children_user + times.children_system
 
 
 def _usage(binary: bytes) -> tuple[int, int, int]:
