@@ -15,7 +15,7 @@ from fusionc.program.ir import Linear, Product, Program, Scatter
 from fusionc.targets.registry import Sums, Unroll
 from fusionc.targets.triton_kernel import computed
 from fusionc.targets.triton_plan import VIEWS, Cut, Group, Step, Store, cut, steps
-from fusionc.targets.triton_split import PER_ACCESS, PER_TERM, Splitter
+from fusionc.targets.triton_split import PER_ACCESS, PER_TERM, Known, Splitter
 from fusionc.targets.triton_values import reads
 
 MOST_KEPT = 4
@@ -30,7 +30,7 @@ TRIES = 5
 ROOM = 2.5
 """How many times as many components of values as of operands and results may be kept."""
 
-GAIN = 0.85
+GAIN = 0.9
 """What has to be left of the effort for another value to be kept."""
 
 ROUGH = 0.125
@@ -58,15 +58,17 @@ class Planned:
 def planned(program: Program, sums: Sums, unroll: Unroll, regroup: Regroup) -> Planned:
     """The kernels of a program, with as many values kept as pays."""
 
+    known = Known(program)
+
     def splitter(extra: Iterable[int], rough: bool = False) -> Splitter:
-        return Splitter(cut(program, sums, extra), regroup, "always" if rough else unroll, rough)
+        return Splitter(cut(program, sums, extra), known, regroup, "always" if rough else unroll, rough)
 
     walked = _after_walks(splitter(()))
     walked += _before_walks(splitter(walked))
     found = _planned(splitter(walked))
     for _ in range(MOST_KEPT):
         extra = sorted(found.cut.extra)
-        tries = [(*extra, value) for value in _best(found, regroup)]
+        tries = [(*extra, value) for value in _best(found, known, regroup)]
         if len(tries) > 1:
             tries = [min(tries, key=lambda one: _planned(splitter(one, rough=True)).effort)]
         other = _planned(splitter(tries[0])) if tries else found
@@ -115,7 +117,7 @@ def _planned(splitter: Splitter) -> Planned:
     return Planned(splitter.cut, ordered, parts, why, sum(splitter.effort(each) for each in parts.values()))
 
 
-def _best(found: Planned, regroup: Regroup) -> list[int]:
+def _best(found: Planned, known: Known, regroup: Regroup) -> list[int]:
     """The values whose keeping saves most, as far as the kernels as they are can tell."""
     several = [part for parts in found.parts.values() if len(parts) > 2 for part in parts if part.key is None]
     used = [computed(found.cut, part) for part in several]
@@ -133,18 +135,18 @@ def _best(found: Planned, regroup: Regroup) -> list[int]:
         if gain > ROUGH * found.effort:
             gains[value] = gain
     for value in sorted(gains, key=lambda value: -gains[value])[:CANDIDATES]:
-        gains[value] -= _alone(found.cut, value, regroup)
+        gains[value] -= _alone(found.cut, value, known, regroup)
     best = sorted(gains, key=lambda value: -gains[value])[:TRIES]
     return [value for value in best if gains[value] > ROUGH * found.effort]
 
 
-def _alone(found: Cut, value: int, regroup: Regroup) -> float:
+def _alone(found: Cut, value: int, known: Known, regroup: Regroup) -> float:
     """What it costs to compile kernels that compute a value and nothing else."""
     one = found.program.instructions[value]
     assert one.domain is not None
     group = Group(one.domain, None, found.lanes[value], (Store(value, 0, one.components),))
     kept = replace(found, kept=found.kept | {value})
-    return Splitter(kept, regroup).least_effort(group)
+    return Splitter(kept, known, regroup).least_effort(group)
 
 
 def _components(found: Cut) -> int:

@@ -82,19 +82,22 @@ def kernel(cut: Cut, group: Group, name: str) -> Kernel:
     return _Printer(cut, group, name).kernel()
 
 
-def weight(cut: Cut, group: Group) -> tuple[int, int]:
-    """The terms of a kernel, and its loads and stores."""
-    printer = _Printer(cut, group, "")
-    printer.collect()
-    return printer.terms, printer.memory
+class Contents:
+    """What is in a kernel, before it is printed."""
 
+    def __init__(self, cut: Cut, group: Group) -> None:
+        self._printer = _Printer(cut, group, "")
+        self._printer.collect()
 
-def registers(cut: Cut, group: Group, enough: int, most: int) -> int:
-    """The registers of a thread that the values of a kernel need at the worst place; fewer are not looked for than
-    `enough`, nor is it known how many they are above `most`."""
-    printer = _Printer(cut, group, "")
-    printer.collect()
-    return printer.registers(enough, most)
+    @property
+    def weight(self) -> tuple[int, int]:
+        """Its terms, and its loads and stores."""
+        return self._printer.terms, self._printer.memory
+
+    def registers(self, enough: int, most: int) -> int:
+        """The registers of a thread that its values need at the worst place; fewer are not looked for than `enough`,
+        nor is it known how many they are above `most`."""
+        return self._printer.registers(enough, most)
 
 
 def sums(cut: Cut, group: Group) -> int:

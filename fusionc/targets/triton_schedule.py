@@ -1,9 +1,10 @@
 """In which order the statements of a kernel stand: so that few values are alive at once.
 
-Statements are sums of products, loads, and sinks (stores, additions to an accumulator). There are two orders:
+Statements are sums of products, loads, and sinks (stores, additions to an accumulator). There are three orders:
 
     sink by sink     a sink is pulled with all that it needs; whenever a value is there, it is pushed on into the sums
-                     that it is the last to wait for, so that it can be forgotten
+                     that it is the last to wait for, so that it can be forgotten. Sinks come as they stand (those of a
+                     path are together), or those that need least first
     term by term     next comes the term, of any sum, after which the fewest values are alive
 
 A sum may grow in several statements:
@@ -11,14 +12,15 @@ A sum may grow in several statements:
     t5_0 = t1_0 * t4_0
     sum7_0 += t5_0 * t3_0        the last use of t5_0: nothing keeps it
 
-The first order is good where results share little, the second where many results grow from the same values. The order
-that needs fewer registers at its worst place is taken.
+The first orders are good where results share little, the last where many results grow from the same values. The order
+that needs the fewest registers at its worst place is taken.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -37,14 +39,14 @@ class Term:
     factor: str
     left: str
     right: str = ""
+    values: tuple[str, ...] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", (self.left, self.right) if self.right else (self.left,))
 
     @property
     def text(self) -> str:
         return " * ".join(part for part in (self.factor, self.left, self.right) if part)
-
-    @cached_property
-    def values(self) -> tuple[str, ...]:
-        return (self.left, self.right) if self.right else (self.left,)
 
 
 @dataclass(frozen=True)
@@ -160,14 +162,14 @@ def scheduled(
     wanted = {name for one in later for name in _read(one)}
     after = [one.name for one in statements if not isinstance(one, Sink) and one.name in wanted]
     everything: list[Statement] = [*_in_accumulators(statements), *(Sink("", name) for name in after)]
-    first = _SinkBySink(everything).ordered()
-    if first.registers(after) <= enough:
-        return first
-    try:
-        second = _TermByTerm(everything, most=most).ordered()
-    except _TooMany:
-        return first
-    return min(first, second, key=lambda one: one.registers(after))
+    found: list[Ordered] = []
+    for least_first in (False, True):
+        found.append(_SinkBySink(everything, least_first=least_first).ordered())
+        if found[-1].registers(after) <= enough:
+            return found[-1]
+    with suppress(_TooMany):
+        found.append(_TermByTerm(everything, most=most).ordered())
+    return min(found, key=lambda one: one.registers(after))
 
 
 class _TooMany(Exception):
@@ -209,6 +211,7 @@ def _in_accumulators(statements: Sequence[Statement]) -> list[Statement]:
 @dataclass
 class _Schedule:
     statements: Sequence[Statement]
+    least_first: bool = True
     out: list[Step] = field(default_factory=list)
     done: set[str] = field(default_factory=set)
     begun: set[str] = field(default_factory=set)
@@ -235,7 +238,9 @@ class _Schedule:
         self.left = {name: len(self.uses.get(name, ())) + len(self.into.get(name, ())) for name in self.nodes}
 
     def ordered(self) -> Ordered:
-        order = sorted(range(len(self.sinks)), key=lambda number: self._closure(self.sinks[number].value))
+        order = list(range(len(self.sinks)))
+        if self.least_first:
+            order.sort(key=lambda number: self._closure(self.sinks[number].value))
         for number in order:
             self._pull(self.sinks[number].value)
             self._push()
@@ -466,45 +471,42 @@ class _TermByTerm(_Schedule):
 
     def _weigh(self, at: Place) -> None:
         """What a term costs now, if few values are missing."""
-        name, place = at
-        missing = self._missing(self.open[name][place])
+        (name, place), nodes, done, begun = at, self.nodes, self.done, self.begun
+        values = self.open[name][place].values
+        missing = self._missing(values)
         self.versions[at] = version = self.versions.get(at, 0) + 1
         if missing is None:
             return
         self.near.add(at)
-        counts = dict.fromkeys(self.open[name][place].values, 1)
+        counts = dict.fromkeys(values, 1)
         for one in missing:
             for term in self.open.get(one, {}).values():
-                for value in dict.fromkeys(term.values):
+                for value in set(term.values):
                     counts[value] = counts.get(value, 0) + 1
-        cost = 0 if name in self.begun or (self.chunk is not None and self.chunk[0] == name) else 1
+        cost = 0 if name in begun or (self.chunk is not None and self.chunk[0] == name) else 1
         if len(self.open[name]) == 1 and not self.uses.get(name):
             cost -= 1
         for value, count in counts.items():
-            if value not in self.nodes:
-                continue
-            last = self.left[value] == count
-            if value in self.done:
-                cost -= last
-            else:
-                begun = value in self.begun
-                cost += (0 if last else 1) - begun
-            self.watched.setdefault(value, {})[at] = None
+            if value in nodes:
+                last = self.left[value] == count
+                cost -= last if value in done else last - 1 + (value in begun)
+                self.watched.setdefault(value, {})[at] = None
         heapq.heappush(self.heap, (cost, len(missing), self.number[name], at, version))
 
-    def _missing(self, term: Term) -> list[str] | None:
+    def _missing(self, values: Iterable[str]) -> list[str] | None:
         """The values that a term waits for; None if these are many."""
-        todo = [value for value in term.values if value in self.nodes and value not in self.done]
+        nodes, done, sums = self.nodes, self.done, self.open
+        todo = [value for value in values if value in nodes and value not in done]
         found: dict[str, None] = {}
         while todo:
             value = todo.pop()
-            if value in found or value in self.done or value not in self.nodes:
+            if value in found:
                 continue
             found[value] = None
             if len(found) > NEAR:
                 return None
-            if value in self.open:
-                todo += [v for t in self.open[value].values() for v in t.values]
+            if value in sums:
+                todo += [v for t in sums[value].values() for v in t.values if v in nodes and v not in done]
         return list(found)
 
 

@@ -9,7 +9,6 @@ sum is subtracted where it is read
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from fusionc.targets.triton_schedule import Sink, Statement, Sum, Term
 
@@ -41,42 +40,53 @@ def _grown(statements: Sequence[Statement], uses: dict[str, int]) -> list[Statem
     for one in statements:
         if not isinstance(one, Sum):
             continue
-        terms: list[Term] = []
-        for term in one.terms:
-            inner = found.get(term.left)
-            if inner is None or uses[term.left] > 1 or not _fits(term, inner):
-                terms.append(term)
-                continue
-            gone.add(term.left)
-            terms += [replace(t, sign=_times(term.sign, t.sign), factor=term.factor or t.factor) for t in inner.terms]
-        found[one.name] = replace(one, terms=tuple(terms))
+        found[one.name] = one
+        inside = {term.left for term in one.terms if _goes_into(term, found.get(term.left), uses)}
+        if inside:
+            gone |= inside
+            parts = [_within(term, found[term.left]) if term.left in inside else (term,) for term in one.terms]
+            found[one.name] = Sum(one.name, tuple(term for part in parts for term in part))
     return [found[one.name] if isinstance(one, Sum) else one for one in statements if _name(one) not in gone]
 
 
-def _fits(term: Term, inner: Sum) -> bool:
-    """Whether a term is another sum, or a number times one that is a product."""
-    return not term.right and (not term.factor or (len(inner.terms) == 1 and not inner.terms[0].factor))
+def _goes_into(term: Term, inner: Sum | None, uses: dict[str, int]) -> bool:
+    """Whether a term is a sum that is read nowhere else, or a number times one that is a product."""
+    if term.right or inner is None or uses[term.left] > 1:
+        return False
+    return not term.factor or (len(inner.terms) == 1 and not inner.terms[0].factor)
+
+
+def _within(term: Term, inner: Sum) -> tuple[Term, ...]:
+    """What a term is where it is another sum."""
+    return tuple(
+        Term(_times(term.sign, one.sign), term.factor or one.factor, one.left, one.right) for one in inner.terms
+    )
 
 
 def _positive(parts: Sequence[Sequence[Statement]], fixed: set[str]) -> list[list[Statement]]:
+    """Statements with no sum of which everything is subtracted, but for the `fixed` ones."""
     turned: set[str] = set()
     found: list[list[Statement]] = []
     for part in parts:
         found.append([])
         for one in part:
             if isinstance(one, Sum):
-                one = replace(one, terms=tuple(_turned(term, turned) for term in one.terms))
+                if any(not turned.isdisjoint(term.values) for term in one.terms):
+                    one = Sum(one.name, tuple(_turned(term, turned) for term in one.terms))
                 if one.name not in fixed and all(term.sign == "-" for term in one.terms):
                     turned.add(one.name)
-                    one = replace(one, terms=tuple(replace(term, sign="+") for term in one.terms))
+                    one = Sum(one.name, tuple(_negative(term) for term in one.terms))
             found[-1].append(one)
     return found
 
 
 def _turned(term: Term, turned: set[str]) -> Term:
     """A term in which some values have changed their sign."""
-    odd = sum(name in turned for name in term.values) % 2
-    return replace(term, sign=_times(term.sign, "-")) if odd else term
+    return _negative(term) if sum(name in turned for name in term.values) % 2 else term
+
+
+def _negative(term: Term) -> Term:
+    return Term(_times(term.sign, "-"), term.factor, term.left, term.right)
 
 
 def _times(one: str, other: str) -> str:

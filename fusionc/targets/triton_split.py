@@ -13,11 +13,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TypeVar
 
-from fusionc.program.ir import LegBlock, Product, Total, WeightBlock, Zeros, operands
+from fusionc.program.ir import LegBlock, Product, Program, Total, WeightBlock, Zeros, operands
 from fusionc.targets.registry import Unroll
-from fusionc.targets.triton_kernel import registers, sums, weight
+from fusionc.targets.triton_kernel import Contents, sums
 from fusionc.targets.triton_plan import Cut, Group, Share, Store
 from fusionc.targets.triton_values import reads, tile
 
@@ -67,17 +68,51 @@ def effort(terms: int, memory: int) -> float:
     return 50 + 0.55 * terms + 2 * memory + 0.009 * terms * memory
 
 
+Seen = tuple[Group, int, int]
+"""A group, and which of the values that it can be made of are kept, and which are outside of kernels (bits)."""
+
+
+@dataclass
+class Known:
+    """What was found out about groups of a program. It holds for every cut that keeps the same of the values that a
+    group can be made of, and most groups are far from what another cut keeps."""
+
+    program: Program
+    weights: dict[Seen, tuple[int, int]] = field(default_factory=dict)
+    sizes: dict[Seen, int] = field(default_factory=dict)
+    families: dict[object, list[Group]] = field(default_factory=dict)
+    last: tuple[Seen, Contents] | None = None
+
+    @cached_property
+    def above(self) -> list[int]:
+        """The values that each value can be made of, as bits: itself, and all above."""
+        found: list[int] = []
+        for number, one in enumerate(self.program.instructions):
+            found.append(1 << number)
+            for value in operands(one.op):
+                found[number] |= found[value]
+        return found
+
+
 @dataclass
 class Splitter:
     """Kernels for groups. `regroup` makes a group of some of its stores."""
 
     cut: Cut
+    known: Known
     regroup: Callable[[Group, tuple[Store, ...]], Group]
     unroll: Unroll = "auto"
     any_registers: bool = False
-    weights: dict[Group, tuple[int, int]] = field(default_factory=dict)
-    sizes: dict[Group, int] = field(default_factory=dict)
     loops: dict[Group, bool] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.kept, self.outside = (sum(1 << value for value in some) for some in (self.cut.kept, self.cut.outside))
+
+    def _seen(self, group: Group) -> Seen:
+        above = 0
+        for store in group.stores:
+            above |= self.known.above[store.value]
+        return group, self.kept & above, self.outside & above
 
     def least_effort(self, group: Group) -> float:
         """What a group costs to compile if registers are no matter and each kernel is for other outputs."""
@@ -113,7 +148,7 @@ class Splitter:
 
     def _unrolled(self, group: Group) -> float:
         """What a group costs to compile in unrolled kernels, if registers are no matter."""
-        free = replace(self, unroll="always", any_registers=True, loops={}, sizes={})
+        free = replace(self, unroll="always", any_registers=True, loops={})
         return sum(effort(*self._weight(part)) for part in free.split(group))
 
     def is_one(self, group: Group) -> bool:
@@ -134,9 +169,10 @@ class Splitter:
     # --- sizes -------------------------------------------------------------------------------------------------------
 
     def _weight(self, group: Group) -> tuple[int, int]:
-        if group not in self.weights:
-            self.weights[group] = weight(self.cut, group)
-        return self.weights[group]
+        seen = self._seen(group)
+        if seen not in self.known.weights:
+            self.known.weights[seen] = self._contents(seen).weight
+        return self.known.weights[seen]
 
     def _is_light(self, group: Group, alone: int = 1) -> bool:
         terms, memory = self._weight(group)
@@ -154,9 +190,16 @@ class Splitter:
         return self._registers(group) <= min(MOST_IN_A_LOOP - ROWS, MOST_LOADED + sums(self.cut, group))
 
     def _registers(self, group: Group) -> int:
-        if group not in self.sizes:
-            self.sizes[group] = registers(self.cut, group, MOST_REGISTERS, ONE_WALK)
-        return self.sizes[group]
+        seen = self._seen(group)
+        if seen not in self.known.sizes:
+            self.known.sizes[seen] = self._contents(seen).registers(MOST_REGISTERS, ONE_WALK)
+        return self.known.sizes[seen]
+
+    def _contents(self, seen: Seen) -> Contents:
+        """What is in the kernel of a group; of the last one it is still known."""
+        if self.known.last is None or self.known.last[0] != seen:
+            self.known.last = seen, Contents(self.cut, seen[0])
+        return self.known.last[1]
 
     def _is_one_walk(self, group: Group) -> bool:
         """Whether a group with sums over neighbours is better left whole: in parts it would read the pairs again."""
@@ -180,6 +223,12 @@ class Splitter:
 
     def _family(self, whole: Group, group: Group) -> list[Group]:
         """The kernels of what is written of one value."""
+        seen = (self._seen(whole), group.key, self.any_registers)
+        if seen not in self.known.families:
+            self.known.families[seen] = self._split_family(whole, group)
+        return self.known.families[seen]
+
+    def _split_family(self, whole: Group, group: Group) -> list[Group]:
         if self._fits(whole):
             return [whole]
         outputs = self._by_outputs(whole, group)
