@@ -140,7 +140,9 @@ class _Printer:
             "table_size": tables.size,
             "constants": self._constant_table(),
             "index_table": self.file.indices,
-            "indices": listed([f"{place}," for place in tables.indices], WIDTH - 8),
+            "indices": listed([f"{place}," for place in tables.indices], WIDTH - 12),
+            "index_sizes": listed([f"{size}," for size in tables.index_sizes], WIDTH - 8),
+            "sizes": listed([f"{size}," for size in tables.sizes], WIDTH - 8),
             "result": self.file.result if len(program.outputs) > 1 else "",
             "outputs": [
                 {"name": output.name, "dim": output.dim, "text": text}
@@ -224,9 +226,9 @@ class _Printer:
         body = arithmetic.run()
         first, heads = next(leg.name for leg in program.legs if leg.kind == "tensor"), []
         if any(f"{constants}[" in line for line in body):
-            heads.append(f"{constants} = {self.file.table}.to(device={first}.device, dtype={first}.dtype)")
+            heads.append(f"{constants} = {self.file.table}.on({first}.device, {first}.dtype)")
         if any(f"{index}[" in line for line in body):
-            heads.append(f"{index} = {self.file.indices}.to({first}.device)")
+            heads.append(f"{index} = {self.file.indices}.on({first}.device)")
         keywords = [] if is_value else [f"{needed}: tuple[bool, ...]"]
         keywords += [f"{relation.name}: Tensor" for relation in program.relations]
         keywords += [f"{self.sizes[site]}: int" for site in program.sites]
@@ -242,7 +244,7 @@ class _Printer:
             ),
             "about": textwrap.wrap(about, WIDTH),
             "body": [*heads, *body],
-            "piece": 0 if program.sites else piece_size(held(program), len(body)),
+            "piece": 0 if program.sites else piece_size(held(program), arithmetic.said),
             "width": program.outputs[0].dim if arithmetic.writes else 0,
         }
 
@@ -395,8 +397,8 @@ class _Printer:
     def _constant_table(self) -> list[dict[str, object]]:
         """The nonzero entries of every constant matrix, by place, as rows of a dict literal."""
         entries: list[dict[str, object]] = []
-        for label, _, flat in self.tables.constants:
-            rows = listed([f"{place}: {float(value)!r}," for place, value in flat.items()], WIDTH - 8)
+        for label, flat in self.tables.constants:
+            rows = listed([f"{place}: {float(value)!r}," for place, value in flat.items()], WIDTH - 12)
             entries.append({"label": label, "rows": rows})
         return entries
 

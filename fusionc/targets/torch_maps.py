@@ -91,8 +91,7 @@ class Maps(Statements):
         return f"{name}.narrow({dim}, {start}, {length})"
 
     def _selected(self, name: str, places: Sequence[int], dim: int) -> str:
-        start = self.tables.index(places)
-        return f"{name}.index_select({dim}, {self.index}[{start}:{start + len(places)}])"
+        return f"{name}.index_select({dim}, {self.index}[{self.tables.index(places)}])"
 
     def _some(self, value: int, places: Sequence[int], dim: int) -> str:
         """Some components of a value."""
@@ -104,8 +103,7 @@ class Maps(Statements):
         return self._selected(name, places, dim)
 
     def _matrix(self, rows: int, columns: int, entries: MatrixEntries, label: str) -> str:
-        start = self.tables.matrix(rows, columns, entries, label)
-        return f"{self.constants}[{start}:{start + rows * columns}].view({rows}, {columns})"
+        return f"{self.constants}[{self.tables.matrix(rows, columns, entries, label)}].view({rows}, {columns})"
 
     def _applied(self, entries: MatrixEntries, rows: int, columns: int, value: str, instruction: Instruction) -> str:
         """A constant matrix [rows, columns] over the components of a value."""

@@ -11,10 +11,10 @@ from fusionc.program.ir import Instruction, LegBlock, Linear, Op, OutputBlock, P
 from fusionc.targets.torch_grid import Grid, Layer
 from fusionc.targets.torch_tables import MatrixEntries
 
-CACHE = 2**21
-"""Numbers that fit into a cache."""
+CACHE = 2**22
+"""Numbers that fit into a cache that processors share: with half as many, calls took longer than what it saved."""
 
-WORTH = 2**16
+WORTH = 170_000
 """Numbers that are worth the call of an operation."""
 
 FEW_VIEWS = 9

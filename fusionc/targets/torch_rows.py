@@ -129,17 +129,13 @@ class RowArithmetic(Arithmetic):
         columns = [i for row in by_row for i, _ in row]
         starts = [sum(map(len, by_row[:k])) for k in range(rows)]
         factors = [c for row in by_row for _, c in row]
-        parts = [value]
-        for numbers in (columns, starts):
-            at = self.tables.index(numbers)
-            parts.append(f"{self.index}[{at}:{at + len(numbers)}]")
+        parts = [value, *(f"{self.index}[{self.tables.index(numbers)}]" for numbers in (columns, starts))]
         parts.append(str(max(map(len, by_row))))
         parts += [] if all(c == ONE for c in factors) else [self._column(factors, note)]
         return f"_sums({', '.join(parts)})"
 
     def _column(self, values: Sequence[Surd], note: str) -> str:
-        start = self.tables.flat(len(values), dict(enumerate(values)), note)
-        return f"{self.constants}[{start}:{start + len(values)}]"
+        return f"{self.constants}[{self.tables.flat(len(values), dict(enumerate(values)), note)}]"
 
     # --- products --------------------------------------------------------------------------------------------------
 

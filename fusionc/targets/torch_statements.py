@@ -51,6 +51,8 @@ class Statements:
     """Whether the output is written there."""
     lines: list[str] = field(default_factory=list)
     names: dict[int, str] = field(default_factory=dict)
+    said: int = 0
+    """How many statements there are so far."""
     _said: list[tuple[str, str]] = field(default_factory=list)
     """Statements, each with the condition under which it is needed."""
     _condition: str = ""
@@ -96,6 +98,7 @@ class Statements:
         return self.lines
 
     def say(self, text: str) -> None:
+        self.said += 1
         self._said.append((self._condition, text))
 
     def _flush(self, indent: str = "", kept: Iterable[str] = ()) -> None:
@@ -132,8 +135,7 @@ class Statements:
             self.say(f"{name} = None")
         piece, rest = self.fresh("piece"), self._aliases
         self._aliases = dict(rest)
-        size = piece_size(held(self.program, phase.instructions), len(phase.instructions))
-        head = [f"for {piece} in _pieces({phase.relation}.shape[1], {size}, {self._first}):"]
+        head = [f"for {piece} in _pieces({phase.relation}.shape[1], SIZE, {self._first}):"]
         rows = sorted({row for n in phase.instructions for row in self._relation_rows(n, phase.relation)})
         for row in rows:
             name = self.fresh(f"{phase.relation}_{row}")
@@ -146,6 +148,7 @@ class Statements:
                 self._aliases[leg.name] = name
         for line in head:
             self.say(line)
+        start, said = len(self.lines), self.said
         self._flush(kept=self.names.values())
         known, matrices, outside = dict(self._rows), dict(self._matrices), list(self.names.values())
         for number in phase.instructions:
@@ -158,6 +161,8 @@ class Statements:
             self._condition, name = self._when({n}), written[n]
             part, count = self.output(self.program.outputs[n]), f"{phase.relation}.shape[1]"
             self.say(f"{name} = _placed({name}, {part}, {piece}, {count}, -2)")
+        size = piece_size(held(self.program, phase.instructions), self.said - said)
+        self.lines[start:] = [line.replace(", SIZE,", f", {size},") for line in self.lines[start:]]
         self._flush(f"{before}    ", kept=outside)
         self._rows, self._matrices, self._aliases = known, matrices, rest
         self.names |= results

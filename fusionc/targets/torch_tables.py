@@ -12,39 +12,39 @@ MatrixEntries = dict[tuple[int, int], Surd]
 
 @dataclass
 class Tables:
-    """Constants and indices of a file's function, one behind the other."""
+    """Constants and indices of a file's function, in lists one behind the other; a list is known by its number."""
 
-    constants: list[tuple[str, int, dict[int, Surd]]] = field(default_factory=list)
-    """(what it is, its start, nonzero entries by place)."""
+    constants: list[tuple[str, dict[int, Surd]]] = field(default_factory=list)
+    """(what it is, nonzero entries by place)."""
+    sizes: list[int] = field(default_factory=list)
     indices: list[int] = field(default_factory=list)
-    size: int = 0
+    index_sizes: list[int] = field(default_factory=list)
     _known: dict[object, int] = field(default_factory=dict)
 
+    @property
+    def size(self) -> int:
+        """How many constants there are."""
+        return sum(self.sizes)
+
     def matrix(self, rows: int, columns: int, entries: MatrixEntries, label: str) -> int:
-        """The start of a matrix, row-major."""
-        key = (rows, columns, tuple(sorted(entries.items(), key=lambda item: item[0])))
-        if key not in self._known:
-            self._known[key] = self.size
-            flat = {self.size + i * columns + j: value for (i, j), value in sorted(entries.items(), key=lambda e: e[0])}
-            self.constants.append((label, self.size, flat))
-            self.size += rows * columns
-        return self._known[key]
+        """The number of a matrix, row-major."""
+        return self.flat(rows * columns, {i * columns + j: value for (i, j), value in entries.items()}, label)
 
     def flat(self, size: int, entries: dict[int, Surd], label: str) -> int:
-        """The start of a list of constants, given by its nonzero entries."""
-        key = ("flat", size, tuple(sorted(entries.items(), key=lambda item: item[0])))
+        """The number of a list of constants, given by its nonzero entries."""
+        ordered = sorted(entries.items(), key=lambda entry: entry[0])
+        key = (size, tuple(ordered))
         if key not in self._known:
-            self._known[key] = self.size
-            self.constants.append(
-                (label, self.size, {self.size + at: value for at, value in sorted(entries.items(), key=lambda e: e[0])})
-            )
-            self.size += size
+            self._known[key] = len(self.sizes)
+            self.constants.append((label, {self.size + at: value for at, value in ordered}))
+            self.sizes.append(size)
         return self._known[key]
 
     def index(self, values: Sequence[int]) -> int:
-        """The start of a list of indices."""
+        """The number of a list of indices."""
         key = ("index", tuple(values))
         if key not in self._known:
-            self._known[key] = len(self.indices)
+            self._known[key] = len(self.index_sizes)
             self.indices += values
+            self.index_sizes.append(len(values))
         return self._known[key]

@@ -230,7 +230,7 @@ class _Printer(torch_target._Printer):
 
     def _stage(self, one: Stage, found: Kernels, level: int) -> Tag:
         tables = one.tables
-        places = {place: value for _, _, flat in tables.constants for place, value in flat.items()}
+        places = {place: value for _, flat in tables.constants for place, value in flat.items()}
         fixed = self._fixed(found)
         unpacked = []
         if fixed:
@@ -256,6 +256,8 @@ class _Printer(torch_target._Printer):
             "constants": listed([f"{at}: {float(c)!r}," for at, c in places.items()], WIDTH - 8),
             "index_table": f"{one.name.upper()}_INDICES",
             "indices": listed([f"{place}," for place in tables.indices], WIDTH - 8),
+            "index_sizes": listed([f"{size}," for size in tables.index_sizes], WIDTH - 8),
+            "sizes": listed([f"{size}," for size in tables.sizes], WIDTH - 8),
         }
 
     def _sizes(self) -> list[str]:

@@ -130,8 +130,7 @@ class Statements:
     def _selected(self, name: str, places: Sequence[int], dim: int) -> str:
         if list(places) == list(range(places[0], places[0] + len(places))):
             return f"{name}.narrow({dim}, {places[0]}, {len(places)})"
-        start = self.tables.index(list(places))
-        return f"{name}.index_select({dim}, index[{start}:{start + len(places)}])"
+        return f"{name}.index_select({dim}, index[{self.tables.index(list(places))}])"
 
     def added(self, terms: Sequence[tuple[int, int, int, int]], one: Instruction, products: str) -> str:
         """Products, each with its sign, added up in the components that they belong to."""
@@ -169,8 +168,7 @@ class Statements:
     def _applied(self, entries: MatrixEntries, columns: int, value: str, one: Instruction) -> str:
         """A constant matrix over components."""
         rows, axes = one.components, len(one.channels)
-        start = self.tables.matrix(rows, columns, entries, one.note)
-        matrix = f"constants[{start}:{start + rows * columns}].view({rows}, {columns})"
+        matrix = f"constants[{self.tables.matrix(rows, columns, entries, one.note)}].view({rows}, {columns})"
         if not axes:
             return f"{value} @ {matrix}.T"
         if axes == 1:

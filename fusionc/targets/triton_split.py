@@ -29,8 +29,9 @@ those that are not values are for indices, masks, and loads on their way."""
 LONE = 106
 """Registers of what cannot be divided further: nothing with fewer was seen to spill."""
 
-MOST_IN_A_LOOP = 92
-"""Registers of values in a kernel that walks over pairs: what stays the same from pair to pair takes some as well."""
+MOST_IN_A_LOOP, LOADED = 92, 86
+"""Registers of values in a kernel that walks over pairs: what stays the same from pair to pair takes some as well. With
+few sums among them there may be fewer: what is loaded is often loaded before it has to be."""
 
 ROWS, MOST_LOADED = 14, 64
 """Where a program has several rows, each with pairs of its own: registers that a walk over pairs needs besides, and how
@@ -186,7 +187,8 @@ class Splitter:
         if group.key is None:
             return self._registers(group) <= MOST_REGISTERS
         if not _has_rows(group):
-            return self._registers(group) <= MOST_IN_A_LOOP
+            most = min(MOST_IN_A_LOOP, max(LOADED, sums(self.cut, group) + BESIDE_SUMS))
+            return self._registers(group) <= most
         return self._registers(group) <= min(MOST_IN_A_LOOP - ROWS, MOST_LOADED + sums(self.cut, group))
 
     def _registers(self, group: Group) -> int:

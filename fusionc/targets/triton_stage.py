@@ -390,10 +390,9 @@ class _Printer:
         lines.append(f"{outputs} = results")
         lines += [f"{output.name}.zero_()" for output, gap in zip(self.program.outputs, zeros, strict=True) if gap]
         if self.torch.tables.size:
-            constants = f"{self.name.upper()}_CONSTANTS"
-            lines.append(f"(constants,) = {constants}.on({self.names[0]}.device, compute)")
+            lines.append(f"constants = {self.name.upper()}_CONSTANTS.on({self.names[0]}.device, compute)")
         if self.torch.tables.indices:
-            lines.append(f"(index,) = {self.name.upper()}_INDICES.on({self.names[0]}.device, compute)")
+            lines.append(f"index = {self.name.upper()}_INDICES.on({self.names[0]}.device, compute)")
         return lines
 
     def _has_gaps(self, output: ProgramOutput) -> bool:
