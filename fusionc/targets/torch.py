@@ -244,7 +244,7 @@ class _Printer:
             ),
             "about": textwrap.wrap(about, WIDTH),
             "body": [*heads, *body],
-            "piece": 0 if program.sites else piece_size(held(program), arithmetic.said),
+            "piece": 0 if program.sites else piece_size(held(program), arithmetic.said, arithmetic.WORTH),
             "width": program.outputs[0].dim if arithmetic.writes else 0,
         }
 

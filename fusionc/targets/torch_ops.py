@@ -188,10 +188,12 @@ class Arithmetic(Sums):
         return self._let("t", self._applied(entries, n, len(order), joined, instruction))
 
     def _mixed_by(self, found: Contraction, part: int, places: Sequence[int]) -> str:
-        """Some components of a value, mixed by one component of the weights; all are, where few would be slow."""
+        """Some components of a value, mixed by one component of the weights; all are, where few would be slow and all
+        are not many more."""
         value, mixer = (self.program.instructions[one] for one in (found.value, found.mixer))
         dim, work = -1 - found.summed, mixer.size // mixer.components
-        small = len(places) * work < SMALL <= value.components * work and mixer.domain is not None
+        small = len(places) * work < SMALL <= value.components * work and value.components <= 2 * len(places)
+        small &= mixer.domain is not None
         beside = list(places) == list(range(places[0], places[0] + len(places)))
         rows = self.names[found.value] if small and beside else self._some(found.value, places, dim)
         if found.summed > 1:

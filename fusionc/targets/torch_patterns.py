@@ -14,9 +14,6 @@ from fusionc.targets.torch_tables import MatrixEntries
 CACHE = 2**22
 """Numbers that fit into a cache that processors share: with half as many, calls took longer than what it saved."""
 
-WORTH = 170_000
-"""Numbers that are worth the call of an operation."""
-
 FEW_VIEWS = 9
 """Fewer views of an operand are put side by side; more are gathered at once."""
 
@@ -170,7 +167,7 @@ def held(program: Program, numbers: Sequence[int] | None = None) -> int:
     return total
 
 
-def piece_size(numbers: int, operations: int) -> int:
+def piece_size(numbers: int, operations: int, worth: int) -> int:
     """How many elements are computed at a time: what is in between should fit into a cache, and every operation should
-    have enough to do to be worth its call."""
-    return max(CACHE, WORTH * operations) // max(1, numbers) + 1
+    have enough to do to be worth its call: so many numbers."""
+    return max(CACHE, worth * operations) // max(1, numbers) + 1

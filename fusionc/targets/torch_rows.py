@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from fusionc.algebra.surds import ONE, Surd
 from fusionc.program.ir import (
@@ -55,6 +56,8 @@ def suits_rows(program: Program) -> bool:
 @dataclass
 class RowArithmetic(Arithmetic):
     """Prints the instructions of a program, components before the batch."""
+
+    WORTH: ClassVar[int] = 170_000  # (what was gathered is read again at once)
 
     def site_dim(self, channels: int) -> int:
         return -1 - channels

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from fusionc.program.ir import (
     Gather,
@@ -35,6 +36,9 @@ from fusionc.targets.torch_text import WIDTH, arguments, freed, is_call
 class Statements:
     """Prints the instructions of a program; `fresh` makes names. `needed`: what the tuple is called that says which
     outputs are asked for (empty: all), and `asked` where each output looks into it."""
+
+    WORTH: ClassVar[int] = 300_000
+    """Numbers that are worth the call of an operation: so many in the best pieces of the benchmarks' shapes."""
 
     program: Program
     fresh: Callable[[str], str]
@@ -161,7 +165,7 @@ class Statements:
             self._condition, name = self._when({n}), written[n]
             part, count = self.output(self.program.outputs[n]), f"{phase.relation}.shape[1]"
             self.say(f"{name} = _placed({name}, {part}, {piece}, {count}, -2)")
-        size = piece_size(held(self.program, phase.instructions), self.said - said)
+        size = piece_size(held(self.program, phase.instructions), self.said - said, self.WORTH)
         self.lines[start:] = [line.replace(", SIZE,", f", {size},") for line in self.lines[start:]]
         self._flush(f"{before}    ", kept=outside)
         self._rows, self._matrices, self._aliases = known, matrices, rest
