@@ -9,7 +9,7 @@ contiguous, and a sparse map over components adds up a few rows for each of its 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from fusionc.algebra.surds import ONE, Surd
@@ -59,6 +59,9 @@ class RowArithmetic(Arithmetic):
 
     WORTH: ClassVar[int] = 170_000  # (what was gathered is read again at once)
 
+    _repeated: dict[int, tuple[int, list[list[tuple[int, Surd]]]]] = field(default_factory=dict)
+    """Sums of rows of a value that are taken where they are read: the value, and the rows of each sum."""
+
     def site_dim(self, channels: int) -> int:
         return -1 - channels
 
@@ -66,7 +69,35 @@ class RowArithmetic(Arithmetic):
         return 0
 
     def _postponed(self, number: int, instruction: Instruction) -> bool:
-        return False
+        """Whether sums of rows are taken where products read them, in their order and as often, so that nothing is
+        gathered from them."""
+        op, readers = instruction.op, self._readers.get(number, [])
+        if number in self._results or not isinstance(op, Linear) or len(op.values) > 1 or op.order:
+            return False
+        source = self.program.instructions[op.values[0]]
+        if source.channels != instruction.channels or instruction.domain is None:
+            return False
+        sums = _by_row({(k, i): c for _, i, k, c in op.entries}, instruction.components)
+        size = sum(map(len, sums))
+        places = [self._gathered_by(number, reader.op) for reader in readers]
+        if not all(sums) or size == len(sums) or size * DENSE > len(sums) * source.components or not all(places):
+            return False
+        rows = [row for some in places for row in some]
+        if sum(len(sums[row]) for row in rows) - size > len(rows):
+            return False
+        self._repeated[number] = op.values[0], sums
+        return True
+
+    def _gathered_by(self, number: int, op: Op) -> list[int]:
+        """The rows of a value that a product gathers; none where it does something else with it."""
+        if not isinstance(op, Product) or op.left == op.right or _is_contraction(op):
+            return []
+        other = op.right if op.left == number else op.left
+        if self.program.instructions[other].domain is None:
+            return []
+        terms = by_pairs(_in_order(op))[0].terms
+        rows = [term[0] if op.left == number else term[1] for term in terms]
+        return [] if rows == list(range(self.program.instructions[number].components)) else rows
 
     def _is_totaled(self, instruction: Instruction) -> bool:
         return False
@@ -122,15 +153,15 @@ class RowArithmetic(Arithmetic):
 
     def _sums_of(self, entries: MatrixEntries, rows: int, value: str, note: str) -> str:
         """For each row of the result a sum of some rows of a value, each with its factor."""
-        by_row: list[list[tuple[int, Surd]]] = [[] for _ in range(rows)]
-        for (k, i), c in sorted(entries.items(), key=lambda entry: entry[0]):
-            by_row[k].append((i, c))
+        return self._added_rows(_by_row(entries, rows), value, note)
+
+    def _added_rows(self, by_row: Sequence[Sequence[tuple[int, Surd]]], value: str, note: str) -> str:
         if all(len(row) == 1 for row in by_row):
             picked = self._rows_of(value, [i for ((i, _),) in by_row])
             factors = [c for ((_, c),) in by_row]
             return picked if all(c == ONE for c in factors) else f"_scaled({self._column(factors, note)}, {picked})"
         columns = [i for row in by_row for i, _ in row]
-        starts = [sum(map(len, by_row[:k])) for k in range(rows)]
+        starts = [sum(map(len, by_row[:k])) for k in range(len(by_row))]
         factors = [c for row in by_row for _, c in row]
         parts = [value, *(f"{self.index}[{self.tables.index(numbers)}]" for numbers in (columns, starts))]
         parts.append(str(max(map(len, by_row))))
@@ -143,9 +174,9 @@ class RowArithmetic(Arithmetic):
     # --- products --------------------------------------------------------------------------------------------------
 
     def _product(self, op: Product, instruction: Instruction) -> str:
-        if set(op.left_axes) & set(op.right_axes) - set(op.axes):
+        if _is_contraction(op):
             return self._contracted(op, instruction)
-        op, entries = by_pairs(replace(op, terms=tuple(sorted(op.terms, key=lambda term: term[2]))))
+        op, entries = by_pairs(_in_order(op))
         n = len(op.terms)
         if list(entries.items()) == [((k, k), ONE) for k in range(instruction.components)]:
             return self._let("t", self._multiplied_apart(op))
@@ -164,7 +195,7 @@ class RowArithmetic(Arithmetic):
 
     def _multiplied_apart(self, op: Product) -> str:
         """A row for every term, a part at a time where that is written into its place."""
-        like, n = next((self.names[value] for value in self._shaped_alike(op)), ""), len(op.terms)
+        like, n = next((self.names[v] for v in self._shaped_alike(op) if v in self.names), ""), len(op.terms)
         if not like or n <= MOST_ROWS:
             return self._multiplied(op, range(n))
         room, parts = self._let("t", f"_room({n}, {like})"), []
@@ -188,9 +219,9 @@ class RowArithmetic(Arithmetic):
         alike = self._shaped_alike(op)
         if into:
             return f"torch.mul({left}, {right}, out={into})"
-        if op.left in alike and left.endswith(")") and ".index_select(" in left:
+        if op.left in alike and _is_fresh(left):
             return f"_times({left}, {right})"
-        if op.right in alike and right.endswith(")") and ".index_select(" in right:
+        if op.right in alike and _is_fresh(right):
             return f"_times({right}, {left})"
         return f"{left} * {right}"
 
@@ -198,10 +229,14 @@ class RowArithmetic(Arithmetic):
         """An operand's row for every term, with axes of size one for channels that only the other has."""
         value, axes = (op.right, op.right_axes) if right else (op.left, op.left_axes)
         rows = [term[1] if right else term[0] for term in terms]
-        name, instruction = self.names[value], self.program.instructions[value]
-        components = self.program.instructions[value].components
-        if rows != list(range(components)):
-            name = self._rows_of(name, rows) if components > 1 else name
+        instruction = self.program.instructions[value]
+        if value in self._repeated:
+            source, sums = self._repeated[value]
+            name = self._added_rows([sums[row] for row in rows], self.names[source], instruction.note)
+        elif rows == list(range(instruction.components)) or instruction.components == 1:
+            name = self.names[value]
+        else:
+            name = self._rows_of(self.names[value], rows)
         other = self.program.instructions[op.left if right else op.right]
         if instruction.domain is None and other.domain is not None:
             name = f"_unbatched({name}, {self.names[op.left if right else op.right]}, {len(other.channels)})"
@@ -278,6 +313,29 @@ class RowArithmetic(Arithmetic):
         elif count != instruction.components:
             name = f"{name}[{run.start}:{run.start + count}]"
         return f"{name}.movedim(0, {-1 - len(instruction.channels)})"
+
+
+def _is_contraction(op: Product) -> bool:
+    """Whether a product sums over channels."""
+    return bool(set(op.left_axes) & set(op.right_axes) - set(op.axes))
+
+
+def _in_order(op: Product) -> Product:
+    """The terms of a product by the component that they belong to."""
+    return replace(op, terms=tuple(sorted(op.terms, key=lambda term: term[2])))
+
+
+def _is_fresh(text: str) -> bool:
+    """Whether rows were put into memory of their own, which nothing else needs."""
+    return text.endswith(")") and (".index_select(" in text or text.startswith("_sums("))
+
+
+def _by_row(entries: MatrixEntries, rows: int) -> list[list[tuple[int, Surd]]]:
+    """For each row of a sparse matrix its columns and what stands there."""
+    found: list[list[tuple[int, Surd]]] = [[] for _ in range(rows)]
+    for (k, i), c in sorted(entries.items(), key=lambda entry: entry[0]):
+        found[k].append((i, c))
+    return found
 
 
 def _shared_terms(entries: MatrixEntries, rows: int) -> list[list[int]] | None:
