@@ -589,9 +589,9 @@ def split() -> dict[str, Errors]:
 
 def kept() -> dict[str, Errors]:
     """Values that stand between kernels to save work."""
-    seen, best = [0], triton_keep._best
+    seen, before = [0], (triton_keep._best, triton_keep.GAIN)
 
-    def first(found, regroup):
+    def first(found, *_):
         everything = range(len(found.cut.program.instructions))
         values = [value for value in everything if triton_keep._can_be_kept(found.cut, value)]
         seen[0] += len(values)
@@ -602,7 +602,7 @@ def kept() -> dict[str, Errors]:
     try:
         found = _limited({"MOST_TERMS": 12}, names)
     finally:
-        triton_keep._best, triton_keep.GAIN = best, 0.85
+        triton_keep._best, triton_keep.GAIN = before
     assert seen[0] > 4
     return found
 
