@@ -107,13 +107,17 @@ def has_triton() -> bool:
 
 
 def summary_of(kernels: Sequence[Compiled]) -> str:
-    """All kernels in one line."""
+    """All kernels in one line, with the seconds of stages (0: the value, 1: gradients, 2: theirs, then tangents)."""
     if not kernels:
         return "no kernels"
     most, spilled = max(one.registers for one in kernels), sum(one.spilled for one in kernels)
+    stages: dict[str, list[Compiled]] = {}
+    for one in kernels:
+        stages.setdefault(one.kernel.rpartition("_kernel_")[0].rpartition("_")[2], []).append(one)
+    each = ", ".join(f"stage {stage}: {total_seconds(some):.1f}" for stage, some in sorted(stages.items()))
     return (
         f"{len(kernels)} kernels, at most {most} registers, {spilled} bytes spilled, "
-        f"{total_seconds(kernels):.1f} s to compile"
+        f"{total_seconds(kernels):.1f} s of processor time to compile ({each})"
     )
 
 
