@@ -89,7 +89,7 @@ def test_nothing_is_computed_for_nothing():
 
 
 def test_sorted_sums_are_deterministic():
-    assert interpreted("deterministic")["deterministic"]["ten times"]["value"] == 0.0
+    assert interpreted("deterministic")["deterministic"]["a hundred times"]["value"] == 0.0
 
 
 def test_pairs_that_change_are_sorted_again():
