@@ -340,9 +340,7 @@ def _by_row(entries: MatrixEntries, rows: int) -> list[list[tuple[int, Surd]]]:
 
 def _shared_terms(entries: MatrixEntries, rows: int) -> list[list[int]] | None:
     """For each row of a sparse matrix its columns; none where a row has none."""
-    found: list[list[int]] = [[] for _ in range(rows)]
-    for k, i in sorted(entries):
-        found[k].append(i)
+    found = [[i for i, _ in row] for row in _by_row(entries, rows)]
     return found if all(found) else None
 
 

@@ -139,7 +139,7 @@ class Statements:
             self.say(f"{name} = None")
         piece, rest = self.fresh("piece"), self._aliases
         self._aliases = dict(rest)
-        head = [f"for {piece} in _pieces({phase.relation}.shape[1], SIZE, {self._first}):"]
+        head = [f"for {piece} in _pieces({phase.relation}.shape[1], ?, {self._first}):"]
         rows = sorted({row for n in phase.instructions for row in self._relation_rows(n, phase.relation)})
         for row in rows:
             name = self.fresh(f"{phase.relation}_{row}")
@@ -166,7 +166,7 @@ class Statements:
             part, count = self.output(self.program.outputs[n]), f"{phase.relation}.shape[1]"
             self.say(f"{name} = _placed({name}, {part}, {piece}, {count}, -2)")
         size = piece_size(held(self.program, phase.instructions), self.said - said, self.WORTH)
-        self.lines[start:] = [line.replace(", SIZE,", f", {size},") for line in self.lines[start:]]
+        self.lines[start:] = [line.replace("?", str(size)) for line in self.lines[start:]]
         self._flush(f"{before}    ", kept=outside)
         self._rows, self._matrices, self._aliases = known, matrices, rest
         self.names |= results

@@ -444,14 +444,10 @@ class _Printer(Values):
 
     def _part_base(self, pointer: str, one: Instruction, place: Place) -> str:
         """The address of a row of what has to be summed over the blocks of lanes: each has all rows."""
-        key = ("base", pointer, "part", place)
-        if key not in self.names:
-            many = self._rows() if place == ROW else f"{self._argument('batch')} * {self._argument(f'n_{one.domain}')}"
-            row = self._row(place)
-            text = f"{pointer} + (tl.program_id(1).to(tl.int64) * {many} + {row}) * {one.size}"
-            self.names[key] = self._fresh(f"{pointer}_at")
-            self._part(place).append(Load(self.names[key], text, (row,), 2))
-        return self.names[key]
+        many = self._rows() if place == ROW else f"{self._argument('batch')} * {self._argument(f'n_{one.domain}')}"
+        row = self._row(place)
+        text = f"{pointer} + (tl.program_id(1).to(tl.int64) * {many} + {row}) * {one.size}"
+        return self._at(pointer, text, (row,), place)
 
     def _written(self, address: Address, text: str, mask: str) -> str:
         self.memory += 1

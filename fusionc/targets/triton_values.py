@@ -26,6 +26,7 @@ from fusionc.program.ir import (
     WeightBlock,
     Zeros,
 )
+from fusionc.targets.names import Namer
 from fusionc.targets.triton_plan import Cut, Group
 from fusionc.targets.triton_schedule import Address, Load, Statement, Sum, Term
 
@@ -83,7 +84,7 @@ class Values:
         pending = any(self.cut.pending[store.value] for store in self.group.stores)
         self.tile = tile(self.group.lanes, self.group.key is not None or pending)
         program = self.program
-        self.taken = {one.name for some in (program.legs, program.weights, program.outputs) for one in some}
+        self.namer = Namer(one.name for some in (program.legs, program.weights, program.outputs) for one in some)
 
     @property
     def program(self) -> Program:
@@ -93,13 +94,6 @@ class Values:
 
     def _argument(self, name: str) -> str:
         self.arguments.setdefault(name)
-        return name
-
-    def _fresh(self, name: str) -> str:
-        """A name that no operand has: a leg `x` and a leg `x_at` may stand side by side."""
-        while name in self.taken:
-            name += "_"
-        self.taken.add(name)
         return name
 
     def _part(self, place: Place) -> list[Statement]:
@@ -264,7 +258,7 @@ class Values:
         """A place in every lane."""
         key = ("lanes", base, step)
         if step and key not in self.names:
-            self.names[key] = self._fresh(f"{base}_u{step if step > 1 else ''}")
+            self.names[key] = self.namer.fresh(f"{base}_u{step if step > 1 else ''}")
         return Address(base, start, step, self.names.get(key, ""))
 
     def _base(self, name: str, size: int, place: Place) -> str:
@@ -272,11 +266,15 @@ class Values:
         pointer = self._argument(name)
         if place == EVERYWHERE:
             return pointer
-        key = ("base", name, place)
+        row = self._row(place)
+        return self._at(name, f"{pointer} + {row} * {size}", (row,), place)
+
+    def _at(self, name: str, text: str, needs: tuple[str, ...], place: Place) -> str:
+        """The name of an address that belongs to something, said where it is asked for first."""
+        key = ("at", text, place)
         if key not in self.names:
-            row = self._row(place)
-            self.names[key] = self._fresh(f"{name}_at" + _suffix(place))
-            self._part(place).append(Load(self.names[key], f"{pointer} + {row} * {size}", (row,), 2))
+            self.names[key] = self.namer.fresh(f"{name}_at" + _suffix(place))
+            self._part(place).append(Load(self.names[key], text, needs, 2))
         return self.names[key]
 
     def _load_leg(self, op: LegBlock, value: int, component: int, place: Place) -> str:
@@ -305,9 +303,6 @@ class Values:
 
     def _table_row(self, op: WeightBlock, pointer: str, numel: int, place: Place, domain: str | None) -> str:
         """The address of the row of a table that index legs select."""
-        key = ("table", op.weight, op.rows, op.reads, place)
-        if key in self.names:
-            return self.names[key]
         self._argument(pointer)
         text, needs = "", list[str]()
         for leg_name, read in zip(op.rows, op.reads or [None] * len(op.rows), strict=True):
@@ -322,10 +317,7 @@ class Values:
             masked = f", mask={mask}, other=0" if mask else ""
             loaded = f"tl.load({self._argument(leg_name)} + {needs[-1]}{masked})"
             text = f"({text}) * {leg.dim} + {loaded}" if text else loaded
-        name = self._fresh(f"{op.weight}_{'_'.join(op.rows)}_at" + _suffix(place))
-        self._part(place).append(Load(name, f"{pointer} + ({text}) * {numel}", tuple(needs), 2))
-        self.names[key] = name
-        return name
+        return self._at(f"{op.weight}_{'_'.join(op.rows)}", f"{pointer} + ({text}) * {numel}", tuple(needs), place)
 
     def _end_of(self, relation: str, row: int, place: Place) -> Place:
         """One end of a pair; where a kernel runs over the pairs of each site, that site is its row."""
