@@ -71,7 +71,7 @@ class _Lowering:
         """All blocks of an edge: the products that end in it, added up."""
         keeps = plan.expansions[0].product.keeps
         sides: dict[Sizes, list[Side]] = {}
-        for expansion in plan.expansions:
+        for expansion in sorted(plan.expansions, key=lambda one: -len(one.product.leaves)):
             for sizes, side in self.product(expansion):
                 sides.setdefault(sizes, []).append(side)
         summed = {sizes: self.sum(parts, plan.edge) for sizes, parts in sides.items()}

@@ -72,6 +72,52 @@ def _run(places: Sequence[int], start: int) -> int:
     return length
 
 
+CALL = 24
+"""One more operation is worth so many rows of products that nobody asked for."""
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """Every one of some neighbouring components of one operand with every one of another's: pairs, row after row."""
+
+    left: range
+    right: range
+
+    @property
+    def size(self) -> int:
+        return len(self.left) * len(self.right)
+
+    def place(self, i: int, j: int) -> int:
+        """Which of the pairs (i, j) is."""
+        return (i - self.left.start) * len(self.right) + j - self.right.start
+
+
+def rectangles(pairs: Sequence[tuple[int, int]], alike: bool) -> tuple[list[Rectangle], list[int]]:
+    """Rectangles that cover some pairs (i, j) with as few others as it takes to have few of them, and where among all
+    of theirs each pair is. `alike`: (i, j) is as good as (j, i)."""
+    turned = [(min(pair), max(pair)) if alike else pair for pair in pairs]
+    ends: dict[int, tuple[int, int]] = {}
+    for i, j in turned:
+        first, last = ends.get(i, (j, j))
+        ends[i] = min(first, j), max(last, j)
+    rows = sorted(ends)
+    best: list[tuple[int, list[Rectangle]]] = [(0, [])]
+    for end in range(1, len(rows) + 1):
+        options, low, high = [], ends[rows[end - 1]][0], 0
+        for start in range(end - 1, -1, -1):
+            low, high = min(low, ends[rows[start]][0]), max(high, ends[rows[start]][1])
+            one = Rectangle(range(rows[start], rows[end - 1] + 1), range(low, high + 1))
+            price, before = best[start]
+            options.append((price + one.size + CALL, [*before, one]))
+        best.append(min(options, key=lambda option: option[0]))
+    found, starts, total = best[-1][1], list[int](), 0
+    for one in found:
+        starts.append(total)
+        total += one.size
+    home = {i: at for at, one in enumerate(found) for i in one.left}
+    return found, [starts[home[i]] + found[home[i]].place(i, j) for i, j in turned]
+
+
 @dataclass(frozen=True)
 class Layer:
     """Products that go to `rows` x `columns` components from `start` on, one to each. `left` and `right`: where the

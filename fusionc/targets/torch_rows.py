@@ -26,15 +26,25 @@ from fusionc.program.ir import (
     Zeros,
 )
 from fusionc.targets.torch_arrange import Run
+from fusionc.targets.torch_grid import CALL, Rectangle, rectangles
 from fusionc.targets.torch_ops import Arithmetic
 from fusionc.targets.torch_patterns import by_pairs
 from fusionc.targets.torch_tables import MatrixEntries
 
-MOST_ROWS = 64
+MOST_ROWS = 256
 """So many products are held at a time: what is held should fit into a cache."""
 
 DENSE = 4
 """A matrix of which more than one entry in so many is not zero is applied whole."""
+
+MOST_OF_A_TABLE = 128
+"""Weights that an index leg selects are prepared for the whole table where it has so few rows."""
+
+FULL = 0.6
+"""So many of the sums of rows that a grid of products takes have to be there; the others are empty."""
+
+GATHERED = 2
+"""A product of rows that are gathered for it takes so many times as long as one of rows where they stand."""
 
 
 def suits_rows(program: Program) -> bool:
@@ -61,6 +71,12 @@ class RowArithmetic(Arithmetic):
 
     _repeated: dict[int, tuple[int, list[list[tuple[int, Surd]]]]] = field(default_factory=dict)
     """Sums of rows of a value that are taken where they are read: the value, and the rows of each sum."""
+    _tabled: dict[int, str] = field(default_factory=dict)
+    """Values of shape [components, rows of a table, channels…], and the index by which they are read."""
+    _late: dict[int, int] = field(default_factory=dict)
+    """Linear maps that are taken after the sum into a table that reads them, and of which value each is."""
+    _spots: dict[int, tuple[int, list[int]]] = field(default_factory=dict)
+    """Values whose components stand in other rows, among others that nobody asked for: how many, and which rows."""
 
     def site_dim(self, channels: int) -> int:
         return -1 - channels
@@ -72,11 +88,18 @@ class RowArithmetic(Arithmetic):
         """Whether sums of rows are taken where products read them, in their order and as often, so that nothing is
         gathered from them."""
         op, readers = instruction.op, self._readers.get(number, [])
-        if number in self._results or not isinstance(op, Linear) or len(op.values) > 1 or op.order:
+        block = self._table_of(number)
+        if block is not None:
+            self._tabled[number] = self._row_indices(block.rows, block.reads, instruction.domain)[0]
+            return False
+        if number in self._results or not isinstance(op, Linear) or not _is_of_one(op):
             return False
         source = self.program.instructions[op.values[0]]
         if source.channels != instruction.channels or instruction.domain is None:
             return False
+        if op.values[0] not in self._spots and all(isinstance(r.op, Total) and bool(r.op.rows) for r in readers):
+            self._late[number] = op.values[0]
+            return True
         sums = _by_row({(k, i): c for _, i, k, c in op.entries}, instruction.components)
         size = sum(map(len, sums))
         places = [self._gathered_by(number, reader.op) for reader in readers]
@@ -85,8 +108,34 @@ class RowArithmetic(Arithmetic):
         rows = [row for some in places for row in some]
         if sum(len(sums[row]) for row in rows) - size > len(rows):
             return False
-        self._repeated[number] = op.values[0], sums
+        _, spots = self._spots.get(op.values[0], (0, range(source.components)))
+        self._repeated[number] = op.values[0], [[(spots[i], c) for i, c in row] for row in sums]
         return True
+
+    def _table_of(self, number: int) -> WeightBlock | None:
+        """The weights that a value is made of alone, if it is made once for every row of their table, of which there
+        are few, and read by an index where products need it."""
+        instruction = self.program.instructions[number]
+        op = instruction.op
+        if isinstance(op, Linear) and _is_of_one(op) and op.values[0] in self._tabled:
+            return self._table_of(op.values[0])
+        if not isinstance(op, WeightBlock) or len(op.rows) != 1 or number in self._results:
+            return None
+        size = next(leg.dim for leg in self.program.legs if leg.name == op.rows[0])
+        readers = self._readers.get(number, [])
+        return op if size <= MOST_OF_A_TABLE and all(self._reads_table(number, one) for one in readers) else None
+
+    def _reads_table(self, number: int, reader: Instruction) -> bool:
+        """Whether an instruction takes rows of a value one by one, or is tabled itself."""
+        op = reader.op
+        if isinstance(op, Product):
+            return op.left != op.right and not _is_contraction(op)
+        if not isinstance(op, Linear) or not _is_of_one(op):
+            return False
+        own = self._number_of(reader)
+        further = self._readers.get(own, [])
+        alike = reader.channels == self.program.instructions[number].channels and own not in self._results
+        return alike and all(self._reads_table(own, one) for one in further)
 
     def _gathered_by(self, number: int, op: Op) -> list[int]:
         """The rows of a value that a product gathers; none where it does something else with it."""
@@ -123,12 +172,24 @@ class RowArithmetic(Arithmetic):
         return f"{parts[0]}.contiguous()" if len(parts) == 1 else f"torch.cat(({', '.join(parts)}))"
 
     def _weight(self, op: WeightBlock, instruction: Instruction) -> str:
-        text = super()._weight(op, instruction)
+        number = self._number_of(instruction)
+        own = replace(op, rows=()) if number in self._tabled else op
+        text = super()._weight(own, instruction)
         if instruction.domain is None:
             return text
         return f"{text}.movedim({-1 - len(instruction.channels)}, 0).contiguous()"
 
     # --- linear maps -----------------------------------------------------------------------------------------------
+
+    def _linear(self, op: Linear, instruction: Instruction) -> str:
+        if op.values[0] not in self._spots:
+            return super()._linear(op, instruction)
+        count, spots = self._spots[op.values[0]]
+        entries: MatrixEntries = {}
+        for _, i, k, c in op.entries:
+            entries[k, spots[i]] = entries[k, spots[i]] + c if (k, spots[i]) in entries else c
+        value = self.names[op.values[0]]
+        return self._let("t", self._applied(entries, instruction.components, count, value, instruction))
 
     def _gathered(self, op: Linear, instruction: Instruction) -> str | None:
         return None
@@ -147,7 +208,7 @@ class RowArithmetic(Arithmetic):
 
     def _applied(self, entries: MatrixEntries, rows: int, columns: int, value: str, instruction: Instruction) -> str:
         """A sparse matrix [rows, columns] over the rows of a value."""
-        if len(entries) * DENSE > rows * columns or len({k for k, _ in entries}) < rows:
+        if len(entries) * DENSE > rows * columns:
             return f"_mixed({self._matrix(rows, columns, entries, instruction.note)}, {value})"
         return self._sums_of(entries, rows, value, instruction.note)
 
@@ -171,17 +232,46 @@ class RowArithmetic(Arithmetic):
     def _column(self, values: Sequence[Surd], note: str) -> str:
         return f"{self.constants}[{self.tables.flat(len(values), dict(enumerate(values)), note)}]"
 
+    def _total(self, op: Total, instruction: Instruction) -> str:
+        """Sums over everything; into the rows of a table before linear maps, for these have fewer rows then."""
+        if not op.rows:
+            return super()._total(op, instruction)
+        own, late, value = len(instruction.channels), list[Instruction](), op.value
+        while value in self._late:
+            late.append(self.program.instructions[value])
+            value = self._late[value]
+        text = self._tabulated(op, self.names[value], own, front=1)
+        for linear in reversed(late):
+            assert isinstance(linear.op, Linear)
+            entries: MatrixEntries = {}
+            for _, i, k, c in linear.op.entries:
+                entries[k, i] = entries[k, i] + c if (k, i) in entries else c
+            columns = self.program.instructions[linear.op.values[0]].components
+            text = self._applied(entries, linear.components, columns, self._let("s", text), linear)
+        return f"{self._let('s', text)}.movedim(0, {-1 - own})"
+
     # --- products --------------------------------------------------------------------------------------------------
 
     def _product(self, op: Product, instruction: Instruction) -> str:
         if _is_contraction(op):
             return self._contracted(op, instruction)
-        op, entries = by_pairs(_in_order(op))
-        n = len(op.terms)
+        crossed = self._crossed(op, instruction)
+        if crossed is not None:
+            return self._let("t", crossed)
+        op, entries = self._signed(*by_pairs(_in_order(op)))
+        n, found = len(op.terms), self._covered(op)
         if list(entries.items()) == [((k, k), ONE) for k in range(instruction.components)]:
-            return self._let("t", self._multiplied_apart(op))
-        results = _shared_terms(entries, instruction.components)
-        if results is None or (len(entries) * DENSE > instruction.components * n and n <= MOST_ROWS):
+            number = self._number_of(instruction)
+            if found is None or not self._is_only_summed(number):
+                return self._let("t", self._multiplied_apart(op))
+            self._spots[number] = sum(one.size for one in found[0]), found[1]
+            return self._all_pairs(op, found[0])
+        results = [[i for i, _ in row] for row in _by_row(entries, instruction.components)]
+        if found is not None:
+            own = {(k, found[1][i]): c for (k, i), c in entries.items()}
+            text = self._sums_of(own, instruction.components, self._all_pairs(op, found[0]), instruction.note)
+            return self._let("t", text)
+        if len(entries) * DENSE > instruction.components * n and n <= MOST_ROWS:
             text = self._multiplied(op, range(n))
             return self._let("t", self._applied(entries, instruction.components, n, self._let("p", text), instruction))
         parts = []
@@ -193,9 +283,73 @@ class RowArithmetic(Arithmetic):
             parts.append(self._let("t" if len(results) == last - first else "p", text))
         return parts[0] if len(parts) == 1 else self._let("t", self._tuple("torch.cat", parts, "dim=0"))
 
+    def _signed(self, op: Product, entries: MatrixEntries) -> tuple[Product, MatrixEntries]:
+        """Terms that are only subtracted get the sign themselves, where an operand (the first such one) is sums of rows
+        with factors."""
+        if not {op.left, op.right} & set(self._repeated):
+            return op, entries
+        kept = {at for (_, at), c in entries.items() if c != -ONE}
+        turned = {key: c if key[1] in kept else ONE for key, c in entries.items()}
+        terms = tuple((i, j, at, 1 if at in kept else -1) for i, j, at, _ in op.terms)
+        return replace(op, terms=terms), turned
+
+    def _crossed(self, op: Product, instruction: Instruction) -> str | None:
+        """Sums of rows times the rows of another value, added up: where most sums meet most rows, those that do not are
+        empty, and nothing is gathered."""
+        flip = op.right in self._repeated
+        own, other = (op.right, op.left) if flip else (op.left, op.right)
+        if own not in self._repeated or not self._is_plain(op, other) or op.left_axes != op.right_axes:
+            return None
+        source, sums = self._repeated[own]
+        met: dict[tuple[int, int], dict[int, Surd]] = {}
+        for i, j, k, sign in op.terms:
+            one, partner = (j, i) if flip else (i, j)
+            row = met.setdefault((k, partner), {})
+            for at, c in sums[one]:
+                value = c if sign > 0 else -c
+                row[at] = row[at] + value if at in row else value
+        partners = range(min(j for _, j in met), max(j for _, j in met) + 1)
+        if len(met) < FULL * instruction.components * len(partners):
+            return None
+        rows = [sorted(met.get((k, j), {}).items()) for k in range(instruction.components) for j in partners]
+        text = self._added_rows(rows, self.names[source], instruction.note)
+        others = self._rows_of(self.names[other], partners)
+        whole = len(partners) == self.program.instructions[other].components
+        return f"_crossed({text}, {self.names[other] if whole else others})" if _is_fresh(text) else None
+
+    def _is_plain(self, op: Product, value: int) -> bool:
+        """Whether an operand of a product stands in rows that have the shape of the result's."""
+        return value in self._shaped_alike(op) and value not in (*self._repeated, *self._tabled)
+
+    def _covered(self, op: Product) -> tuple[list[Rectangle], list[int]] | None:
+        """The terms of a product as rectangles, if computing all pairs in these is less work than gathering."""
+        if not (self._is_plain(op, op.left) and self._is_plain(op, op.right)):
+            return None
+        found = rectangles([term[:2] for term in op.terms], op.left == op.right)
+        work = sum(one.size for one in found[0]) + CALL * len(found[0])
+        return found if work < GATHERED * len(op.terms) else None
+
+    def _is_only_summed(self, number: int) -> bool:
+        """Whether nothing but sums of its rows is made of a value."""
+        readers = [reader.op for reader in self._readers.get(number, [])]
+        return number not in self._results and all(isinstance(op, Linear) and _is_of_one(op) for op in readers)
+
+    def _all_pairs(self, op: Product, found: Sequence[Rectangle]) -> str:
+        """All products in some rectangles, side by side."""
+        left, right = self.names[op.left], self.names[op.right]
+        texts = [f"{left}[{o.left.start}:{o.left.stop}], {right}[{o.right.start}:{o.right.stop}]" for o in found]
+        if len(found) == 1:
+            return self._let("p", f"_every({texts[0]})")
+        room, parts, start = self._let("t", f"_room({sum(one.size for one in found)}, {left})"), list[str](), 0
+        for one, text in zip(found, texts, strict=True):
+            parts.append(self._let("p", f"_every({text}, _place({room}, {start}, {one.size}))"))
+            start += one.size
+        return self._let("p", f"_joined({', '.join((room, *parts))})")
+
     def _multiplied_apart(self, op: Product) -> str:
         """A row for every term, a part at a time where that is written into its place."""
-        like, n = next((self.names[v] for v in self._shaped_alike(op) if v in self.names), ""), len(op.terms)
+        alike = [v for v in self._shaped_alike(op) if v in self.names and v not in self._tabled]
+        like, n = self.names[alike[0]] if alike else "", len(op.terms)
         if not like or n <= MOST_ROWS:
             return self._multiplied(op, range(n))
         room, parts = self._let("t", f"_room({n}, {like})"), []
@@ -232,7 +386,12 @@ class RowArithmetic(Arithmetic):
         instruction = self.program.instructions[value]
         if value in self._repeated:
             source, sums = self._repeated[value]
-            name = self._added_rows([sums[row] for row in rows], self.names[source], instruction.note)
+            signs = [1 if right and op.left in self._repeated else sign for *_, sign in terms]
+            signed = [[(i, c if s > 0 else -c) for i, c in sums[row]] for row, s in zip(rows, signs, strict=True)]
+            name = self._added_rows(signed, self.names[source], instruction.note)
+        elif value in self._tabled:
+            picked = "" if rows == list(range(instruction.components)) else f", {self.index}[{self.tables.index(rows)}]"
+            name = f"_looked_up({self.names[value]}, {self._tabled[value]}{picked})"
         elif rows == list(range(instruction.components)) or instruction.components == 1:
             name = self.names[value]
         else:
@@ -327,7 +486,12 @@ def _in_order(op: Product) -> Product:
 
 def _is_fresh(text: str) -> bool:
     """Whether rows were put into memory of their own, which nothing else needs."""
-    return text.endswith(")") and (".index_select(" in text or text.startswith("_sums("))
+    return text.endswith(")") and (".index_select(" in text or text.startswith(("_sums(", "_looked_up(")))
+
+
+def _is_of_one(op: Linear) -> bool:
+    """Whether a linear map is of one value, whose channels stay where they are."""
+    return len(op.values) == 1 and not op.order
 
 
 def _by_row(entries: MatrixEntries, rows: int) -> list[list[tuple[int, Surd]]]:
@@ -336,12 +500,6 @@ def _by_row(entries: MatrixEntries, rows: int) -> list[list[tuple[int, Surd]]]:
     for (k, i), c in sorted(entries.items(), key=lambda entry: entry[0]):
         found[k].append((i, c))
     return found
-
-
-def _shared_terms(entries: MatrixEntries, rows: int) -> list[list[int]] | None:
-    """For each row of a sparse matrix its columns; none where a row has none."""
-    found = [[i for i, _ in row] for row in _by_row(entries, rows)]
-    return found if all(found) else None
 
 
 def _chunks(results: Sequence[Sequence[int]]) -> list[tuple[int, int, list[int]]]:

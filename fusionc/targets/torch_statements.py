@@ -171,6 +171,10 @@ class Statements:
         self._rows, self._matrices, self._aliases = known, matrices, rest
         self.names |= results
 
+    def _number_of(self, instruction: Instruction) -> int:
+        """The number of the value that an instruction makes."""
+        return next(n for n, one in enumerate(self.program.instructions) if one is instruction)
+
     @property
     def _first(self) -> str:
         return next(leg.name for leg in self.program.legs if leg.kind == "tensor")
@@ -200,13 +204,14 @@ class Statements:
         instruction = self.program.instructions[number]
         op = instruction.op
         assert isinstance(op, Scatter | Pool | Total)
+        if isinstance(op, Total):
+            return f"_added({name}, {self._total(op, instruction)})"
         value, dim = self.names[op.value], self.site_dim(len(instruction.channels))
         if isinstance(op, Scatter):
             assert instruction.domain
             index = self._called(f"{op.relation}[{op.row}]")
             return f"_scatter({name}, {value}, {index}, {self.sizes[instruction.domain]}, {dim})"
-        text = f"{value}.sum({dim})" if isinstance(op, Pool) else self._total(op, instruction)
-        return f"_added({name}, {text})"
+        return f"_added({name}, {value}.sum({dim}))"
 
     def site_dim(self, channels: int) -> int:
         """The axis of sites or pairs of a value."""
@@ -230,13 +235,13 @@ class Statements:
             return self._linear(op, instruction)
         if isinstance(op, Product):
             return self._product(op, instruction)
+        if isinstance(op, Total):
+            return self._let("s", self._total(op, instruction))
         value, dim = self.names[op.value], self.site_dim(len(instruction.channels))
         if isinstance(op, Gather):
             return self._let("g", f"{value}.index_select({dim}, {self._called(f'{op.relation}[{op.row}]')})")
         if isinstance(op, Pool):
             return self._let("s", f"{value}.sum({dim})")
-        if isinstance(op, Total):
-            return self._let("s", self._total(op, instruction))
         if isinstance(op, Spread):
             return self._let("s", self._spread(op, instruction))
         assert isinstance(op, Zeros)
@@ -244,15 +249,20 @@ class Statements:
 
     def _total(self, op: Total, instruction: Instruction) -> str:
         """A sum over everything that stands before components and channels, or into the rows of a table."""
-        value, own = self._in_place(op.value), 1 + len(instruction.channels)
         if any(one is self.program.instructions[op.value] for one in self._summed_early):
             return self.names[op.value]
+        value, own = self._in_place(op.value), 1 + len(instruction.channels)
         if not op.rows:
             return f"_summed_up({value}, {own})"
+        return self._tabulated(op, value, own)
+
+    def _tabulated(self, op: Total, value: str, own: int, front: int = 0) -> str:
+        """Elements added into the rows of a table, which stand behind `front` dimensions."""
         dims = {leg.name: leg.dim for leg in self.program.legs}
         rows = self._row_indices(op.rows, op.reads, self.program.instructions[op.value].domain)
         sizes = ", ".join(str(dims[name]) for name in op.rows)
-        return f"_tabulated({value}, ({', '.join(rows)},), ({sizes},), {own})"
+        more = f", {front}" if front else ""
+        return f"_tabulated({value}, ({', '.join(rows)},), ({sizes},), {own}{more})"
 
     def _spread(self, op: Spread, instruction: Instruction) -> str:
         """A value that is the same at every site or pair, or everywhere."""

@@ -121,7 +121,7 @@ class Sums(Maps):
 
     def _is_totaled(self, instruction: Instruction) -> bool:
         """Whether nothing but a sum over everything reads a value: its terms are summed before they are combined."""
-        number = next(n for n, one in enumerate(self.program.instructions) if one is instruction)
+        number = self._number_of(instruction)
         readers = self._readers.get(number, [])
         if len(readers) != 1 or number in self._results or instruction.domain is None or not instruction.channels:
             return False
