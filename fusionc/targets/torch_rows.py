@@ -9,36 +9,19 @@ contiguous, and a sparse map over components adds up a few rows for each of its 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from fusionc.algebra.surds import ONE, Surd
-from fusionc.program.ir import (
-    Instruction,
-    LegBlock,
-    Linear,
-    Op,
-    OutputBlock,
-    Product,
-    Program,
-    Total,
-    WeightBlock,
-    Zeros,
-)
+from fusionc.program.ir import Instruction, Linear, OutputBlock, Product, Program, Total
 from fusionc.targets.torch_arrange import Run
 from fusionc.targets.torch_grid import CALL, Rectangle, rectangles
-from fusionc.targets.torch_ops import Arithmetic
 from fusionc.targets.torch_patterns import by_pairs
+from fusionc.targets.torch_row_maps import DENSE, RowMaps, by_row, in_order, is_contraction, is_of_one
 from fusionc.targets.torch_tables import MatrixEntries
 
 MOST_ROWS = 256
 """So many products are held at a time: what is held should fit into a cache."""
-
-DENSE = 4
-"""A matrix of which more than one entry in so many is not zero is applied whole."""
-
-MOST_OF_A_TABLE = 128
-"""Weights that an index leg selects are prepared for the whole table where it has so few rows."""
 
 FULL = 0.6
 """So many of the sums of rows that a grid of products takes have to be there; the others are empty."""
@@ -64,201 +47,20 @@ def suits_rows(program: Program) -> bool:
 
 
 @dataclass
-class RowArithmetic(Arithmetic):
+class RowArithmetic(RowMaps):
     """Prints the instructions of a program, components before the batch."""
 
     WORTH: ClassVar[int] = 170_000  # (what was gathered is read again at once)
 
-    _repeated: dict[int, tuple[int, list[list[tuple[int, Surd]]]]] = field(default_factory=dict)
-    """Sums of rows of a value that are taken where they are read: the value, and the rows of each sum."""
-    _tabled: dict[int, str] = field(default_factory=dict)
-    """Values of shape [components, rows of a table, channels…], and the index by which they are read."""
-    _late: dict[int, int] = field(default_factory=dict)
-    """Linear maps that are taken after the sum into a table that reads them, and of which value each is."""
-    _spots: dict[int, tuple[int, list[int]]] = field(default_factory=dict)
-    """Values whose components stand in other rows, among others that nobody asked for: how many, and which rows."""
-
-    def site_dim(self, channels: int) -> int:
-        return -1 - channels
-
-    def component_dim(self, channels: int) -> int:
-        return 0
-
-    def _postponed(self, number: int, instruction: Instruction) -> bool:
-        """Whether sums of rows are taken where products read them, in their order and as often, so that nothing is
-        gathered from them."""
-        op, readers = instruction.op, self._readers.get(number, [])
-        block = self._table_of(number)
-        if block is not None:
-            self._tabled[number] = self._row_indices(block.rows, block.reads, instruction.domain)[0]
-            return False
-        if number in self._results or not isinstance(op, Linear) or not _is_of_one(op):
-            return False
-        source = self.program.instructions[op.values[0]]
-        if source.channels != instruction.channels or instruction.domain is None:
-            return False
-        if op.values[0] not in self._spots and all(isinstance(r.op, Total) and bool(r.op.rows) for r in readers):
-            self._late[number] = op.values[0]
-            return True
-        sums = _by_row({(k, i): c for _, i, k, c in op.entries}, instruction.components)
-        size = sum(map(len, sums))
-        places = [self._gathered_by(number, reader.op) for reader in readers]
-        if not all(sums) or size == len(sums) or size * DENSE > len(sums) * source.components or not all(places):
-            return False
-        rows = [row for some in places for row in some]
-        if sum(len(sums[row]) for row in rows) - size > len(rows):
-            return False
-        _, spots = self._spots.get(op.values[0], (0, range(source.components)))
-        self._repeated[number] = op.values[0], [[(spots[i], c) for i, c in row] for row in sums]
-        return True
-
-    def _table_of(self, number: int) -> WeightBlock | None:
-        """The weights that a value is made of alone, if it is made once for every row of their table, of which there
-        are few, and read by an index where products need it."""
-        instruction = self.program.instructions[number]
-        op = instruction.op
-        if isinstance(op, Linear) and _is_of_one(op) and op.values[0] in self._tabled:
-            return self._table_of(op.values[0])
-        if not isinstance(op, WeightBlock) or len(op.rows) != 1 or number in self._results:
-            return None
-        size = next(leg.dim for leg in self.program.legs if leg.name == op.rows[0])
-        readers = self._readers.get(number, [])
-        return op if size <= MOST_OF_A_TABLE and all(self._reads_table(number, one) for one in readers) else None
-
-    def _reads_table(self, number: int, reader: Instruction) -> bool:
-        """Whether an instruction takes rows of a value one by one, or is tabled itself."""
-        op = reader.op
-        if isinstance(op, Product):
-            return op.left != op.right and not _is_contraction(op)
-        if not isinstance(op, Linear) or not _is_of_one(op):
-            return False
-        own = self._number_of(reader)
-        further = self._readers.get(own, [])
-        alike = reader.channels == self.program.instructions[number].channels and own not in self._results
-        return alike and all(self._reads_table(own, one) for one in further)
-
-    def _gathered_by(self, number: int, op: Op) -> list[int]:
-        """The rows of a value that a product gathers; none where it does something else with it."""
-        if not isinstance(op, Product) or op.left == op.right or _is_contraction(op):
-            return []
-        other = op.right if op.left == number else op.left
-        if self.program.instructions[other].domain is None:
-            return []
-        terms = by_pairs(_in_order(op))[0].terms
-        rows = [term[0] if op.left == number else term[1] for term in terms]
-        return [] if rows == list(range(self.program.instructions[number].components)) else rows
-
-    def _is_totaled(self, instruction: Instruction) -> bool:
-        return False
-
-    def _into(self, op: Op) -> str:
-        return ""  # components do not stand behind the batch
-
-    # --- inputs --------------------------------------------------------------------------------------------------
-
-    def _leg(self, op: LegBlock, instruction: Instruction) -> str:
-        mul, start, total = (instruction.channels or (1,))[0], op.start, sum(op.dims)
-        leg = self._called(op.leg)
-        whole = f"{leg}[..., {start}:{start + total * mul}]"
-        if not instruction.channels:
-            return f"{whole}.movedim(-1, 0).contiguous()"
-        if self.program.layout == "ir_mul" or mul == 1:
-            return f"{whole}.unflatten(-1, ({total}, {mul})).movedim(-2, 0).contiguous()"
-        parts = []
-        for dim in op.dims:
-            piece = f"{leg}[..., {start}:{start + dim * mul}]"
-            parts.append(f"{piece}.unflatten(-1, ({mul}, {dim})).movedim(-1, 0)")
-            start += dim * mul
-        return f"{parts[0]}.contiguous()" if len(parts) == 1 else f"torch.cat(({', '.join(parts)}))"
-
-    def _weight(self, op: WeightBlock, instruction: Instruction) -> str:
-        number = self._number_of(instruction)
-        own = replace(op, rows=()) if number in self._tabled else op
-        text = super()._weight(own, instruction)
-        if instruction.domain is None:
-            return text
-        return f"{text}.movedim({-1 - len(instruction.channels)}, 0).contiguous()"
-
-    # --- linear maps -----------------------------------------------------------------------------------------------
-
-    def _linear(self, op: Linear, instruction: Instruction) -> str:
-        if op.values[0] not in self._spots:
-            return super()._linear(op, instruction)
-        count, spots = self._spots[op.values[0]]
-        entries: MatrixEntries = {}
-        for _, i, k, c in op.entries:
-            entries[k, spots[i]] = entries[k, spots[i]] + c if (k, spots[i]) in entries else c
-        value = self.names[op.values[0]]
-        return self._let("t", self._applied(entries, instruction.components, count, value, instruction))
-
-    def _gathered(self, op: Linear, instruction: Instruction) -> str | None:
-        return None
-
-    def _zeros(self, op: Zeros, instruction: Instruction) -> str:
-        value, own = self.names[op.value], len(self.program.instructions[op.value].channels)
-        middle = f"*{value}.shape[1:{value}.ndim - {own}]" if own else f"*{value}.shape[1:]"
-        shape = ", ".join(map(str, (instruction.components, middle, *instruction.channels)))
-        return f"{value}.new_zeros(({shape}))"
-
-    def _rows_of(self, name: str, rows: Sequence[int]) -> str:
-        """Some rows of a value."""
-        if list(rows) == list(range(rows[0], rows[0] + len(rows))):
-            return f"{name}[{rows[0]}:{rows[0] + len(rows)}]"
-        return self._selected(name, rows, 0)
-
-    def _applied(self, entries: MatrixEntries, rows: int, columns: int, value: str, instruction: Instruction) -> str:
-        """A sparse matrix [rows, columns] over the rows of a value."""
-        if len(entries) * DENSE > rows * columns:
-            return f"_mixed({self._matrix(rows, columns, entries, instruction.note)}, {value})"
-        return self._sums_of(entries, rows, value, instruction.note)
-
-    def _sums_of(self, entries: MatrixEntries, rows: int, value: str, note: str) -> str:
-        """For each row of the result a sum of some rows of a value, each with its factor."""
-        return self._added_rows(_by_row(entries, rows), value, note)
-
-    def _added_rows(self, by_row: Sequence[Sequence[tuple[int, Surd]]], value: str, note: str) -> str:
-        if all(len(row) == 1 for row in by_row):
-            picked = self._rows_of(value, [i for ((i, _),) in by_row])
-            factors = [c for ((_, c),) in by_row]
-            return picked if all(c == ONE for c in factors) else f"_scaled({self._column(factors, note)}, {picked})"
-        columns = [i for row in by_row for i, _ in row]
-        starts = [sum(map(len, by_row[:k])) for k in range(len(by_row))]
-        factors = [c for row in by_row for _, c in row]
-        parts = [value, *(f"{self.index}[{self.tables.index(numbers)}]" for numbers in (columns, starts))]
-        parts.append(str(max(map(len, by_row))))
-        parts += [] if all(c == ONE for c in factors) else [self._column(factors, note)]
-        return f"_sums({', '.join(parts)})"
-
-    def _column(self, values: Sequence[Surd], note: str) -> str:
-        return f"{self.constants}[{self.tables.flat(len(values), dict(enumerate(values)), note)}]"
-
-    def _total(self, op: Total, instruction: Instruction) -> str:
-        """Sums over everything; into the rows of a table before linear maps, for these have fewer rows then."""
-        if not op.rows:
-            return super()._total(op, instruction)
-        own, late, value = len(instruction.channels), list[Instruction](), op.value
-        while value in self._late:
-            late.append(self.program.instructions[value])
-            value = self._late[value]
-        text = self._tabulated(op, self.names[value], own, front=1)
-        for linear in reversed(late):
-            assert isinstance(linear.op, Linear)
-            entries: MatrixEntries = {}
-            for _, i, k, c in linear.op.entries:
-                entries[k, i] = entries[k, i] + c if (k, i) in entries else c
-            columns = self.program.instructions[linear.op.values[0]].components
-            text = self._applied(entries, linear.components, columns, self._let("s", text), linear)
-        return f"{self._let('s', text)}.movedim(0, {-1 - own})"
-
     # --- products --------------------------------------------------------------------------------------------------
 
     def _product(self, op: Product, instruction: Instruction) -> str:
-        if _is_contraction(op):
+        if is_contraction(op):
             return self._contracted(op, instruction)
         crossed = self._crossed(op, instruction)
         if crossed is not None:
             return self._let("t", crossed)
-        op, entries = self._signed(*by_pairs(_in_order(op)))
+        op, entries = self._signed(*by_pairs(in_order(op)))
         n, found = len(op.terms), self._covered(op)
         if list(entries.items()) == [((k, k), ONE) for k in range(instruction.components)]:
             number = self._number_of(instruction)
@@ -266,11 +68,12 @@ class RowArithmetic(Arithmetic):
                 return self._let("t", self._multiplied_apart(op))
             self._spots[number] = sum(one.size for one in found[0]), found[1]
             return self._all_pairs(op, found[0])
-        results = [[i for i, _ in row] for row in _by_row(entries, instruction.components)]
+        results = [[i for i, _ in row] for row in by_row(entries, instruction.components)]
         if found is not None:
             own = {(k, found[1][i]): c for (k, i), c in entries.items()}
-            text = self._sums_of(own, instruction.components, self._all_pairs(op, found[0]), instruction.note)
-            return self._let("t", text)
+            count, product = sum(one.size for one in found[0]), self._all_pairs(op, found[0])
+            sums = by_row(own, instruction.components)
+            return self._let("t", self._sums_of(sums, product, count, instruction.note))
         if len(entries) * DENSE > instruction.components * n and n <= MOST_ROWS:
             text = self._multiplied(op, range(n))
             return self._let("t", self._applied(entries, instruction.components, n, self._let("p", text), instruction))
@@ -279,7 +82,7 @@ class RowArithmetic(Arithmetic):
             product = self._let("p", self._multiplied(op, terms))
             place = {term: at for at, term in enumerate(terms)}
             own = {(k - first, place[i]): c for (k, i), c in entries.items() if first <= k < last}
-            text = self._sums_of(own, last - first, product, instruction.note)
+            text = self._sums_of(by_row(own, last - first), product, len(terms), instruction.note)
             parts.append(self._let("t" if len(results) == last - first else "p", text))
         return parts[0] if len(parts) == 1 else self._let("t", self._tuple("torch.cat", parts, "dim=0"))
 
@@ -312,10 +115,13 @@ class RowArithmetic(Arithmetic):
         if len(met) < FULL * instruction.components * len(partners):
             return None
         rows = [sorted(met.get((k, j), {}).items()) for k in range(instruction.components) for j in partners]
-        text = self._added_rows(rows, self.names[source], instruction.note)
-        others = self._rows_of(self.names[other], partners)
-        whole = len(partners) == self.program.instructions[other].components
-        return f"_crossed({text}, {self.names[other] if whole else others})" if _is_fresh(text) else None
+        text = self._sums_of(rows, self.names[source], self._count(source), instruction.note)
+        others = self._rows_of(self.names[other], partners, self._count(other))
+        return f"_crossed({text}, {others})" if _is_fresh(text) else None
+
+    def _count(self, value: int) -> int:
+        """How many rows a value has."""
+        return self._spots[value][0] if value in self._spots else self.program.instructions[value].components
 
     def _is_plain(self, op: Product, value: int) -> bool:
         """Whether an operand of a product stands in rows that have the shape of the result's."""
@@ -331,13 +137,18 @@ class RowArithmetic(Arithmetic):
 
     def _is_only_summed(self, number: int) -> bool:
         """Whether nothing but sums of its rows is made of a value."""
-        readers = [reader.op for reader in self._readers.get(number, [])]
-        return number not in self._results and all(isinstance(op, Linear) and _is_of_one(op) for op in readers)
+        readers, own = self._readers.get(number, []), self.program.instructions[number].channels
+        alike = all(isinstance(r.op, Linear) and is_of_one(r.op) and r.channels == own for r in readers)
+        return alike and number not in self._results
 
     def _all_pairs(self, op: Product, found: Sequence[Rectangle]) -> str:
         """All products in some rectangles, side by side."""
-        left, right = self.names[op.left], self.names[op.right]
-        texts = [f"{left}[{o.left.start}:{o.left.stop}], {right}[{o.right.start}:{o.right.stop}]" for o in found]
+        left = self.names[op.left]
+        texts = [
+            f"{self._rows_of(left, one.left, self._count(op.left))}, "
+            f"{self._rows_of(self.names[op.right], one.right, self._count(op.right))}"
+            for one in found
+        ]
         if len(found) == 1:
             return self._let("p", f"_every({texts[0]})")
         room, parts, start = self._let("t", f"_room({sum(one.size for one in found)}, {left})"), list[str](), 0
@@ -388,14 +199,14 @@ class RowArithmetic(Arithmetic):
             source, sums = self._repeated[value]
             signs = [1 if right and op.left in self._repeated else sign for *_, sign in terms]
             signed = [[(i, c if s > 0 else -c) for i, c in sums[row]] for row, s in zip(rows, signs, strict=True)]
-            name = self._added_rows(signed, self.names[source], instruction.note)
+            name = self._sums_of(signed, self.names[source], self._count(source), instruction.note)
         elif value in self._tabled:
             picked = "" if rows == list(range(instruction.components)) else f", {self.index}[{self.tables.index(rows)}]"
             name = f"_looked_up({self.names[value]}, {self._tabled[value]}{picked})"
-        elif rows == list(range(instruction.components)) or instruction.components == 1:
+        elif instruction.components == 1:
             name = self.names[value]
         else:
-            name = self._rows_of(self.names[value], rows)
+            name = self._rows_of(self.names[value], rows, instruction.components)
         other = self.program.instructions[op.left if right else op.right]
         if instruction.domain is None and other.domain is not None:
             name = f"_unbatched({name}, {self.names[op.left if right else op.right]}, {len(other.channels)})"
@@ -424,7 +235,8 @@ class RowArithmetic(Arithmetic):
         pieces: list[str] = []
         order: list[tuple[int, int]] = []
         for part, terms in by_part.items():
-            rows, weight = self._rows_of(self.names[value], [at for at, _, _ in terms]), f"{self.names[mixer]}[{part}]"
+            rows = self._rows_of(self.names[value], [at for at, _, _ in terms], self._count(value))
+            weight = f"{self.names[mixer]}[{part}]"
             if plain and len(summed) > 1:
                 rows, weight = f"{rows}.flatten({-len(summed)})", f"{weight}.flatten(0, {len(summed) - 1})"
             if plain:
@@ -441,8 +253,8 @@ class RowArithmetic(Arithmetic):
 
     def _contracted_rows(self, op: Product, instruction: Instruction) -> str:
         terms = sorted(op.terms, key=lambda term: term[2])
-        left = self._rows_of(self.names[op.left], [term[0] for term in terms])
-        right = self._rows_of(self.names[op.right], [term[1] for term in terms])
+        left = self._rows_of(self.names[op.left], [term[0] for term in terms], self._count(op.left))
+        right = self._rows_of(self.names[op.right], [term[1] for term in terms], self._count(op.right))
         text = f'torch.einsum("T...{op.left_axes},T...{op.right_axes}->T...{op.axes}", {left}, {right})'
         n = instruction.components
         if [term[2] for term in terms] == list(range(n)) and all(term[3] == 1 for term in terms):
@@ -468,38 +280,16 @@ class RowArithmetic(Arithmetic):
         if self._is_table(run.value):
             return super()._run(block, run)
         if run.stride > 1:
-            name = self._let("p", self._rows_of(name, [run.start + k * run.stride for k in range(block.dim)]))
+            rows = [run.start + k * run.stride for k in range(block.dim)]
+            name = self._let("p", self._rows_of(name, rows, instruction.components))
         elif count != instruction.components:
             name = f"{name}[{run.start}:{run.start + count}]"
         return f"{name}.movedim(0, {-1 - len(instruction.channels)})"
 
 
-def _is_contraction(op: Product) -> bool:
-    """Whether a product sums over channels."""
-    return bool(set(op.left_axes) & set(op.right_axes) - set(op.axes))
-
-
-def _in_order(op: Product) -> Product:
-    """The terms of a product by the component that they belong to."""
-    return replace(op, terms=tuple(sorted(op.terms, key=lambda term: term[2])))
-
-
 def _is_fresh(text: str) -> bool:
     """Whether rows were put into memory of their own, which nothing else needs."""
     return text.endswith(")") and (".index_select(" in text or text.startswith(("_sums(", "_looked_up(")))
-
-
-def _is_of_one(op: Linear) -> bool:
-    """Whether a linear map is of one value, whose channels stay where they are."""
-    return len(op.values) == 1 and not op.order
-
-
-def _by_row(entries: MatrixEntries, rows: int) -> list[list[tuple[int, Surd]]]:
-    """For each row of a sparse matrix its columns and what stands there."""
-    found: list[list[tuple[int, Surd]]] = [[] for _ in range(rows)]
-    for (k, i), c in sorted(entries.items(), key=lambda entry: entry[0]):
-        found[k].append((i, c))
-    return found
 
 
 def _chunks(results: Sequence[Sequence[int]]) -> list[tuple[int, int, list[int]]]:

@@ -329,8 +329,14 @@ class Statements:
         elif instruction.domain is None:
             dots = ""
         shape = ", ".join(map(str, (instruction.components, *instruction.channels)))
-        piece = f"{name}[{dots}{op.start}:{op.start + size}]"
+        whole = self._numbers_of(op.weight) == size
+        piece = name if whole else f"{name}[{dots}{op.start}:{op.start + size}]"
         return piece if not instruction.channels else f"{piece}.unflatten(-1, ({shape}))"
+
+    def _numbers_of(self, weight: str) -> int:
+        """How many numbers stand in a row of weights."""
+        learned = {one.name: one.numel for one in self.program.weights}
+        return learned[weight] if weight in learned else next(o.dim for o in self.program.legs if o.name == weight)
 
     def _row(self, op: WeightBlock, instruction: Instruction) -> str:
         """The rows that index legs select. An embedding refuses negative rows, which indexing would count from the
