@@ -4,6 +4,9 @@ Where no operand becomes a matrix of its own for every element, rows are the bet
 contiguous, and a sparse map over components adds up a few rows for each of its results, with no temporary.
 
     values  ──index_select──>  [terms, row]  ──  times [terms, row]  ──  sums of terms  ──>  [components, row]
+
+Gathering takes as long as multiplying. Where most pairs of rows are asked for, all of them are multiplied where they stand,
+in rectangles (`_covered`); where most rows of a value meet sums of rows, these are taken once for each of them (`_crossed`).
 """
 
 from __future__ import annotations
