@@ -6,8 +6,8 @@ contiguous, and a sparse map over components adds up a few rows for each of its 
     values  ──index_select──>  [terms, row]  ──  times [terms, row]  ──  sums of terms  ──>  [components, row]
 
 Gathering takes as long as multiplying. Where most pairs of rows are asked for, all of them are multiplied where they
-stand, in rectangles (`_covered`); where most rows of a value meet sums of rows, each sum is taken once for every row that
-it meets (`_crossed`).
+stand, in rectangles (`_covered`); where most rows of a value meet sums of rows, each sum is taken once for every row
+that it meets (`_crossed`).
 """
 
 from __future__ import annotations
