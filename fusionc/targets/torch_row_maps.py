@@ -238,7 +238,4 @@ def is_of_one(op: Linear) -> bool:
 
 def _summed(op: Linear) -> MatrixEntries:
     """The matrix [result, component] of a linear map of one value."""
-    found: MatrixEntries = {}
-    for _, i, k, c in op.entries:
-        found[k, i] = found[k, i] + c if (k, i) in found else c
-    return found
+    return {(k, i): c for k, row in op.by_result.items() for (_, i), c in row.items()}

@@ -72,7 +72,6 @@ class RowArithmetic(RowMaps):
                 return self._let("t", self._multiplied_apart(op))
             self._spots[number] = sum(one.size for one in found[0]), found[1]
             return self._all_pairs(op, found[0])
-        results = [[i for i, _ in row] for row in by_row(entries, instruction.components)]
         if found is not None:
             own = {(k, found[1][i]): c for (k, i), c in entries.items()}
             count, product = sum(one.size for one in found[0]), self._all_pairs(op, found[0])
@@ -81,7 +80,7 @@ class RowArithmetic(RowMaps):
         if len(entries) * DENSE > instruction.components * n and n <= MOST_ROWS:
             text = self._multiplied(op, range(n))
             return self._let("t", self._applied(entries, instruction.components, n, self._let("p", text), instruction))
-        parts = []
+        results, parts = [[i for i, _ in row] for row in by_row(entries, instruction.components)], []
         for first, last, terms in _chunks(results):
             product = self._let("p", self._multiplied(op, terms))
             place = {term: at for at, term in enumerate(terms)}
