@@ -286,10 +286,10 @@ def test_loops_over_tables_are_short(arch):
     from fusionc.targets.triton import kernels
     from fusionc.tools.aot import compile_ahead
 
-    diagram = fusionc.parse(LARGE["product of order 3"])["d"]
+    diagram = fusionc.parse(LARGE["product of order 3"].replace("-> 64x0e + 64x1o", "-> 64x0e + 64x1o + 64x2e"))["d"]
     stages = kernels(diagram.checked.program(), Options(unroll="never")).stages
     assert all(len(stage.kernels) == 1 and len(stage.kernels[0].lines) < 350 for stage in stages)
-    assert len(stages[2].kernels[0].table.rows) > 2900
+    assert len(stages[2].kernels[0].table.rows) > 3000
     found = compile_ahead(import_text(diagram.emit("triton", unroll="never")), arch)
     assert all(one.spilled == 0 and one.registers <= 64 for one in found), list(map(str, found))
 
