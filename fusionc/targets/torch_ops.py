@@ -242,17 +242,17 @@ class Arithmetic(Sums):
         if whole is not None:
             name, channels = self._in_place(whole), len(self.program.instructions[whole].channels)
             return f"{name}.flatten({-1 - channels})" if channels else name
+        blocks = joined(output.blocks, self.program.layout)
         if self.program.layout == "mul_ir":
-            parts = [
-                self._turned(self._run(block, run), run, block.dim) for block in output.blocks for run in runs(block)
-            ]
-            return parts[0] if len(parts) == 1 else self._wide("torch.cat", parts, "dim=-1")
-        blocks = []
-        for block in joined(output.blocks):
-            columns = [self._columns(self._run(block, run), run, block.dim) for run in runs(block)]
-            blocks.append(f"({', '.join(columns)},)")
+            turned = [self._turned(block, run) for block in blocks for run in runs(block)]
+            if len(turned) == 1 and not self.into:
+                part, own = turned[0]
+                return f"{part}.flatten({-own})" if own > 1 else part
+            self.writes |= bool(self.into)
+            return self._wide("_behind", [f"({part}, {own})" for part, own in turned], self.into)
+        columns = [[self._columns(self._run(block, run), run, block.dim) for run in runs(block)] for block in blocks]
         self.writes |= bool(self.into)
-        return self._wide("_interleaved", blocks, self.into)
+        return self._wide("_interleaved", [f"({', '.join(parts)},)" for parts in columns], self.into)
 
     def _wide(self, function: str, parts: Sequence[str], rest: str) -> str:
         """A call with a list of many parts, a line for each."""
@@ -287,18 +287,19 @@ class Arithmetic(Sums):
             return f"{flat}.unflatten(-2, ({dim}, {run.paths})).flatten(-2)"
         return f"{flat}.unflatten(-2, ({run.paths}, {dim})).transpose(-3, -2).flatten(-2)"
 
-    def _turned(self, piece: str, run: Run, dim: int) -> str:
-        """Components [paths · dim, channels] as [paths · channels · dim]."""
+    def _turned(self, block: OutputBlock, run: Run) -> tuple[str, int]:
+        """Components [paths · dim, channels] as a view [paths, channels, dim], and how many dimensions those are."""
+        piece, dim = self._run(block, run), block.dim
         if run.paths == 1 and not self.program.instructions[run.value].channels:
-            return piece
+            return piece, 1
         flat = self._flat(piece, run.value)
         if dim == 1:
-            return f"{flat}.flatten(-2)" if run.paths > 1 else f"{flat}.squeeze(-2)"
+            return flat, 2
         if run.paths == 1:
-            return f"{flat}.transpose(-1, -2).flatten(-2)"
+            return f"{flat}.transpose(-1, -2)", 2
         if run.interleaved:
-            return f"{flat}.unflatten(-2, ({dim}, {run.paths})).movedim(-3, -1).flatten(-3)"
-        return f"{flat}.unflatten(-2, ({run.paths}, {dim})).transpose(-1, -2).flatten(-3)"
+            return f"{flat}.unflatten(-2, ({dim}, {run.paths})).movedim(-3, -1)", 3
+        return f"{flat}.unflatten(-2, ({run.paths}, {dim})).transpose(-1, -2)", 3
 
 
 def _dots(program: Program, value: int) -> str:

@@ -7,7 +7,18 @@ from dataclasses import dataclass, replace
 from math import gcd, prod
 
 from fusionc.algebra.surds import ONE, Surd
-from fusionc.program.ir import Instruction, LegBlock, Linear, Op, OutputBlock, Product, Program, ProgramLeg, operands
+from fusionc.program.ir import (
+    Instruction,
+    Layout,
+    LegBlock,
+    Linear,
+    Op,
+    OutputBlock,
+    Product,
+    Program,
+    ProgramLeg,
+    operands,
+)
 from fusionc.targets.torch_grid import Grid, Layer
 from fusionc.targets.torch_tables import MatrixEntries
 
@@ -21,19 +32,35 @@ LEAST_UNIT = 8
 """What is gathered should be so many numbers wide."""
 
 
-def joined(blocks: Sequence[OutputBlock]) -> list[OutputBlock]:
-    """Blocks of an output in `ir_mul`, those together that stand side by side in one value."""
+def joined(blocks: Sequence[OutputBlock], layout: Layout) -> list[OutputBlock]:
+    """Blocks of an output, those together that are one piece of memory: of `ir_mul` components that stand side by side
+    in one value, of `mul_ir` blocks of one dimension."""
     found: list[OutputBlock] = []
     for block in blocks:
-        before = found[-1] if found else None
-        if before is not None and len(before.pieces) == len(block.pieces) == 1 and before.mul == block.mul:
-            (value, first), (other, start) = before.pieces[0], block.pieces[0]
-            plain = not before.strides and not block.strides
-            if plain and value == other and start == first + before.dim:
-                found[-1] = replace(before, dim=before.dim + block.dim)
-                continue
-        found.append(block)
+        whole = (_over if layout == "ir_mul" else _behind)(found[-1], block) if found else None
+        if whole is not None:
+            found.pop()
+        found.append(block if whole is None else whole)
     return found
+
+
+def _over(before: OutputBlock, block: OutputBlock) -> OutputBlock | None:
+    """More components of the same channels."""
+    if not len(before.pieces) == len(block.pieces) == 1 or before.mul != block.mul:
+        return None
+    (value, first), (other, start) = before.pieces[0], block.pieces[0]
+    plain = not before.strides and not block.strides
+    return (
+        replace(before, dim=before.dim + block.dim) if plain and (value, first + before.dim) == (other, start) else None
+    )
+
+
+def _behind(before: OutputBlock, block: OutputBlock) -> OutputBlock | None:
+    """More channels of the same dimension."""
+    if before.dim != block.dim:
+        return None
+    strides = tuple(places.step for one in (before, block) for _, places in one.places)
+    return OutputBlock(before.pieces + block.pieces, before.mul + block.mul, block.dim, strides)
 
 
 def by_result(form: Linear) -> dict[int, list[tuple[int, Surd]]]:

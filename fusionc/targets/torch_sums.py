@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 from fusionc.algebra.surds import ONE
 from fusionc.program.ir import Instruction, Op, OutputBlock, Product, Total
-from fusionc.targets.torch_arrange import MOST_LAYERS, runs
+from fusionc.targets.torch_arrange import MOST_LAYERS, Run, runs
 from fusionc.targets.torch_grid import correlations, grids, layers
 from fusionc.targets.torch_maps import Maps
 from fusionc.targets.torch_patterns import contiguous, grids_text
@@ -137,16 +138,24 @@ class Sums(Maps):
 
     def whole_value(self, blocks: Sequence[OutputBlock]) -> int | None:
         """The value that is the output as it stands: its components in the order of memory."""
-        if self.program.layout != "ir_mul":
-            return None
         at, value = 0, blocks[0].pieces[0][0]
         for block in blocks:
-            for run in runs(block):
-                apart = run.paths > 1 and not run.interleaved and block.dim > 1
-                if run.value != value or run.start != at or run.stride > 1 or apart or len(runs(block)) > 1:
+            found = runs(block)
+            if self.program.layout == "ir_mul" and len(found) > 1:
+                return None
+            for run in found:
+                if run.value != value or run.start != at or run.stride > 1 or self._is_turned(run, block.dim):
                     return None
                 at += run.paths * block.dim
         return value if at == self.program.instructions[value].components else None
+
+    def _is_turned(self, run: Run, dim: int) -> bool:
+        """Whether the numbers of some paths, component after component, stand in another order in memory."""
+        if dim == 1:
+            return False
+        if self.program.layout == "ir_mul":
+            return run.paths > 1 and not run.interleaved
+        return prod(self.program.instructions[run.value].channels) > 1 or run.interleaved
 
     def _picked(self, op: Product, right: bool) -> str:
         """An operand's component for every term."""
