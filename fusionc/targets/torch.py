@@ -321,7 +321,7 @@ class _Printer:
         values = [leg.name for leg in program.legs] + [weight.name for weight in program.weights]
         arguments = ", ".join((f"*_widened({', '.join(values)})", *self._passed()))
         return [
-            f"if torch.is_autocast_enabled({first}.device.type):",
+            f"if _is_autocast({first}.device.type):",
             f"    with torch.autocast({first}.device.type, enabled=False):",
             f"        return {self.function}({arguments})",
         ]
@@ -390,8 +390,8 @@ class _Printer:
             call = f"{scalar} if torch.compiler.is_compiling() else {call}"
         lines = [f"{result} = {call}"]
         if len(program.outputs) == 1:
-            return [*lines, f"return {result}.to({self.dtype})"]
-        parts = ", ".join(f"{result}[{number}].to({self.dtype})" for number in range(len(program.outputs)))
+            return [*lines, f"return {result}.to({self.dtype}).contiguous()"]
+        parts = ", ".join(f"{result}[{number}].to({self.dtype}).contiguous()" for number in range(len(program.outputs)))
         return [*lines, f"return {self.file.result}({parts})"]
 
     def _constant_table(self) -> list[dict[str, object]]:

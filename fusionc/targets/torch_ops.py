@@ -17,8 +17,10 @@ from fusionc.targets.torch_patterns import (
     gathering,
     is_dots,
     is_matrix_of,
+    is_operand,
     is_side_by_side,
     joined,
+    origin,
 )
 from fusionc.targets.torch_sums import Sums
 from fusionc.targets.torch_tables import MatrixEntries
@@ -241,18 +243,26 @@ class Arithmetic(Sums):
         whole = self.whole_value(output.blocks)
         if whole is not None:
             name, channels = self._in_place(whole), len(self.program.instructions[whole].channels)
-            return f"{name}.flatten({-1 - channels})" if channels else name
+            return self._alone(f"{name}.flatten({-1 - channels})" if channels else name, whole)
         blocks = joined(output.blocks, self.program.layout)
         if self.program.layout == "mul_ir":
-            turned = [self._turned(block, run) for block in blocks for run in runs(block)]
+            found = [(block, run) for block in blocks for run in runs(block)]
+            turned = [self._turned(block, run) for block, run in found]
             if len(turned) == 1 and not self.into:
                 part, own = turned[0]
-                return f"{part}.flatten({-own})" if own > 1 else part
+                return self._alone(f"{part}.flatten({-own})" if own > 1 else part, found[0][1].value)
             self.writes |= bool(self.into)
             return self._wide("_behind", [f"({part}, {own})" for part, own in turned], self.into)
         columns = [[self._columns(self._run(block, run), run, block.dim) for run in runs(block)] for block in blocks]
         self.writes |= bool(self.into)
         return self._wide("_interleaved", [f"({', '.join(parts)},)" for parts in columns], self.into)
+
+    def _alone(self, text: str, value: int) -> str:
+        """A result in memory of its own: neither an operand's nor that of another result."""
+        source = origin(self.program, value)
+        shared = is_operand(self.program, source) or source in self._returned
+        self._returned.add(source)
+        return f"{text}.clone()" if shared else text
 
     def _wide(self, function: str, parts: Sequence[str], rest: str) -> str:
         """A call with a list of many parts, a line for each."""

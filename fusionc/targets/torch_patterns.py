@@ -17,6 +17,9 @@ from fusionc.program.ir import (
     Product,
     Program,
     ProgramLeg,
+    Spread,
+    Total,
+    WeightBlock,
     operands,
 )
 from fusionc.targets.torch_grid import Grid, Layer
@@ -61,6 +64,22 @@ def _behind(before: OutputBlock, block: OutputBlock) -> OutputBlock | None:
         return None
     strides = tuple(places.step for one in (before, block) for _, places in one.places)
     return OutputBlock(before.pieces + block.pieces, before.mul + block.mul, block.dim, strides)
+
+
+def origin(program: Program, value: int) -> int:
+    """The value of whose memory a value may be a view, in whatever way it is printed: what only renames components,
+    repeats, or sums over nothing may be one."""
+    op = program.instructions[value].op
+    if isinstance(op, Linear) and len(op.values) == 1:
+        moved = len({k for _, _, k, _ in op.entries}) == len(op.entries) and all(c == ONE for *_, c in op.entries)
+        return origin(program, op.values[0]) if moved else value
+    return origin(program, op.value) if isinstance(op, Spread | Total) else value
+
+
+def is_operand(program: Program, value: int) -> bool:
+    """Whether a value is a part of an operand as it was given."""
+    op = program.instructions[value].op
+    return isinstance(op, LegBlock) or (isinstance(op, WeightBlock) and not op.rows)
 
 
 def by_result(form: Linear) -> dict[int, list[tuple[int, Surd]]]:

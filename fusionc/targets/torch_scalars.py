@@ -53,6 +53,9 @@ class ScalarArithmetic:
     say: Callable[[str], None]
     names: dict[int, list[str]] = field(default_factory=dict)
     _rows: dict[tuple[str, ...], str] = field(default_factory=dict)
+    _given: set[str] = field(default_factory=set)
+    """Names of parts of operands."""
+    _returned: set[str] = field(default_factory=set)
 
     def run(self) -> None:
         """All statements, and the return of the outputs."""
@@ -95,7 +98,7 @@ class ScalarArithmetic:
             if (op.weight, *op.rows) not in self._rows:
                 rows = f"{op.weight}[{', '.join(op.rows)}]"
                 if len(op.rows) == 1:
-                    rows = f"torch.nn.functional.embedding({op.rows[0]}, {op.weight})"
+                    rows = f"_rows_at({op.weight}, {op.rows[0]})"
                 self._rows[op.weight, *op.rows] = self._let(f"{op.weight}_rows", rows)
             name = self._rows[op.weight, *op.rows]
         size = channels[0] if channels else 1
@@ -104,6 +107,7 @@ class ScalarArithmetic:
 
     def _unbound(self, wish: str, text: str, count: int) -> list[str]:
         names = [self.fresh(wish) for _ in range(count)]
+        self._given.update(names)
         left = ", ".join(names) + ("," if count == 1 else "")
         if len(left) + len(text) < WIDTH:
             self.say(f"{left} = {text}")
@@ -157,7 +161,9 @@ class ScalarArithmetic:
     def _output(self, output: ProgramOutput) -> str:
         parts = [part for block in output.blocks for part in self._block(block)]
         if len(parts) == 1:
-            return parts[0]
+            shared = parts[0] in self._given or parts[0] in self._returned
+            self._returned.add(parts[0])
+            return f"{parts[0]}.clone()" if shared else parts[0]
         name = self.fresh("out")
         self.say(f"{name} = torch.cat(")
         self._wide("    (", parts, "    ),", indent=8)

@@ -70,6 +70,8 @@ class Statements:
     _dots: dict[int, Product] = field(default_factory=dict)
     _sides: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     """Mixing weights that stand in several values: where each component is."""
+    _returned: set[int] = field(default_factory=set)
+    """Values whose memory is that of a result."""
     _summed_early: list[Instruction] = field(default_factory=list)
     """Values of which the sum over everything was taken before they were combined."""
 
@@ -339,11 +341,10 @@ class Statements:
         return learned[weight] if weight in learned else next(o.dim for o in self.program.legs if o.name == weight)
 
     def _row(self, op: WeightBlock, instruction: Instruction) -> str:
-        """The rows that index legs select. An embedding refuses negative rows, which indexing would count from the
-        end."""
+        """The rows that index legs select."""
         rows = self._row_indices(op.rows, op.reads, instruction.domain)
         if len(rows) == 1:
-            return f"torch.nn.functional.embedding({rows[0]}, {op.weight})"
+            return f"_rows_at({op.weight}, {rows[0]})"
         return f"{op.weight}[{', '.join(rows)}]"
 
     def _row_indices(
