@@ -10,6 +10,7 @@ from fusionc.algebra.groups import Group
 from fusionc.algebra.irreps import Irrep
 from fusionc.diagram import limits
 from fusionc.diagram.fusion import Fusion, TooManyPaths, alive_factors, fuse, target_sizes
+from fusionc.diagram.impossible import impossible_vertex
 from fusionc.diagram.ir import Block, FusionGraph, Line, Output, Restriction, Weight
 from fusionc.language.diagnostics import Diagnostic, Label, diagnose
 from fusionc.language.source import Span
@@ -58,7 +59,15 @@ def _sound_lines(graph: FusionGraph, fusion: Fusion) -> tuple[set[int], list[Dia
 
 def check_line(graph: FusionGraph, fusion: Fusion, line: Line) -> tuple[Diagnostic, ...]:
     """The first rule that a line breaks; the later ones presuppose the earlier."""
-    for rule in (_nothing_allowed, _adds_nothing, _unequal_sizes, _unweighed_paths, _target_sizes, _weight_sizes):
+    for rule in (
+        _impossible_wires,
+        _nothing_allowed,
+        _adds_nothing,
+        _unequal_sizes,
+        _unweighed_paths,
+        _target_sizes,
+        _weight_sizes,
+    ):
         found = tuple(rule(graph, fusion, line))
         if found:
             return found
@@ -111,6 +120,10 @@ class _Words:
         """The note that states what the left side contains, with the rule where it concerns two single irreps."""
         group = self.graph.group
         reached = sorted(self.fusion.couplings[line.number].irreps, key=group.edge_key)
+        if line.fragment is not None:
+            names = " and ".join(dict.fromkeys(f"`{operand.edge}`" for operand in line.operands))
+            verb = "gives" if len(line.operands) == 1 else "give"
+            return f"through the wires behind it, {names} {verb} {irreps_text(group, reached)}"
         if len(line.operands) == 1:
             return f"`{line.operands[0].edge}` carries {irreps_text(group, reached)}"
         equal = any(len(positions) > 1 for positions in line.identical_operands())
@@ -128,6 +141,8 @@ class _Words:
         group = self.graph.group
         contents = self.contents(line)
         irreps = [self.fusion.reachable[operand.edge] for operand in line.operands]
+        if line.fragment is not None:
+            return (contents, *self.spaces(line))
         if self.vanishes(line, irrep):
             name = line.operands[0].edge
             return (
@@ -155,7 +170,7 @@ class _Words:
 
     def vanishes(self, line: Line, irrep: Irrep) -> bool:
         """The irrep is in the product of the operands, and not in the symmetric power of the equal ones."""
-        if irrep in self.fusion.couplings[line.number].irreps:
+        if irrep in self.fusion.couplings[line.number].irreps or line.fragment is not None:
             return False
         factors = [set(self.fusion.reachable[operand.edge]) for operand in line.operands]
         return any(alive_factors(self.graph.group, factors, {irrep}))
@@ -176,6 +191,8 @@ def _always_zero_outputs(graph: FusionGraph, fusion: Fusion, known: Container[in
         writers = graph.writers.get(output.name, ())
         if not writers or output.name in fusion.poisoned or not all(line.number in known for line in writers):
             continue
+        if any(line.fragment is not None and not fusion.couplings[line.number].irreps for line in writers):
+            continue  # (one of its vertices allows nothing, which is said there)
         reached = {irrep for line in writers for irrep in fusion.couplings[line.number].irreps}
         if output.space is None:
             if not fusion.alive.get(output.name):
@@ -360,6 +377,25 @@ def _admitted(graph: FusionGraph, fusion: Fusion, line: Line) -> set[Irrep]:
     if restriction is None:
         return set(irreps)
     return {irrep for irrep in irreps if restriction.admits(graph.group, irrep)}
+
+
+def _impossible_wires(graph: FusionGraph, fusion: Fusion, line: Line) -> Iterator[Diagnostic]:
+    """A split, pair or loop between the operands of a line that allows nothing."""
+    if line.fragment is None or fusion.couplings[line.number].irreps:
+        return
+    leaves = zip(line.fragment.leaves, line.operands, strict=True)
+    known = {leaf: fusion.reachable[operand.edge] for leaf, operand in leaves}
+    if mistake := impossible_vertex(graph.group, line.fragment.wiring, known):
+        yield mistake
+    else:
+        words = _Words(graph, fusion)
+        yield diagnose(
+            "F2003",
+            "no irreps fit on the wires between these operands",
+            line.span,
+            notes=list(words.spaces(line)),
+            help="each vertex allows some, all of them together none: widen a label or a restriction",
+        )
 
 
 def _nothing_allowed(graph: FusionGraph, fusion: Fusion, line: Line) -> Iterator[Diagnostic]:

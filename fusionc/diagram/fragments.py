@@ -18,7 +18,7 @@ import networkx as nx
 
 from fusionc.algebra.irreps import Irrep
 from fusionc.diagram.ir import Fragment, IndexLeg, Leg, Line, Operand, Restriction, TensorLeg, Weight
-from fusionc.diagram.loops import Wiring, parts_of_line
+from fusionc.diagram.loops import Part, Wiring, parts_of_line
 from fusionc.language import syntax
 from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
 from fusionc.language.resolve import unknown_name
@@ -88,7 +88,7 @@ class FragmentBuilder:
 
     def line(self, number: int) -> Line:
         """The fragment as one line with the given number."""
-        parts, root, last = [], None, None
+        parts, spans, root, last = [], list[Span](), None, None
         for place, vertex in enumerate(self.vertices):
             _refuse_forgotten_star(vertex)
             left = [self._operand(place, ref) for ref in vertex.left]
@@ -104,6 +104,7 @@ class FragmentBuilder:
                 else:
                     right.append(self._wire(place, target.edge, self._made))
             parts += parts_of_line(left, right, vertex.span, f"#{place}.")
+            spans += [vertex.span] * (len(parts) - len(spans))
         self._check_wires()
         if root is None or last is None:
             raise CompileError([_no_end(self.vertices[0].span)])
@@ -121,7 +122,7 @@ class FragmentBuilder:
             factor=self.factor,
             span=last[1].span,
             target_span=root.edge.span,
-            fragment=Fragment(self._wiring(tuple(parts)), tuple(self._leaves), "#root"),
+            fragment=Fragment(self._wiring(tuple(parts), tuple(spans)), tuple(self._leaves), "#root"),
         )
 
     # --- wires and operands ------------------------------------------------------------------------------------
@@ -210,7 +211,7 @@ class FragmentBuilder:
         channels = tuple(names.get(self._classes[place, index], index) for index in weight.channels)
         return replace(weight, channels=channels)
 
-    def _wiring(self, parts: tuple[object, ...]) -> Wiring:
+    def _wiring(self, parts: tuple[Part, ...], spans: tuple[Span, ...]) -> Wiring:
         domains: list[tuple[str, tuple[Irrep, ...]]] = []
         tops: list[tuple[str, Fraction]] = []
         for name in self._made:
@@ -219,7 +220,7 @@ class FragmentBuilder:
                 tops.append((name, restriction.lmax))
             elif restriction is not None:
                 domains.append((name, tuple(restriction.multiplicities)))
-        return Wiring(parts, tuple(domains), tuple(tops), self.vertices[0].span)  # type: ignore[arg-type]
+        return Wiring(parts, tuple(domains), tuple(tops), self.vertices[0].span, spans)
 
 
 def _refuse_forgotten_star(vertex: syntax.Vertex) -> None:

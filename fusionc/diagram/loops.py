@@ -93,12 +93,13 @@ def _chain(wires: list[str], last: str, hidden: str) -> list[tuple[str, str, str
 @dataclass(frozen=True)
 class Wiring:
     """Parts joined by wires, the irreps that labels allow on wires, and bounds of their spins. A wire without a label
-    carries whatever fits. `span` is where to point when nothing bounds a wire."""
+    carries whatever fits. `span` is where to point when nothing bounds a wire, `spans` where each part is written."""
 
     parts: tuple[Part, ...]
     domains: tuple[tuple[str, tuple[Irrep, ...]], ...]
     tops: tuple[tuple[str, Fraction], ...]
     span: Span = field(compare=False, repr=False)
+    spans: tuple[Span, ...] = field(default=(), compare=False, repr=False)
 
 
 def labelings(group: Group, wiring: Wiring, known: Mapping[str, Irrep]) -> Iterator[Labels]:
@@ -132,10 +133,10 @@ def _next(
     for part in wiring.parts:
         wires = wires_of(part)
         missing = [wire for wire in dict.fromkeys(wires) if wire not in labels]
-        if not missing and not _fits(group, part, labels):
+        if not missing and not fits(group, part, labels):
             return wires[0], []
         if len(missing) == 1 and wires.count(missing[0]) == 1:
-            found = _completions(group, part, labels, missing[0])
+            found = completions(group, part, labels, missing[0])
             allowed = domains.get(missing[0])
             return missing[0], [irrep for irrep in found if allowed is None or irrep in allowed]
         open_wires |= dict.fromkeys(missing)
@@ -156,14 +157,16 @@ def wires_of(part: Part) -> tuple[str, ...]:
     return (part.first, part.second)
 
 
-def _fits(group: Group, part: Part, labels: Labels) -> bool:
+def fits(group: Group, part: Part, labels: Labels) -> bool:
+    """Whether a vertex allows the irreps of its wires."""
     irreps = [labels[wire] for wire in wires_of(part)]
     if len(irreps) == 3:
         return group.contains(*irreps) > 0
     return irreps[1] == (irreps[0] if isinstance(part, Same) else group.dual(irreps[0]))
 
 
-def _completions(group: Group, part: Part, labels: Labels, wire: str) -> list[Irrep]:
+def completions(group: Group, part: Part, labels: Labels, wire: str) -> list[Irrep]:
+    """The irreps that a vertex allows on one wire, where its others are labelled."""
     known = [labels[other] for other in wires_of(part) if other != wire]
     if len(known) == 1:
         return [known[0] if isinstance(part, Same) else group.dual(known[0])]

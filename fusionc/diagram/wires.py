@@ -15,6 +15,7 @@ from fusionc.algebra.groups import GROUPS, Group
 from fusionc.algebra.irreps import Irrep
 from fusionc.diagram import limits
 from fusionc.diagram.build import term_irreps
+from fusionc.diagram.impossible import impossible_vertex
 from fusionc.diagram.loops import Labels, Part, Same, Wiring, labelings, parts_of_line
 from fusionc.language import syntax
 from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
@@ -58,13 +59,20 @@ def wire_diagram(scoped: ScopedDiagram) -> WireDiagram:
     if builder.diagnostics:
         raise CompileError(builder.diagnostics)
     group = builder.group
+    wiring = Wiring(
+        tuple(builder.parts),
+        tuple(builder.domains.items()),
+        tuple(builder.tops.items()),
+        scoped.syntax.name.span,
+        tuple(builder.spans),
+    )
+    if mistake := impossible_vertex(group, wiring, {}):
+        raise CompileError([mistake])
     return WireDiagram(
         name=scoped.syntax.name.text,
         group=group,
         basis=scoped.settings.basis or group.default_basis,
-        wiring=Wiring(
-            tuple(builder.parts), tuple(builder.domains.items()), tuple(builder.tops.items()), scoped.syntax.name.span
-        ),
+        wiring=wiring,
         factor=builder.factor,
         traced=builder.traced,
         span=scoped.syntax.name.span,
@@ -77,6 +85,8 @@ class _Builder:
     group: Group = field(init=False)
     diagnostics: list[Diagnostic] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+    """Where each part is written."""
     domains: dict[str, tuple[Irrep, ...]] = field(default_factory=dict)
     tops: dict[str, Fraction] = field(default_factory=dict)
     factor: Fraction = Fraction(1)
@@ -114,6 +124,7 @@ class _Builder:
             self._used[name] = output.span
             if self.traced is not None:
                 self.parts.append(Same(name, self.traced))
+                self.spans.append(output.span)
         domains = [self.domains.get(name) for name in (*self._made, *self._used)]
         if tree.legs and (len(set(domains)) > 1 or any(len(domain or ()) != 1 for domain in domains)):
             self.diagnostics.append(_not_one_irrep(tree.name.span))
@@ -161,6 +172,7 @@ class _Builder:
             self._make(target.edge.name)
         try:
             self.parts += parts_of_line(left, right, vertex.span, f"#{len(self.parts)}.")
+            self.spans += [vertex.span] * (len(self.parts) - len(self.spans))
         except CompileError as error:
             self.diagnostics += error.diagnostics
 
