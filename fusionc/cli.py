@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
+import io
 import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
@@ -40,6 +43,7 @@ class UsageError(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
+    _settle_output()
     try:
         options = parser(COMMANDS).parse_args(arguments)
         command: Callable[[argparse.Namespace], int] = options.command
@@ -60,13 +64,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            return _internal()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"fusionc: cannot write the output: {error.strerror}", file=sys.stderr)
+        return EXIT_USAGE
     except Exception:
-        traceback.print_exc()
-        print(
-            "fusionc: this is a mistake in fusionc, not in your file; please report it with the text above",
-            file=sys.stderr,
-        )
-        return EXIT_INTERNAL
+        return _internal()
+
+
+def _internal() -> int:
+    """Whatever nobody has foreseen."""
+    traceback.print_exc()
+    print(
+        "fusionc: this is a mistake in fusionc, not in your file; please report it with the text above",
+        file=sys.stderr,
+    )
+    return EXIT_INTERNAL
+
+
+def _settle_output() -> None:
+    """Roots and other signs are escaped where the output has no place for them; closed, it takes everything."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (as long as the process)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def entry() -> NoReturn:
@@ -79,6 +102,7 @@ def entry() -> NoReturn:
 
 def compile_command(options: argparse.Namespace) -> int:
     _check_ahead(options)
+    _check_output(options)
     checked = _checked(options.file)
     stages = {"ast": listing.list_ast, "graph": listing.list_graph, "plan": listing.list_plan}
     if options.emit in stages:
@@ -90,7 +114,10 @@ def compile_command(options: argparse.Namespace) -> int:
         if checked.closed:
             raise CompileError([number_not_module(number) for number in checked.closed])
         chosen = Options(options.layout, options.dtype, options.sums, options.style, options.unroll)
-        text = emit(checked.diagrams, options.target, chosen)
+        try:
+            text = emit(checked.diagrams, options.target, chosen)
+        except ValueError as error:
+            raise UsageError(f"--dtype: {error}") from None
     if options.aot:
         _compile_ahead(text, options.aot, options.dtype or "float32")
     if options.check:
@@ -124,6 +151,17 @@ def _compile_ahead(text: str, arch: str, dtype: str) -> None:
     with Progress("compiling") as step:
         found = compile_ahead(import_text(text), arch, dtype, step)
     print("\n".join([*map(str, found), summary_of(found)]), file=sys.stderr)
+
+
+def _check_output(options: argparse.Namespace) -> None:
+    """What is written never takes the place of a diagram."""
+    if options.output in (None, "-"):
+        return
+    output = Path(options.output)
+    same = options.file != "-" and output.exists() and Path(options.file).exists() and output.samefile(options.file)
+    if same or output.suffix == ".fus":
+        what = "is the diagram itself" if same else "would be taken for a diagram"
+        raise UsageError(f"-o {options.output} {what}; name another file")
 
 
 def _write(output: str | None, text: str) -> None:
@@ -218,16 +256,24 @@ def eval_command(options: argparse.Namespace) -> int:
         everything: list[CheckedNumber | CheckedDiagram] = [*checked.closed, *checked.diagrams]
         named = [diagram.scoped for diagram in everything if diagram.name == options.diagram]
         if not named:
-            raise UsageError(f"{options.file} holds no diagram `{options.diagram}`")
+            raise UsageError(_no_diagram(options, everything))
         numbers = [as_number(scoped) for scoped in named]
     if not numbers:
         raise UsageError(f"{options.file} holds no closed diagram, and none from one irrep to itself through loops")
     if options.json:
-        rows = [{"name": one.name, "value": str(one.value), "decimal": float(one.value)} for one in numbers]
-        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        print(json.dumps([_number_row(one, options) for one in numbers], indent=1, ensure_ascii=False))
         return EXIT_OK
     print("\n".join(line for number in numbers for line in _number_lines(number, options.formula, options.latex)))
     return EXIT_OK
+
+
+def _number_row(number: CheckedNumber, options: argparse.Namespace) -> dict[str, object]:
+    row: dict[str, object] = {"name": number.name, "value": str(number.value), "decimal": float(number.value)}
+    if options.latex:
+        row["latex"] = number.value.latex()
+    if options.formula or options.latex:
+        row["formula"] = [one.latex() if options.latex else str(one) for one in number.formulas]
+    return row
 
 
 def _number_lines(number: CheckedNumber, formula: bool, latex: bool) -> list[str]:
@@ -249,7 +295,7 @@ def run_command(options: argparse.Namespace) -> int:
             "--size is for random operands: with --xyz the molecule says how many atoms and pairs there are"
         )
     runs = []
-    with Progress("running") as step:
+    with Progress("running") as step, _enough_memory():
         for diagram in _chosen_with_sizes(options):
             named = step.named(diagram.name)
             if options.xyz is None:
@@ -262,6 +308,16 @@ def run_command(options: argparse.Namespace) -> int:
                 raise UsageError(str(error)) from None
     print(json.dumps([asdict(run) for run in runs], indent=1) if options.json else "\n\n".join(map(str, runs)))
     return EXIT_OK if all(error < EQUIVARIANCE_BOUND for run in runs for _, error in run.equivariance) else EXIT_INPUT
+
+
+@contextmanager
+def _enough_memory() -> Iterator[None]:
+    """Operands that no machine can hold are the command line's fault: numpy and torch say so in many ways."""
+    try:
+        yield
+    except (MemoryError, OverflowError):
+        message = "there is not enough memory for so many random operands; choose a smaller --batch or --size"
+        raise UsageError(message) from None
 
 
 def fmt_command(options: argparse.Namespace) -> int:
@@ -302,6 +358,7 @@ def _diff(source: Source, text: str) -> list[str]:
 def draw_command(options: argparse.Namespace) -> int:
     from fusionc.tools.draw import draw
 
+    _check_output(options)
     chosen = _chosen(options)
     if len(chosen) == 1:
         _write(options.output, draw(chosen[0]))
@@ -364,12 +421,22 @@ def _chosen(options: argparse.Namespace) -> tuple[CheckedDiagram, ...]:
     checked = _checked(options.file)
     _require_diagrams(checked)
     if options.diagram is None:
+        if checked.closed:
+            names = ", ".join(f"`{number.name}`" for number in checked.closed)
+            print(f"fusionc: left out {names}: `fusionc eval` has the numbers of a file", file=sys.stderr)
         return checked.diagrams
+    for number in checked.closed:
+        if number.name == options.diagram:
+            raise CompileError([number_not_module(number)])
     chosen = tuple(diagram for diagram in checked.diagrams if diagram.name == options.diagram)
     if not chosen:
-        names = ", ".join(diagram.name for diagram in checked.diagrams)
-        raise UsageError(f"{options.file} holds no diagram `{options.diagram}`; it holds: {names}")
+        raise UsageError(_no_diagram(options, (*checked.diagrams, *checked.closed)))
     return chosen
+
+
+def _no_diagram(options: argparse.Namespace, diagrams: Sequence[CheckedDiagram | CheckedNumber]) -> str:
+    names = ", ".join(diagram.name for diagram in diagrams)
+    return f"{options.file} holds no diagram `{options.diagram}`; it holds: {names}"
 
 
 def _chosen_with_sizes(options: argparse.Namespace) -> tuple[CheckedDiagram, ...]:

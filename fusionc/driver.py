@@ -143,7 +143,24 @@ class CheckedNumber:
 
 def as_number(scoped: ScopedDiagram) -> CheckedNumber:
     """A diagram as a number. Raises `CompileError` where it is none, or where something is wrong with it."""
-    return CheckedNumber(scoped, wire_diagram(scoped))
+    try:
+        return CheckedNumber(scoped, wire_diagram(scoped))
+    except CompileError as error:
+        if is_number(scoped.syntax):
+            raise
+        reasons = [note for found in error.diagnostics for note in found.notes]
+        raise CompileError([_not_a_number(scoped, reasons)]) from None
+
+
+def _not_a_number(scoped: ScopedDiagram, reasons: Sequence[str]) -> Diagnostic:
+    name = scoped.syntax.name
+    return diagnose(
+        "F1036",
+        f"`{name.text}` is not a number",
+        name.span,
+        notes=[*dict.fromkeys(reasons)],
+        help="closed diagrams have a value, and those from one irrep of multiplicity 1 to itself",
+    )
 
 
 def number_not_module(number: CheckedNumber) -> Diagnostic:
@@ -265,8 +282,12 @@ def _in_order(unit: Unit, diagnostics: list[Diagnostic]) -> tuple[Diagnostic, ..
 
 
 def emit(diagrams: Sequence[CheckedDiagram], target: str = "torch", options: Options = DEFAULTS) -> str:
-    """The text of the generated file. Raises `CompileError` with an F4xxx diagnostic where the target cannot."""
+    """The text of the generated file. Raises `CompileError` with an F4xxx diagnostic where the target cannot, and
+    ValueError for complex weights of a diagram in the real basis."""
     span = diagrams[0].graph.span if diagrams else Source("<empty>", "").span(0, 0)
+    for diagram in diagrams:
+        if (options.dtype or "").startswith("complex") and diagram.graph.basis != "complex":
+            raise ValueError(f"{options.dtype} is for the complex basis, and `{diagram.name}` is in the real one")
     try:
         print_file = find(target)
     except UnknownTarget as problem:

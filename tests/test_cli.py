@@ -314,3 +314,71 @@ def test_a_long_chain_compiles(tmp_path, capsys):
     path = tmp_path / "chain.fus"
     path.write_text(f"diagram d(x: 0e, y: 0e) -> 0e {{\n    x -> e0\n{lines}    e1000 -> out\n}}\n")
     assert main(["compile", str(path), "-o", str(tmp_path / "out.py")]) == 0
+
+
+def test_a_diagram_is_never_overwritten(good, tmp_path):
+    (tmp_path / "link.py").symlink_to(good)
+    for command in (("compile", good), ("draw", good)):
+        for output in (good, tmp_path / "link.py", tmp_path / "other.fus"):
+            found = fusionc(*command, "-o", output)
+            assert found.returncode == 2
+            assert "name another file" in found.stderr
+    assert good.read_text() == GOOD
+    assert not (tmp_path / "other.fus").exists()
+
+
+@pytest.fixture
+def mixed(tmp_path):
+    """A number and a module in one file."""
+    path = tmp_path / "mixed.fus"
+    text = "group SU(2)\ndiagram n() {\n    -> a b in 1/2\n    a b ->\n}\ndiagram m(x: 1/2) -> 1/2 {\n    x -> out\n}\n"
+    path.write_text(text)
+    return path
+
+
+def test_numbers_beside_modules(mixed):
+    for command in ("paths", "cost", "verify", "run", "draw"):
+        found = fusionc(command, mixed, "--diagram", "n")
+        assert found.returncode == 1
+        assert "F4009" in found.stderr
+    found = fusionc("paths", mixed)
+    assert found.returncode == 0
+    assert "left out `n`" in found.stderr
+    row = json.loads(fusionc("eval", mixed, "--diagram", "n", "--json", "--formula").stdout)[0]
+    assert row["name"] == "n"
+    assert row["formula"]
+    missing = fusionc("eval", mixed, "--diagram", "k")
+    assert missing.returncode == 2
+    assert "it holds: n, m" in missing.stderr
+
+
+def test_what_is_not_a_number_is_said_once(good):
+    found = fusionc("eval", good, "--diagram", "d")
+    assert found.returncode == 1
+    assert found.stderr.count("error[") == 1
+    assert "`d` is not a number" in found.stderr
+
+
+@pytest.mark.parametrize("batch", ["99999999999999999999", "100000000000000"])
+def test_operands_that_no_machine_holds(good, batch):
+    found = fusionc("run", good, f"--batch={batch}")
+    assert found.returncode == 2
+    assert "smaller --batch" in found.stderr
+
+
+def test_complex_weights_need_a_complex_basis(good):
+    found = fusionc("compile", good, "--dtype", "complex64")
+    assert found.returncode == 2
+    assert "real" in found.stderr
+
+
+def test_any_output_will_do(tmp_path, good):
+    path = tmp_path / "root.fus"
+    path.write_text("group SU(2)\ndiagram n() {\n    -> a b in 1/2\n    a b ->\n}\n")
+    found = fusionc("eval", path, "--formula", env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert found.returncode == 0
+    shell = f"{sys.executable} -m fusionc compile {good}"
+    full = subprocess.run(["sh", "-c", f"{shell} > /dev/full"], capture_output=True, text=True, check=False)
+    assert full.returncode == 2
+    assert "cannot write the output" in full.stderr
+    assert subprocess.run(["sh", "-c", f"{shell} >&-"], check=False).returncode == 0

@@ -44,3 +44,16 @@ def test_links_and_pictures_exist():
 def test_the_picture_is_what_draw_draws():
     diagram = fusionc.load(ROOT / "examples" / "three_body.fus")["three_body"]
     assert (ROOT / "docs" / "three_body.svg").read_text(encoding="utf-8") == diagram.draw()
+
+
+def test_the_table_of_costs_is_what_cost_counts():
+    row = re.compile(r"^\| \[(\w+)\]\((examples/\w+\.fus)\) \| ([\w ]+) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|$", re.M)
+    found = row.findall(README)
+    assert len(found) >= 6
+    for name, path, paths, *counts in found:
+        diagram = fusionc.load(ROOT / path)[name]
+        sizes = {"atoms": 1000, "edges": 20000} if paths == "1000 atoms" else None
+        cost = diagram.cost(1000, sizes=sizes)
+        assert sizes is not None or int(paths) == diagram.count_paths()
+        orders = (cost, cost.naive, cost.opt_einsum)
+        assert [int(one.replace(",", "")) for one in counts] == [order.multiplications for order in orders], name

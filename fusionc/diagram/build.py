@@ -524,9 +524,12 @@ class _Builder:
     def _weight(self, ref: syntax.WeightRef) -> Weight | None:
         name, span = ref.name.text, ref.name.span
         if isinstance(self.legs.get(name), TensorLeg | IndexLeg) or name in self._edges or name in self.outputs:
-            text = ref.span.text
+            text, kind = ref.span.text, "an edge"
             help = f"an edge takes part in a line on its left side: write `{text}` there; or rename the weight"
-            self.diagnostics.append(diagnose("F1008", f"`{name}` is an edge, not a weight", span, help=help))
+            if isinstance(self.legs.get(name), IndexLeg):
+                kind, inside = "a leg of rows", ", ".join((name, *(index.text for index in ref.indices or ())))
+                help = f"it selects a row of a weight: write `W[{inside}]`"
+            self.diagnostics.append(diagnose("F1008", f"`{name}` is {kind}, not a weight", span, help=help))
             return None
         indices = tuple(index.text for index in ref.indices or ())
         rows = tuple(index for index in indices if isinstance(self.legs.get(index), IndexLeg))

@@ -123,7 +123,7 @@ def too_many_coefficients(span: Span, count: int) -> Diagnostic:
         f"the vertex tensors of this diagram have {count:,} entries",
         span,
         notes=[f"a vertex of spins a, b and c has (2*a+1)(2*b+1)(2*c+1); all together may have {MAX_COEFFICIENTS:,}"],
-        help="restrict the internal edges to smaller spins: `in lmax 6`",
+        help="take smaller spins; restrict internal edges to those that are needed: `in lmax 6`",
     )
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from fusionc.diagram.ir import FusionGraph, IndexLeg, Leg, Line, Output, TensorLeg, Weight
+from fusionc.diagram.ir import FusionGraph, IndexLeg, Leg, Line, Operand, Output, TensorLeg, Weight
 from fusionc.language import syntax
 from fusionc.language.diagnostics import Diagnostic, Label, diagnose
 from fusionc.language.resolve import nearest_name
-from fusionc.language.source import Span
 
 
 def _meant_index(index: str, names: Iterable[str]) -> str | None:
@@ -121,20 +120,32 @@ def _leg_brackets(line: Line, legs: Mapping[str, Leg]) -> Iterator[Diagnostic]:
         if not operand.channels:
             wide = next((block for block in leg.space.blocks if block.mul > 1), None)
             if wide is not None:
-                yield missing_index(leg.name, wide.mul, operand.span, leg.span, operand.sites)
+                yield _missing_index(leg, wide.mul, operand, _fitting_index(line, legs, wide.mul))
 
 
-def missing_index(edge: str, mul: int, span: Span, declared: Span, sites: tuple[str, ...]) -> Diagnostic:
+def _missing_index(leg: TensorLeg, mul: int, operand: Operand, index: str) -> Diagnostic:
     """F1025: an edge without a channel index has multiplicity one."""
-    without = "with site indices alone" if sites else "without a bracket"
+    without = "with site indices alone" if operand.sites else "without a bracket"
     return diagnose(
         "F1025",
-        f"`{edge}` has multiplicity {mul:,} and no channel index here",
-        span,
+        f"`{leg.name}` has multiplicity {mul:,} and no channel index here",
+        operand.span,
         notes=[f"an edge written {without} has multiplicity 1"],
-        help=f"write `{edge}[{', '.join((*sites, 'u'))}]`",
-        related=[Label(declared, "declared here")],
+        help=f"write `{leg.name}[{', '.join((*operand.sites, index))}]`",
+        related=[Label(leg.span, "declared here")],
     )
+
+
+def _fitting_index(line: Line, legs: Mapping[str, Leg], mul: int) -> str:
+    """A channel index that may have so many channels: another leg's of as many, or one that the line does not use."""
+    used = {index for operand in line.operands for index in operand.channels}
+    for operand in line.operands:
+        leg = legs.get(operand.edge)
+        as_many = not isinstance(leg, TensorLeg) or {block.mul for block in leg.space.blocks} == {mul}
+        if len(operand.channels) == 1 and as_many:
+            return operand.channels[0]
+    letters: Iterator[str] = (letter for letter in "uvwstabc" if letter not in used)
+    return next(letters, "k")
 
 
 def _unweighted_sums(line: Line) -> Iterator[Diagnostic]:

@@ -4,7 +4,9 @@ torch.compile makes one loop of such statements: every number is read once, what
 output is written once. Run one by one they would cost more than the large operations of `torch_ops`, which is what an
 eager call runs.
 
-A component has shape [..., channels], [..., 1] where it has no channels.
+A component has shape [..., channels], [..., 1] where it has no channels. What has none and meets channels is expanded
+first, for each number of channels: its gradients are then added up before they are summed over channels, in one sum for
+each component of an operand, where a compiler would take one for each product.
 """
 
 from __future__ import annotations
@@ -13,7 +15,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from fusionc.algebra.surds import ONE, Surd
-from fusionc.program.ir import LegBlock, Linear, OutputBlock, Product, Program, ProgramOutput, WeightBlock, Zeros
+from fusionc.program.ir import (
+    LegBlock,
+    Linear,
+    OutputBlock,
+    Product,
+    Program,
+    ProgramOutput,
+    WeightBlock,
+    Zeros,
+    channel_sizes,
+    operands,
+)
 from fusionc.targets.torch_text import WIDTH, listed
 
 MOST_TERMS = 4000
@@ -51,7 +64,8 @@ class ScalarArithmetic:
     program: Program
     fresh: Callable[[str], str]
     say: Callable[[str], None]
-    names: dict[int, list[str]] = field(default_factory=dict)
+    _names: dict[tuple[int, int], list[str]] = field(default_factory=dict)
+    """The components of a value; of one without channels, as they meet so many channels (1: none)."""
     _rows: dict[tuple[str, ...], str] = field(default_factory=dict)
     _given: set[str] = field(default_factory=set)
     """Names of parts of operands."""
@@ -59,24 +73,73 @@ class ScalarArithmetic:
 
     def run(self) -> None:
         """All statements, and the return of the outputs."""
-        for number, instruction in enumerate(self.program.instructions):
-            op = instruction.op
-            if isinstance(op, LegBlock):
-                self.names[number] = self._leg(op, instruction.channels)
-            elif isinstance(op, WeightBlock):
-                self.names[number] = self._weight(op, instruction.components, instruction.channels)
-            elif isinstance(op, Product):
-                self.names[number] = self._product(op, instruction.components, instruction.channels)
-            elif isinstance(op, Linear):
-                self.names[number] = self._linear(op, instruction.components)
-            else:
-                assert isinstance(op, Zeros)
-                like = self.names[op.value][0]
-                size = instruction.channels[0] if instruction.channels else 1
-                zero = self._let("zero", f"{like}.new_zeros((*{like}.shape[:-1], {size}))")
-                self.names[number] = [zero] * instruction.components
+        for number, asked in enumerate(self._asked()):
+            for channels in sorted(asked):
+                self._names[number, channels] = self._made(number, channels)
+        results = [self._output(output) for output in self.program.outputs]
         self.say("")
-        self.say(f"return {', '.join(self._output(output) for output in self.program.outputs)}")
+        self.say(f"return {', '.join(results)}")
+
+    def _asked(self) -> list[set[int]]:
+        """For each value the numbers of channels that it meets: its own, or those of what it is multiplied with."""
+        asked: list[set[int]] = [set() for _ in self.program.instructions]
+        for output in self.program.outputs:
+            for block in output.blocks:
+                for value, _ in block.pieces:
+                    asked[value].add(self._key(value, 1)[1])
+        for number in range(len(asked) - 1, -1, -1):
+            if self._is_source(number) and asked[number]:
+                asked[number].add(self._key(number, 1)[1])
+            for channels in asked[number]:
+                for value in operands(self.program.instructions[number].op):
+                    asked[value].add(self._key(value, self._inside(number, channels))[1])
+        return asked
+
+    def _key(self, number: int, channels: int) -> tuple[int, int]:
+        own = self.program.instructions[number].channels
+        return number, own[0] if own else channels
+
+    def _is_source(self, number: int) -> bool:
+        """Whether a value without channels comes from an operand, or from what had some: then it is expanded."""
+        op = self.program.instructions[number].op
+        return not isinstance(op, Linear) and not (isinstance(op, Product) and not self._summed(op))
+
+    def _inside(self, number: int, channels: int) -> int:
+        """How many channels the operands of an operation meet."""
+        op = self.program.instructions[number].op
+        return self._summed(op) or channels if isinstance(op, Product) else channels
+
+    def _components(self, number: int, channels: int = 1) -> list[str]:
+        """The components of a value, where it meets so many channels."""
+        return self._names[self._key(number, channels)]
+
+    def _made(self, number: int, channels: int) -> list[str]:
+        instruction = self.program.instructions[number]
+        op, own = instruction.op, instruction.channels
+        if self._is_source(number) and not own and channels > 1:
+            return self._over(channels, self._components(number))
+        if isinstance(op, Linear):
+            return self._linear(op, instruction.components, channels)
+        if isinstance(op, Product):
+            return self._product(op, instruction.components, self._inside(number, channels))
+        if isinstance(op, LegBlock):
+            return self._leg(op, own)
+        if isinstance(op, WeightBlock):
+            return self._weight(op, instruction.components, own)
+        assert isinstance(op, Zeros)
+        like = self._components(op.value)[0]
+        return [self._let("zero", f"{like}.new_zeros((*{like}.shape[:-1], {channels}))")] * instruction.components
+
+    def _summed(self, op: Product) -> int:
+        """How many channels a product sums over (0: none)."""
+        return 0 if op.axes else next(iter(channel_sizes(self.program, op).values()), 0)
+
+    def _over(self, channels: int, narrow: Sequence[str]) -> list[str]:
+        """Components without channels, the same for so many."""
+        names = [self.fresh(name.rstrip("_0123456789")) for name in narrow]
+        self._wide("(", names, ") = _over(")
+        self._wide(f"    {channels},", narrow, ")")
+        return names
 
     # --- inputs --------------------------------------------------------------------------------------------------
 
@@ -117,18 +180,18 @@ class ScalarArithmetic:
 
     # --- arithmetic ------------------------------------------------------------------------------------------------
 
-    def _product(self, op: Product, components: int, channels: tuple[int, ...]) -> list[str]:
-        left, right = self.names[op.left], self.names[op.right]
+    def _product(self, op: Product, components: int, channels: int) -> list[str]:
+        left, right = self._components(op.left, channels), self._components(op.right, channels)
         terms: list[list[tuple[str, bool]]] = [[] for _ in range(components)]
         for i, j, k, sign in op.terms:
             terms[k].append((f"{left[i]} * {right[j]}", sign > 0))
         summed = not op.axes and bool(op.left_axes or op.right_axes)
         return [self._sum(each, summed) for each in terms]
 
-    def _linear(self, op: Linear, components: int) -> list[str]:
+    def _linear(self, op: Linear, components: int, channels: int) -> list[str]:
         terms: list[list[tuple[str, bool]]] = [[] for _ in range(components)]
         for source, i, k, c in op.entries:
-            name = self.names[op.values[source]][i]
+            name = self._components(op.values[source], channels)[i]
             terms[k].append((_times(c, name), c.sign() > 0))
         return [self._sum(each, False) for each in terms]
 
@@ -173,7 +236,7 @@ class ScalarArithmetic:
 
     def _block(self, block: OutputBlock) -> Iterator[str]:
         """The parts of a block in the order of memory."""
-        pieces = [[self.names[value][place] for place in places] for value, places in block.places]
+        pieces = [[self._components(value)[place] for place in places] for value, places in block.places]
         if self.program.layout == "ir_mul" or block.dim == 1:
             for k in range(block.dim):
                 yield from (piece[k] for piece in pieces)

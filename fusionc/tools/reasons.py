@@ -13,6 +13,9 @@ from fusionc.rewrite.recouple import Shape
 
 MANY = 12
 
+WORTH_SAYING = 1.05
+"""An order that saves less than this was chosen for what it shares with others."""
+
 
 def reasons(diagram: CheckedDiagram) -> tuple[str, ...]:
     """One sentence for each decision that saves something, product by product."""
@@ -52,10 +55,11 @@ def _order(order: Order) -> Iterator[str]:
             yield f"kept the written order of {_names(product, range(len(product.leaves)))}: no other was found cheaper"
         return
     saves = f"saves {order.saving:.1f}x" if order.saving < 100 else f"saves {order.saving:,.0f}x"
+    gain = f"; {saves} over the written order" if order.saving >= WORTH_SAYING else ""
     for pair in _first(order.shape):
         bare = all(not product.leaves[leaf].channels for leaf in pair)
         why = ": they carry no channels" if bare else ""
-        yield f"coupled {_names(product, pair)} first{why}; {saves} over the written order, weights recoupled exactly"
+        yield f"coupled {_names(product, pair)} first{why}{gain}, weights recoupled exactly"
 
 
 def _first(shape: Shape) -> list[tuple[int, ...]]:

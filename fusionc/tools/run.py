@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -63,11 +64,11 @@ class Run:
         rows += [f"  in   {name:<10} {list(shape)}" for name, shape in self.inputs]
         rows += [f"  out  {name:<10} {list(shape)}   {text}" for name, shape, text in self.outputs]
         rows.append(f"  time {self.forward_seconds * 1e3:.2f} ms forward, {self.compile_seconds:.2f} s to compile")
-        ratio = self.written_multiplications / max(1, self.multiplications)
-        rows.append(
-            f"  cost {self.multiplications:,} multiplications; the written order needs "
-            f"{self.written_multiplications:,}, {ratio:.1f} times as many"
-        )
+        cost = f"  cost {self.multiplications:,} multiplications; the written order needs "
+        cost += f"{self.written_multiplications:,}"
+        if self.multiplications:
+            cost += f", {self.written_multiplications / self.multiplications:.1f} times as many"
+        rows.append(cost)
         rows += [f"  equivariance error under {name}: {error:.1e}" for name, error in self.equivariance]
         return "\n".join(rows)
 
@@ -85,6 +86,7 @@ def run_random(
     rng = np.random.default_rng(seed)
     table, graph = diagram.table, diagram.graph
     domains = domain_sizes(graph, batch, sizes).domains
+    _refuse_too_many(diagram, 1 if graph.sites else batch, domains)
     inputs = random_batch(table, 1 if graph.sites else batch, rng, domains)
     if graph.sites:
         inputs = inputs.with_legs([leg[0] for leg in inputs.legs])
@@ -101,6 +103,13 @@ def run_random(
 
     over = ", ".join(f"{size:,} {name}" for name, size in domains.items()) or f"batch {batch}"
     return _run(diagram, f"random operands, {over}", inputs, turned, rng, step)
+
+
+def _refuse_too_many(diagram: CheckedDiagram, batch: int, domains: Mapping[str, int]) -> None:
+    """Raise MemoryError where operands alone would not fit into the machine's memory."""
+    width = sum(leg.dim * (domains[leg.domain] if leg.domain else 1) for leg in diagram.program().legs)
+    if hasattr(os, "sysconf") and 8 * batch * width > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
+        raise MemoryError
 
 
 def run_molecule(
