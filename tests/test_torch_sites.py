@@ -469,7 +469,7 @@ def test_pairs_outside_of_the_sites(row, place, value):
     edges = one.keywords["edges"].clone()
     edges[row, place] = value
     said = complaint(IndexError, one, edges=edges)
-    assert said == f"row {row} of relation `edges` should lie between 0 and 3, and does not"
+    assert said == f"row {row} of relation `edges` should lie between 0 and 3, and has {value}"
 
 
 def test_wrong_relations():
