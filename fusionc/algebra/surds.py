@@ -8,7 +8,7 @@ it has no terms.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from math import gcd, isqrt
@@ -31,6 +31,8 @@ class Surd:
     """
 
     terms: tuple[tuple[int, Fraction], ...] = ()
+    _hash: int | None = field(default=None, init=False)
+    """Computed when it is first asked for: exact coefficients are looked up by the million."""
 
     @staticmethod
     def of(value: Rational) -> Surd:
@@ -110,14 +112,18 @@ class Surd:
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Surd):
-            return self.terms == other.terms
+            return self is other or self.terms == other.terms
         if isinstance(other, (int, Fraction)):
             return self.terms == _terms(other)
         return NotImplemented
 
     def __hash__(self) -> int:
-        # A rational surd equals the int or Fraction of its value, so it must hash like it.
-        return hash(self.rational()) if self.is_rational else hash(self.terms)
+        if self._hash is None:
+            # A rational surd equals the int or Fraction of its value, so it must hash like it.
+            found = hash(self.rational()) if self.is_rational else hash(self.terms)
+            object.__setattr__(self, "_hash", found)
+            return found
+        return self._hash
 
     @property
     def is_rational(self) -> bool:
