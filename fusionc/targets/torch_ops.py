@@ -40,6 +40,10 @@ class Arithmetic(Sums):
         """Whether an instruction is taken over by those that read it: a matrix made of an operand that is applied to
         others; products summed over channels that a linear map combines."""
         op, readers = instruction.op, self._readers.get(number, [])
+        if isinstance(op, Product) and self._is_weighed_late(number, op, instruction):
+            self._weighing[number] = op
+            self.names[number] = self.names[op.left]
+            return True
         if number in self._results or not readers:
             return False
         if isinstance(op, LegBlock):
@@ -61,6 +65,39 @@ class Arithmetic(Sums):
             self._dots[number] = op
             return True
         return False
+
+    def _is_weighed_late(self, number: int, op: Product, instruction: Instruction) -> bool:
+        """Whether a value is multiplied by its weights, one for each path, on its way into an output in `mul_ir`: where
+        components change places anyway."""
+        outputs = [one for one in self.program.outputs if any(v == number for b in one.blocks for v, _ in b.pieces)]
+        if self.program.layout != "mul_ir" or self._readers.get(number) or len(outputs) != 1 or len(op.axes) != 1:
+            return False
+        if not self._is_weighing(op, instruction) or self.whole_value(outputs[0].blocks) is not None:
+            return False
+        found = [(block, run) for block in joined(outputs[0].blocks, "mul_ir") for run in runs(block)]
+        return all(self._weights_of(op, block, run) for block, run in found if run.value == number)
+
+    def _weights_of(self, op: Product, block: OutputBlock, run: Run) -> list[int]:
+        """The component of the weights for each path of a run; none where a path has several."""
+        if run.stride > 1 or (run.interleaved and block.dim > 1):
+            return []
+        picks = [term[1] for term in op.terms[run.start : run.start + run.paths * block.dim]]
+        paths = [set(picks[at : at + block.dim]) for at in range(0, len(picks), block.dim)]
+        return [min(path) for path in paths] if all(len(path) == 1 for path in paths) else []
+
+    def _late_weights(self, block: OutputBlock, run: Run) -> str:
+        """The weights that a part of an output, as `_turned` views it, is multiplied by; empty where there are none."""
+        op = self._weighing.get(run.value)
+        if op is None:
+            return ""
+        picks, name = self._weights_of(op, block, run), self.names[op.right]
+        if picks == list(range(picks[0], picks[0] + len(picks))):
+            name = f"{name}.narrow(-2, {picks[0]}, {len(picks)})"
+        else:
+            name = self._selected(name, picks, -2)
+        if block.dim == 1:
+            return name
+        return f"{name}.transpose(-1, -2)" if run.paths == 1 else f"{name}.unsqueeze(-1)"
 
     def _mixes(self, number: int, op: Op) -> bool:
         """Whether a value is the mixing weights of a product, whose components are used one by one."""
@@ -247,12 +284,13 @@ class Arithmetic(Sums):
         blocks = joined(output.blocks, self.program.layout)
         if self.program.layout == "mul_ir":
             found = [(block, run) for block in blocks for run in runs(block)]
-            turned = [self._turned(block, run) for block, run in found]
-            if len(turned) == 1 and not self.into:
-                part, own = turned[0]
+            turned = [(*self._turned(block, run), self._late_weights(block, run)) for block, run in found]
+            part, own, weights = turned[0]
+            if len(turned) == 1 and not self.into and not weights:
                 return self._alone(f"{part}.flatten({-own})" if own > 1 else part, found[0][1].value)
             self.writes |= bool(self.into)
-            return self._wide("_behind", [f"({part}, {own})" for part, own in turned], self.into)
+            texts = [f"({part}, {own}, {weights or None})" for part, own, weights in turned]
+            return self._wide("_behind", texts, self.into)
         columns = [[self._columns(self._run(block, run), run, block.dim) for run in runs(block)] for block in blocks]
         self.writes |= bool(self.into)
         return self._wide("_interleaved", [f"({', '.join(parts)},)" for parts in columns], self.into)

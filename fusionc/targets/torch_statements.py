@@ -72,6 +72,8 @@ class Statements:
     """Mixing weights that stand in several values: where each component is."""
     _returned: set[int] = field(default_factory=set)
     """Values whose memory is that of a result."""
+    _weighing: dict[int, Product] = field(default_factory=dict)
+    """Values that are multiplied by their weights where they are written into an output."""
     _summed_early: list[Instruction] = field(default_factory=list)
     """Values of which the sum over everything was taken before they were combined."""
 

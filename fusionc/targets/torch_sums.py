@@ -22,17 +22,23 @@ MOST_GRIDS = 12
 class Sums(Maps):
     """Prints products of values with the same channels."""
 
+    def _is_weighing(self, op: Product, instruction: Instruction) -> bool:
+        """Whether every component of a value is multiplied by one component of weights that each element has."""
+        n = instruction.components
+        if not op.left_axes == op.right_axes == op.axes or not op.axes:
+            return False
+        if [(term[0], term[2], term[3]) for term in op.terms] != [(k, k, 1) for k in range(n)]:
+            return False
+        left, right = self.program.instructions[op.left], self.program.instructions[op.right]
+        return left.components == n and right.domain is not None
+
     def _weighed(self, op: Product, instruction: Instruction) -> str | None:
         """A value times weights, component by component, in a few regular pieces: nothing is gathered, and a value that
         nobody else reads is weighed where it is."""
-        n = instruction.components
-        plain = [term[2] for term in op.terms] == list(range(n)) and all(term[3] == 1 for term in op.terms)
-        if not plain or op.left_axes != op.axes or op.right_axes != op.axes or not op.axes:
-            return None
-        if [term[0] for term in op.terms] != list(range(n)) or self.program.instructions[op.left].components != n:
+        if not self._is_weighing(op, instruction):
             return None
         found = grids([term[1] for term in op.terms])
-        if len(found) > MOST_GRIDS or self.program.instructions[op.right].domain is None:
+        if len(found) > MOST_GRIDS:
             return None
         order = [pick for grid in found for pick in grid.picks]
         weights, dim = self.names[op.right], -1 - len(op.axes)
