@@ -12,7 +12,7 @@ from math import prod
 
 from fusionc.algebra.groups import Group
 from fusionc.algebra.irreps import Irrep
-from fusionc.diagram.loops import Closing, Pair, Part, Same, Splitting, Wiring, completions, fits, wires_of
+from fusionc.diagram.loops import Closing, Coupling, Pair, Part, Same, Splitting, Wiring, completions, fits, wires_of
 from fusionc.language.diagnostics import Diagnostic, diagnose
 
 MOST_CHOICES = 20_000
@@ -64,33 +64,30 @@ def _reached(group: Group, part: Part, choices: Choices, wire: str) -> tuple[Irr
 
 def _diagnostic(group: Group, wiring: Wiring, number: int, choices: Choices) -> Diagnostic:
     part, span = wiring.parts[number], wiring.spans[number]
-    names = wires_of(part)
-    texts = [" or ".join(map(group.format, choices[name])) for name in names]
-    shown = [name.split("#")[0] for name in names]  # (operands and hidden wires are numbered)
-    carried = [f"`{name}` carries {text}" for name, text in zip(shown, texts, strict=True) if name]
+    wires = wires_of(part)
+    names = [_shown(wiring, wire) for wire in wires]
+    texts = [" or ".join(map(group.format, choices[wire])) for wire in wires]
+    notes = [f"`{name}` carries {text}" for name, text in zip(names, texts, strict=True)]
     if isinstance(part, Pair | Closing | Same):
         what = "are one wire" if isinstance(part, Same) else "are an irrep and its dual"
-        message = f"`{shown[0]}` and `{shown[1]}` {what}, and do not fit"
-        return diagnose("F2003", message, span, notes=carried, help="give both ends of a wire the same irrep")
-    one, two, result = names
-    message = f"no irreps of `{shown[0]}`, `{shown[1]}` and `{shown[2]}` fit together"
-    notes = carried
-    if all(len(choices[name]) == 1 for name in names):
-        a, b, c = (choices[name][0] for name in names)
-        verb = "does not split into" if isinstance(part, Splitting) else "does not contain"
-        left, right = (
-            (texts[2], f"{texts[0]} and {texts[1]}")
-            if verb.startswith("does not split")
-            else (
-                f"{texts[0]} x {texts[1]}",
-                texts[2],
-            )
-        )
-        message = f"{left} {verb} {right}"
-        notes = [f"{texts[0]} x {texts[1]} = {_sum(group, a, b)}  ({group.explain(a, b, c)})"]
-    inside = " + ".join(map(group.format, _reached(group, part, {k: choices[k] for k in (one, two)}, result)))
-    return diagnose("F2003", message, span, notes=notes, help=f"`{shown[0]}` and `{shown[1]}` couple to {inside}")
+        message = f"`{names[0]}` and `{names[1]}` {what}, and do not fit"
+        return diagnose("F2003", message, span, notes=notes, help="give both ends of a wire the same irrep")
+    first, second, third = wires
+    inside = [group.format(irrep) for irrep in _reached(group, part, {w: choices[w] for w in (first, second)}, third)]
+    message = f"no irreps of `{names[0]}`, `{names[1]}` and `{names[2]}` fit together"
+    if all(len(choices[wire]) == 1 for wire in wires):
+        message = f"{texts[0]} x {texts[1]} does not contain {texts[2]}"
+        if isinstance(part, Splitting):
+            message = f"{texts[2]} does not split into {texts[0]} and {texts[1]}"
+        rule = group.explain(*(choices[wire][0] for wire in wires))
+        notes = [f"{texts[0]} x {texts[1]} = {' + '.join(inside)}  ({rule})"]
+    help = f"`{names[0]}` and `{names[1]}` couple to {' + '.join(inside)}"
+    return diagnose("F2003", message, span, notes=notes, help=help)
 
 
-def _sum(group: Group, a: Irrep, b: Irrep) -> str:
-    return " + ".join(group.format(irrep) for irrep, _ in group.product(a, b))
+def _shown(wiring: Wiring, wire: str) -> str:
+    """A wire as it is written: an operand without its number, `a b` for what a longer line couples first."""
+    if not wire.startswith("#"):
+        return wire.split("#")[0]
+    inside = [part for part in wiring.parts if isinstance(part, Coupling | Splitting) and wires_of(part)[2] == wire]
+    return " ".join(_shown(wiring, one) for one in wires_of(inside[0])[:2]) if inside else "the right edge"
