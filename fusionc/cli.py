@@ -22,7 +22,16 @@ from typing import NoReturn
 from fusionc.arguments import MANY, parser
 from fusionc.cache import import_text, write_whole
 from fusionc.diagram.paths import public_paths
-from fusionc.driver import Checked, CheckedDiagram, CheckedNumber, as_number, check_source, emit, number_not_module
+from fusionc.driver import (
+    Checked,
+    CheckedDiagram,
+    CheckedNumber,
+    as_number,
+    check_dtype,
+    check_source,
+    emit,
+    number_not_module,
+)
 from fusionc.language.codes import CODES
 from fusionc.language.diagnostics import CompileError, Diagnostic
 from fusionc.language.parser import decode, parse, read
@@ -115,9 +124,10 @@ def compile_command(options: argparse.Namespace) -> int:
             raise CompileError([number_not_module(number) for number in checked.closed])
         chosen = Options(options.layout, options.dtype, options.sums, options.style, options.unroll)
         try:
-            text = emit(checked.diagrams, options.target, chosen)
+            check_dtype(checked.diagrams, options.dtype)
         except ValueError as error:
             raise UsageError(f"--dtype: {error}") from None
+        text = emit(checked.diagrams, options.target, chosen)
     if options.aot:
         _compile_ahead(text, options.aot, options.dtype or "float32")
     if options.check:

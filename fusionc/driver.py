@@ -17,9 +17,9 @@ from pathlib import Path
 from fusionc.algebra.surds import Surd
 from fusionc.diagram import limits
 from fusionc.diagram.build import build, check_spaces
-from fusionc.diagram.check import check, count_paths
+from fusionc.diagram.check import check
 from fusionc.diagram.dependent import comparable, dependent_trees
-from fusionc.diagram.fusion import Fusion, fuse
+from fusionc.diagram.fusion import Fusion, count_paths, fuse
 from fusionc.diagram.ir import FusionGraph
 from fusionc.diagram.paths import PathTable, list_paths, public_paths
 from fusionc.diagram.wires import WireDiagram, all_labelings, is_number, wire_diagram
@@ -281,13 +281,18 @@ def _in_order(unit: Unit, diagnostics: list[Diagnostic]) -> tuple[Diagnostic, ..
     return tuple(sorted(diagnostics, key=key))
 
 
+def check_dtype(diagrams: Sequence[CheckedDiagram], dtype: str | None) -> None:
+    """Raise ValueError for complex weights of a diagram in the real basis."""
+    for diagram in diagrams:
+        if (dtype or "").startswith("complex") and diagram.graph.basis != "complex":
+            raise ValueError(f"{dtype} is for the complex basis, and `{diagram.name}` is in the real one")
+
+
 def emit(diagrams: Sequence[CheckedDiagram], target: str = "torch", options: Options = DEFAULTS) -> str:
     """The text of the generated file. Raises `CompileError` with an F4xxx diagnostic where the target cannot, and
     ValueError for complex weights of a diagram in the real basis."""
     span = diagrams[0].graph.span if diagrams else Source("<empty>", "").span(0, 0)
-    for diagram in diagrams:
-        if (options.dtype or "").startswith("complex") and diagram.graph.basis != "complex":
-            raise ValueError(f"{options.dtype} is for the complex basis, and `{diagram.name}` is in the real one")
+    check_dtype(diagrams, options.dtype)
     try:
         print_file = find(target)
     except UnknownTarget as problem:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Sized
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
 from fusionc.algebra.groups import Group
 from fusionc.algebra.irreps import Irrep
 from fusionc.diagram import limits
-from fusionc.diagram.fusion import Fusion, TooManyPaths, alive_factors, fuse, target_sizes
+from fusionc.diagram.fusion import Fusion, TooManyPaths, count_line_paths, fuse, lists_paths, target_sizes
 from fusionc.diagram.impossible import impossible_vertex
 from fusionc.diagram.ir import Block, FusionGraph, Line, Output, Restriction, Weight
+from fusionc.diagram.line_words import Words, irreps_text, nearest
 from fusionc.language.diagnostics import Diagnostic, Label, diagnose
 from fusionc.language.source import Span
 
@@ -74,115 +75,6 @@ def check_line(graph: FusionGraph, fusion: Fusion, line: Line) -> tuple[Diagnost
     return ()
 
 
-def lists_paths(graph: FusionGraph, line: Line) -> bool:
-    """Lines whose paths are the diagram's own: they end in an output, or a weight tells them apart."""
-    return line.target in graph.output_table or any(weight.has_path for weight in line.weights)
-
-
-def count_paths(graph: FusionGraph, fusion: Fusion) -> int:
-    """Number of paths of a diagram, without listing them (DESIGN 1.2)."""
-    return sum(count_line_paths(graph, fusion, line) for line in graph.lines if lists_paths(graph, line))
-
-
-def count_line_paths(graph: FusionGraph, fusion: Fusion, line: Line) -> int:
-    """Paths of one line; an output that declares an irrep in several blocks has the paths into each."""
-    output = graph.output_table.get(line.target)
-    if output is None or output.space is None:
-        return fusion.count(line)
-    coupling = fusion.couplings[line.number]
-    return sum(coupling.count(block.irrep) for block in output.space.blocks)
-
-
-# --- words -------------------------------------------------------------------------------------------------------
-
-
-def irreps_text(group: Group, irreps: Iterable[Irrep], most: int = 12) -> str:
-    """`0e + 1o + 2e`, cut after a dozen."""
-    names = [group.format(irrep) for irrep in irreps]
-    return " + ".join(names[:most]) + (" + …" if len(names) > most else "") if names else "nothing"
-
-
-@dataclass(frozen=True)
-class _Words:
-    """How a line's coupling reads: `1o x 1o`, and what it contains."""
-
-    graph: FusionGraph
-    fusion: Fusion
-
-    def operands(self, line: Line) -> str:
-        irreps = [self.fusion.reachable[operand.edge] for operand in line.operands]
-        if all(len(found) == 1 for found in irreps):
-            return " x ".join(self.graph.group.format(found[0]) for found in irreps)
-        names = [f"`{operand.edge}`" for operand in line.operands]
-        return " x ".join(names)
-
-    def contents(self, line: Line) -> str:
-        """The note that states what the left side contains, with the rule where it concerns two single irreps."""
-        group = self.graph.group
-        reached = sorted(self.fusion.couplings[line.number].irreps, key=group.edge_key)
-        if line.fragment is not None:
-            names = " and ".join(dict.fromkeys(f"`{operand.edge}`" for operand in line.operands))
-            verb = "gives" if len(line.operands) == 1 else "give"
-            return f"through the wires behind it, {names} {verb} {irreps_text(group, reached)}"
-        if len(line.operands) == 1:
-            return f"`{line.operands[0].edge}` carries {irreps_text(group, reached)}"
-        equal = any(len(positions) > 1 for positions in line.identical_operands())
-        symmetric = "the symmetric part of " if equal else ""
-        return f"{symmetric}{self.operands(line)} = {irreps_text(group, reached)}"
-
-    def spaces(self, line: Line) -> Iterator[str]:
-        for name in dict.fromkeys(operand.edge for operand in line.operands):
-            reachable = self.fusion.reachable[name]
-            if len(reachable) > 1:
-                yield f"`{name}` carries {irreps_text(self.graph.group, reachable)}"
-
-    def why_not(self, line: Line, irrep: Irrep) -> tuple[str, ...]:
-        """The rule that keeps an irrep out of a line."""
-        group = self.graph.group
-        contents = self.contents(line)
-        irreps = [self.fusion.reachable[operand.edge] for operand in line.operands]
-        if line.fragment is not None:
-            return (contents, *self.spaces(line))
-        if self.vanishes(line, irrep):
-            name = line.operands[0].edge
-            return (
-                contents,
-                f"the operands are equal: {group.format(irrep)} is in the part that changes sign when two of them are "
-                f"exchanged, so it vanishes for `{name}` with itself",
-            )
-        if len(line.operands) == 2 and all(len(found) == 1 for found in irreps):
-            rule = group.explain(irreps[0][0], irreps[1][0], irrep)
-            return (f"{contents}  ({rule})",)
-        if len(line.operands) == 1:
-            return (contents, "a line with one edge on the left is a linear map: it keeps the irrep (Schur's lemma)")
-        if all(len(found) == 1 for found in irreps):
-            return (contents, self._rule_of_many([found[0] for found in irreps], irrep))
-        return (contents, *self.spaces(line))
-
-    def _rule_of_many(self, irreps: list[Irrep], wanted: Irrep) -> str:
-        """The rule that three or more irreps break; every irrep of their product has the same parity."""
-        group, prefix = self.graph.group, irreps[0]
-        for irrep in irreps[1:-1]:
-            prefix = group.product(prefix, irrep)[0][0]
-        if "parity" in group.violations(prefix, irreps[-1], wanted):
-            return f"parity: those of the operands do not multiply to that of {group.format(wanted)}"
-        return f"triangle: the spins of the operands do not add up to that of {group.format(wanted)}"
-
-    def vanishes(self, line: Line, irrep: Irrep) -> bool:
-        """The irrep is in the product of the operands, and not in the symmetric power of the equal ones."""
-        if irrep in self.fusion.couplings[line.number].irreps or line.fragment is not None:
-            return False
-        factors = [set(self.fusion.reachable[operand.edge]) for operand in line.operands]
-        return any(alive_factors(self.graph.group, factors, {irrep}))
-
-
-def nearest(group: Group, wanted: Irrep, candidates: Iterable[Irrep]) -> Irrep | None:
-    """The candidate of the nearest dimension; the smaller of two."""
-    return min(
-        candidates, key=lambda irrep: (abs(group.dim(irrep) - group.dim(wanted)), group.edge_key(irrep)), default=None
-    )
-
-
 # --- outputs and internal irreps ---------------------------------------------------------------------------------
 
 
@@ -208,7 +100,7 @@ def _always_zero_outputs(graph: FusionGraph, fusion: Fusion, known: Container[in
 
 def _nothing_reaches(graph: FusionGraph, fusion: Fusion, output: Output, writers: Iterable[Line]) -> Diagnostic:
     """An inferred output whose restriction admits nothing."""
-    words, group = _Words(graph, fusion), graph.group
+    words, group = Words(graph, fusion), graph.group
     reached = {irrep for line in writers for irrep in fusion.couplings[line.number].irreps}
     smallest = min(reached, key=group.edge_key, default=None)
     return diagnose(
@@ -228,7 +120,7 @@ def _always_zero(
     writers: tuple[Line, ...],
     reached: set[Irrep],
 ) -> Diagnostic:
-    group, words = graph.group, _Words(graph, fusion)
+    group, words = graph.group, Words(graph, fusion)
     irreps = tuple(dict.fromkeys(block.irrep for block in blocks))
     verb = "is" if len(irreps) == 1 else "are"
     notes = list(dict.fromkeys(note for line in writers for note in words.why_not(line, irreps[0])))
@@ -275,7 +167,7 @@ def _named_irreps(graph: FusionGraph, fusion: Fusion, edge: str) -> Iterator[Dia
 def _named_irrep(
     graph: FusionGraph, fusion: Fusion, edge: str, writers: tuple[Line, ...], irrep: Irrep, span: Span
 ) -> Iterator[Diagnostic]:
-    words, name = _Words(graph, fusion), graph.group.format(irrep)
+    words, name = Words(graph, fusion), graph.group.format(irrep)
     if not any(irrep in fusion.couplings[line.number].irreps for line in writers):
         notes = words.why_not(writers[0], irrep)
         if any(words.vanishes(line, irrep) for line in writers):
@@ -308,7 +200,7 @@ def _reaches(subjects: Sized) -> str:
 
 
 def _unreachable(
-    graph: FusionGraph, words: _Words, line: Line, irrep: Irrep, span: Span, notes: Iterable[str]
+    graph: FusionGraph, words: Words, line: Line, irrep: Irrep, span: Span, notes: Iterable[str]
 ) -> Diagnostic:
     group = graph.group
     named = {other for other, _ in graph.restriction_table[line.target].named}
@@ -337,7 +229,7 @@ def _useful(graph: FusionGraph, edge: str, reached: frozenset[Irrep]) -> frozens
     return reached & free.alive.get(edge, frozenset()) or reached
 
 
-def _partners(graph: FusionGraph, words: _Words, line: Line, irrep: Irrep) -> str:
+def _partners(graph: FusionGraph, words: Words, line: Line, irrep: Irrep) -> str:
     """Irreps with which the last operand would reach the wanted one: `a 2e or 4e`."""
     group = graph.group
     last = words.fusion.reachable[line.operands[-1].edge]
@@ -388,7 +280,7 @@ def _impossible_wires(graph: FusionGraph, fusion: Fusion, line: Line) -> Iterato
     if mistake := impossible_vertex(graph.group, line.fragment.wiring, known):
         yield mistake
     else:
-        words = _Words(graph, fusion)
+        words = Words(graph, fusion)
         yield diagnose(
             "F2003",
             "no irreps fit on the wires between these operands",
@@ -404,9 +296,9 @@ def _nothing_allowed(graph: FusionGraph, fusion: Fusion, line: Line) -> Iterator
         return
     yield diagnose(
         "F2003",
-        f"no irrep of {_Words(graph, fusion).operands(line)} is allowed by this restriction",
+        f"no irrep of {Words(graph, fusion).operands(line)} is allowed by this restriction",
         restriction.span,
-        notes=(_Words(graph, fusion).contents(line), *_Words(graph, fusion).spaces(line)),
+        notes=(Words(graph, fusion).contents(line), *Words(graph, fusion).spaces(line)),
         help=_wider(graph, line.target, restriction, fusion.couplings[line.number].irreps),
     )
 
@@ -424,7 +316,7 @@ def _adds_nothing(graph: FusionGraph, fusion: Fusion, line: Line) -> Iterator[Di
     alive = fusion.alive.get(line.target, frozenset())
     if not alive or alive & fusion.couplings[line.number].irreps:
         return
-    words = _Words(graph, fusion)
+    words = Words(graph, fusion)
     carried = irreps_text(graph.group, sorted(alive, key=graph.group.edge_key))
     yield diagnose(
         "F2006",

@@ -16,8 +16,7 @@ import numpy as np
 
 from fusionc.algebra.irreps import Irrep
 from fusionc.algebra.modular import PrimeField, field_for
-from fusionc.diagram.check import count_line_paths
-from fusionc.diagram.fusion import Fusion
+from fusionc.diagram.fusion import Fusion, count_line_paths
 from fusionc.diagram.independent import Vector, extends, matmul, vertex_matrix, vertex_primes
 from fusionc.diagram.ir import FusionGraph, Line
 from fusionc.diagram.paths import PathTable, Tree

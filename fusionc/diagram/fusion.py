@@ -111,6 +111,25 @@ def fuse(graph: FusionGraph) -> Fusion:
     )
 
 
+def lists_paths(graph: FusionGraph, line: Line) -> bool:
+    """Lines whose paths are the diagram's own: they end in an output, or a weight tells them apart."""
+    return line.target in graph.output_table or any(weight.has_path for weight in line.weights)
+
+
+def count_paths(graph: FusionGraph, fusion: Fusion) -> int:
+    """Number of paths of a diagram, without listing them (DESIGN 1.2)."""
+    return sum(count_line_paths(graph, fusion, line) for line in graph.lines if lists_paths(graph, line))
+
+
+def count_line_paths(graph: FusionGraph, fusion: Fusion, line: Line) -> int:
+    """Paths of one line; an output that declares an irrep in several blocks has the paths into each."""
+    output = graph.output_table.get(line.target)
+    if output is None or output.space is None:
+        return fusion.count(line)
+    coupling = fusion.couplings[line.number]
+    return sum(coupling.count(block.irrep) for block in output.space.blocks)
+
+
 def line_indices(line: Line) -> tuple[str, ...]:
     """The channel indices of a line's left side, in order of appearance."""
     return tuple(dict.fromkeys(index for operand in line.operands for index in operand.channels))

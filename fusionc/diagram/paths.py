@@ -14,9 +14,8 @@ from math import prod
 from fusionc.algebra.groups import Group
 from fusionc.algebra.irreps import Irrep
 from fusionc.diagram import limits
-from fusionc.diagram.check import lists_paths
 from fusionc.diagram.coupled_fragments import choices, fragment_labels, inner_wires
-from fusionc.diagram.fusion import Fusion, line_indices, target_sizes
+from fusionc.diagram.fusion import Fusion, line_indices, lists_paths, target_sizes
 from fusionc.diagram.independent import independent_trees
 from fusionc.diagram.ir import Block, Fragment, FusionGraph, Line, Space, Weight
 from fusionc.language.diagnostics import CompileError, Diagnostic, Label, diagnose

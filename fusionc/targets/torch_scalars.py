@@ -86,18 +86,19 @@ class ScalarArithmetic:
         for output in self.program.outputs:
             for block in output.blocks:
                 for value, _ in block.pieces:
-                    asked[value].add(self._key(value, 1)[1])
+                    asked[value].add(self._width(value, 1))
         for number in range(len(asked) - 1, -1, -1):
             if self._is_source(number) and asked[number]:
-                asked[number].add(self._key(number, 1)[1])
+                asked[number].add(self._width(number, 1))
             for channels in asked[number]:
                 for value in operands(self.program.instructions[number].op):
-                    asked[value].add(self._key(value, self._inside(number, channels))[1])
+                    asked[value].add(self._width(value, self._inside(number, channels)))
         return asked
 
-    def _key(self, number: int, channels: int) -> tuple[int, int]:
+    def _width(self, number: int, channels: int) -> int:
+        """The channels of a value; of one without any as many as it meets."""
         own = self.program.instructions[number].channels
-        return number, own[0] if own else channels
+        return own[0] if own else channels
 
     def _is_source(self, number: int) -> bool:
         """Whether a value without channels comes from an operand, or from what had some: then it is expanded."""
@@ -111,7 +112,7 @@ class ScalarArithmetic:
 
     def _components(self, number: int, channels: int = 1) -> list[str]:
         """The components of a value, where it meets so many channels."""
-        return self._names[self._key(number, channels)]
+        return self._names[number, self._width(number, channels)]
 
     def _made(self, number: int, channels: int) -> list[str]:
         instruction = self.program.instructions[number]
@@ -185,8 +186,7 @@ class ScalarArithmetic:
         terms: list[list[tuple[str, bool]]] = [[] for _ in range(components)]
         for i, j, k, sign in op.terms:
             terms[k].append((f"{left[i]} * {right[j]}", sign > 0))
-        summed = not op.axes and bool(op.left_axes or op.right_axes)
-        return [self._sum(each, summed) for each in terms]
+        return [self._sum(each, self._summed(op) > 0) for each in terms]
 
     def _linear(self, op: Linear, components: int, channels: int) -> list[str]:
         terms: list[list[tuple[str, bool]]] = [[] for _ in range(components)]

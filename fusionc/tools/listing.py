@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from math import prod
 
-from fusionc.diagram.check import lists_paths
+from fusionc.diagram.fusion import lists_paths
 from fusionc.diagram.paths import public_paths
 from fusionc.driver import Checked, CheckedDiagram
 from fusionc.language import syntax
