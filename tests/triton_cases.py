@@ -1,5 +1,7 @@
-"""What test_triton runs in a process of its own, where triton interprets its kernels: diagrams with kernels against the
-oracle and against torch's derivatives of the plain module. Prints one JSON object: the errors of every case."""
+"""What test_triton runs in a process of its own, on a GPU or where triton interprets its kernels: diagrams with kernels
+against the oracle and against torch's derivatives of the plain module.
+
+`triton_cases.py DEVICE GROUP` prints one JSON object: the errors of every case of a group."""
 
 from __future__ import annotations
 
@@ -106,11 +108,14 @@ def _signed(program: Program) -> Program:
 def dtypes() -> dict[str, Errors]:
     """float32 to its accuracy, halves in and out; bfloat16 is only for real devices (the interpreter cannot)."""
     found = {}
+    kinds = [torch.float32, torch.float16]
+    if torch.get_default_device().type == "cuda":
+        kinds.append(torch.bfloat16)
     for name in ("uvu per element", "product basis", "mixed on the way", "20 into 17, 16 into 24"):
         one = case({**TEXTS, **MORE, **MIXED}[name])
         kernels = Kernels(one)
         wanted = kernels(*kernels.inputs())
-        for dtype in (torch.float32, torch.float16):
+        for dtype in kinds:
             values = [value.detach().to(dtype).requires_grad_() for value in kernels.inputs()]
             out = kernels(*values)
             gradients = torch.autograd.grad(sum(o.double().square().sum() for o in out), values)
@@ -378,7 +383,7 @@ def autocast() -> dict[str, Errors]:
 
     def gradients(enabled: bool) -> list[torch.Tensor]:
         values = [value.detach().float().requires_grad_() for value in kernels.inputs()]
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+        with torch.autocast(values[0].device.type, dtype=torch.bfloat16, enabled=enabled):
             energy = sum(out.square().sum() for out in kernels(*values))
             first = torch.autograd.grad(energy, values, create_graph=True)
             return [*first, *torch.autograd.grad(first[0].square().sum(), values)]
@@ -530,6 +535,9 @@ GROUPS = {
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
+    _, device, group = sys.argv
+    if device != "cpu":
+        torch.set_default_device(device)
     torch.manual_seed(0)
     np.random.seed(0)
-    print(json.dumps({name: GROUPS[name]() for name in sys.argv[1:]}))
+    print(json.dumps(GROUPS[group]()))

@@ -38,14 +38,14 @@ def weight_sizes(shape: Shape) -> dict[str, int]:
 
 
 def draw(shape: Shape, edges: int, nodes: int, dtype: torch.dtype, device: str, seed: int = 0) -> Case:
-    """Standard normal operands and weights, random pairs and elements."""
-    generator = torch.Generator().manual_seed(seed)
+    """Standard normal operands and weights, random pairs and elements, drawn on the device."""
+    generator = torch.Generator(device).manual_seed(seed)
 
     def normal(*extents: int) -> torch.Tensor:
-        return torch.randn(*extents, generator=generator, dtype=torch.float64).to(device, dtype)
+        return torch.randn(*extents, generator=generator, dtype=torch.float64, device=device).to(dtype)
 
     def integers(top: int, *extents: int) -> torch.Tensor:
-        return torch.randint(top, extents, generator=generator).to(device)
+        return torch.randint(top, extents, generator=generator, device=device)
 
     pairs = elements = None
     x, y, out = size(shape.x), size(shape.y), size(shape.out)

@@ -30,6 +30,7 @@ def build_seconds(shape: Shape, name: str, configuration: str, dtype: str, devic
         "channels": shape.x[0].mul,
         "text": shape.text if name[-1] != "*" else shape.unsummed.text,
         "name": name,
+        "target": "torch" if name.endswith(" torch") else fusionc_side.target_for(device),
         "jit": "script" if "jit_mode script" in configuration else "eager",
         "dtype": dtype,
         "device": device,
@@ -49,11 +50,11 @@ def main() -> None:
 
         import fusionc
 
-        layout = "ir_mul" if "ir_mul" in question["name"] else "mul_ir"
+        layout = "mul_ir" if "mul_ir" in question["name"] else "ir_mul"
         with tempfile.TemporaryDirectory() as folder:
             os.environ["FUSIONC_CACHE"] = folder
             start = perf_counter()
-            fusionc.parse(question["text"])["product"].module(layout=layout)()
+            fusionc.parse(question["text"])["product"].module(question["target"], layout=layout)()
             print(perf_counter() - start)
         return
     shape = SHAPES[question["shape"]].with_channels(question["channels"])

@@ -17,8 +17,14 @@ from benchmarks.peers.tasks import Product
 LAYOUTS = ("mul_ir", "ir_mul")
 
 
-def name_of(layout: str) -> str:
-    return f"fusionc {layout}"
+def name_of(layout: str, target: str | None = None) -> str:
+    """The name in the table; with a target that is not the one for the device, that one."""
+    return f"fusionc {layout}" if target is None else f"fusionc {target}"
+
+
+def target_for(device: torch.device | str) -> str:
+    """Kernels on a GPU, plain torch elsewhere."""
+    return "triton" if torch.device(device).type == "cuda" else "torch"
 
 
 def places(shape: Shape, layout: str) -> dict[str, torch.Tensor | None]:
@@ -40,17 +46,20 @@ def operations(shape: Shape, batch: int) -> int | None:
         return None
 
 
-def build(case: Case, mode: str, layout: str = "mul_ir") -> Local:
-    """Parsing, checking, planning, printing and importing are in its time to build, from an empty cache.
+def build(case: Case, mode: str, layout: str = "mul_ir", target: str | None = None) -> Local:
+    """Parsing, checking, planning, printing and importing are in its time to build, from an empty cache. The target is
+    the one for the device unless another is asked for.
 
     Two layouts of one shape are built in one process, and the second finds exact coefficients remembered.
     """
-    shape = case.shape
+    shape, chosen = case.shape, target or target_for(case.probe.device)
+    name = name_of(layout, target)
+    configuration = layout if chosen == "torch" == target_for(case.probe.device) else f"{layout}, target {chosen}"
     with tempfile.TemporaryDirectory(prefix="fusionc-benchmark-") as folder:
         before = os.environ.get("FUSIONC_CACHE")
         os.environ["FUSIONC_CACHE"] = folder
         try:
-            return local(case, name_of(layout), layout, lambda: _product(case, layout), places(shape, layout), mode)
+            return local(case, name, configuration, lambda: _product(case, layout, chosen), places(shape, layout), mode)
         except fusionc.CompileError as error:
             raise Unavailable(f"not compiled: {error.diagnostics[0].code}, {error.diagnostics[0].message}") from None
         finally:
@@ -64,7 +73,7 @@ def build_around(case: Case, mode: str, layout: str = "mul_ir") -> Local:
     nodes, out = len(case.leaves["x"]), size(plain.out)
 
     def make() -> Product:
-        function = fusionc.parse(plain.text)["product"].function(layout=layout)
+        function = fusionc.parse(plain.text)["product"].function(target_for(case.probe.device), layout=layout)
 
         def product(x: torch.Tensor, y: torch.Tensor, r: torch.Tensor) -> torch.Tensor:
             return x.new_zeros(nodes, out).index_add(0, receivers, function(x[senders], y, r))
@@ -75,9 +84,8 @@ def build_around(case: Case, mode: str, layout: str = "mul_ir") -> Local:
     return local(case, f"{name_of(layout)}*", configuration, make, places(plain, layout), mode)
 
 
-def _product(case: Case, layout: str) -> Product:
+def _product(case: Case, layout: str, target: str) -> Product:
     diagram = fusionc.parse(case.shape.text)["product"]
-    target = "triton" if any(leaf.is_cuda for leaf in case.leaves.values()) else "torch"
     if case.shape.kind == "message":
         module, edges = diagram.module(target, layout=layout)(), case.pairs
         return lambda x, y, r: module(x, y, r, edges=edges)

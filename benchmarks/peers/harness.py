@@ -81,6 +81,9 @@ def _contestants(case: Case, mode: str, options: Options) -> tuple[list[Contesta
     builders: list[tuple[str, Callable[[], Contestant]]] = []
     for layout in fusionc_side.LAYOUTS:
         builders.append((fusionc_side.name_of(layout), lambda layout=layout: fusionc_side.build(case, mode, layout)))
+    if fusionc_side.target_for(options.device) != "torch":
+        name = fusionc_side.name_of("ir_mul", "torch")
+        builders.append((name, lambda: fusionc_side.build(case, mode, "ir_mul", "torch")))
     if shape.kind == "message":
         builders.append(("fusionc mul_ir*", lambda: fusionc_side.build_around(case, mode)))
     samples = fusionc_side.samples(case) if shape.kind == "symmetric" else None
