@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+# Generated modules are imported from a folder of this run. (Below a folder with the name `tests`, because hypothesis
+# reads the constants of all other modules that it finds imported: thousands, that are new in every example.)
+_FOLDER = tempfile.TemporaryDirectory(prefix="fusionc-")
+atexit.register(_FOLDER.cleanup)
+os.environ["FUSIONC_CACHE"] = str(Path(_FOLDER.name) / "tests")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

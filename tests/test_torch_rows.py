@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from test_derive import PROPERTY, case
 from test_torch_derivatives import check
 
 import fusionc
-from fusionc.targets.torch_grid import rectangles
+from fusionc.targets.torch_grid import CALL, rectangles
 from fusionc.tools.modules import load_module
 from fusionc.tools.oracle import evaluate, random_legs, random_weights
 from fusionc.tools.verify import as_tuple, relative
@@ -29,6 +31,23 @@ def test_rectangles_cover_every_pair(pairs, alike):
     assert len(products) == sum(one.size for one in found)
     for pair, place in zip(pairs, places, strict=True):
         assert products[place] == pair or (alike and products[place] == pair[::-1])
+
+
+@given(pairs=st.lists(st.tuples(st.integers(0, 6), st.integers(0, 30)), min_size=1, max_size=12, unique=True))
+def test_rectangles_are_the_cheapest(pairs):
+    """No other way to cut the rows into neighbours computes less."""
+    rows = sorted({i for i, _ in pairs})
+
+    def size(some: Sequence[int]) -> int:
+        columns = [j for i, j in pairs if some[0] <= i <= some[-1]]
+        return (some[-1] - some[0] + 1) * (max(columns) - min(columns) + 1)
+
+    prices = []
+    for cuts in itertools.product((False, True), repeat=len(rows) - 1):
+        starts = [0, *(at + 1 for at, cut in enumerate(cuts) if cut), len(rows)]
+        prices.append(sum(size(rows[a:b]) + CALL for a, b in itertools.pairwise(starts)))
+    found, _ = rectangles(pairs, alike=False)
+    assert sum(one.size + CALL for one in found) == min(prices)
 
 
 def test_rectangles_are_worth_their_calls():

@@ -82,6 +82,8 @@ ODD = {
     "{ x[j,u] -> out[i,u] * r[i,j,path,u] * s[j,path] * t[path]; x[i,u] -> out[i,u] * s[i,path] }",
     "mixed per pair": "(x: H[atoms], y: Y[edges], r: weights[edges], s: weights[atoms]) -> H[atoms] "
     "{ x[j,u] y[i,j] -> out[i,w] * r[i,j,path,u,w] * s[i,u] }",
+    "a matrix before and behind a loop": "(v: 1x0e + 1x0o[atoms], y: 1x0e + 1x2e[edges], x: 1x0e[atoms]) -> "
+    "1x1e + 1x0e[atoms] { x[j,u] y[j,k] y[i,j] -> A[i,j,u] in lmax 1; A[i,j,u] v[i] -> out[i,w] * W[path,u,w] }",
     "a global leg, an unused block": "(x: 2x0o + 2x0e[atoms], g: 1e + 0e) -> 2x0e + 2x1e "
     "{ x[i,u] g -> out[u] * W[path] }",
     "rows at both ends": "(x: 2x0e[atoms], y: Y[edges], z: index(3)[atoms], m: index(2)[atoms]) "

@@ -130,6 +130,14 @@ class Surd:
         return not self.terms or (len(self.terms) == 1 and self.terms[0][0] == 1)
 
     @property
+    def is_unit(self) -> bool:
+        """Whether the number is 1 or -1: multiplying with it costs nothing."""
+        if len(self.terms) != 1:
+            return False
+        radicand, coefficient = self.terms[0]
+        return radicand == 1 and coefficient.denominator == 1 and abs(coefficient.numerator) == 1
+
+    @property
     def is_single(self) -> bool:
         """Whether the number is zero or one rational multiple of one square root."""
         return len(self.terms) <= 1

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from fusionc.algebra.basis import Basis
+from fusionc.algebra.codes import UNIT_CODES, Codes
 from fusionc.algebra.groups import Group
 from fusionc.algebra.irreps import Irrep
-from fusionc.algebra.surds import ONE, Surd
+from fusionc.algebra.surds import Surd
 
 Entries = tuple[tuple[int, int, int, Surd], ...]
 """(i, j, k, coefficient) of a vertex tensor, ascending."""
@@ -23,27 +25,18 @@ class Vertex:
     gauge: Surd
     entries: Entries
 
-    @property
-    def nonunit(self) -> int:
-        return sum(1 for *_, value in self.entries if not is_unit(value))
-
-
-UNITS = (ONE.terms, (-ONE).terms)
-
-
-def is_unit(value: Surd) -> bool:
-    """Whether multiplying with a coefficient costs nothing."""
-    return value.terms in UNITS
-
 
 @lru_cache(maxsize=65536)
 def vertex(group: Group, basis: Basis | None, a: Irrep, b: Irrep, c: Irrep, copy: int = 0) -> Vertex:
     """The vertex tensor of shape (dim a, dim b, dim c), its gauge apart."""
-    tensor = group.vertex(a, b, c, copy, basis)
-    counts = Counter(abs(value) for _, value in tensor.entries)
-    gauge = max(counts, key=lambda value: (counts[value], float(value)))
-    inverse = ONE / gauge
-    return Vertex(gauge, tuple((i, j, k, value * inverse) for (i, j, k), value in tensor.entries))
+    tensor, codes = group.vertex(a, b, c, copy, basis), Codes()
+    coded = [(i, j, k, codes.of(value)) for (i, j, k), value in tensor.entries]
+    counts = Counter(code & ~1 for *_, code in coded)
+    most = max(counts, key=lambda code: (counts[code], float(codes[code])))
+    gauge = codes[most]
+    scaled = {code: codes[code] / gauge for code in counts}
+    scaled |= {code ^ 1: -value for code, value in scaled.items()}
+    return Vertex(gauge, tuple((i, j, k, scaled[code]) for i, j, k, code in coded))
 
 
 @dataclass(frozen=True)
@@ -61,23 +54,19 @@ class Profile:
 
 @lru_cache(maxsize=65536)
 def profile(group: Group, basis: Basis | None, a: Irrep, b: Irrep, c: Irrep, copy: int = 0) -> Profile:
-    entries = vertex(group, basis, a, b, c, copy).entries
-    right_terms, right = _matrix([((i, k), j, value) for i, j, k, value in entries])
-    left_terms, left = _matrix([((j, k), i, value) for i, j, k, value in entries])
-    nonunit = sum(1 for *_, value in entries if not is_unit(value))
+    codes = Codes()
+    entries = [(i, j, k, codes.of(value)) for i, j, k, value in vertex(group, basis, a, b, c, copy).entries]
+    right_terms, right = _matrix(((i, k), j, code) for i, j, k, code in entries)
+    left_terms, left = _matrix(((j, k), i, code) for i, j, k, code in entries)
+    nonunit = sum(code >= UNIT_CODES for *_, code in entries)
     return Profile(frozenset((i, j) for i, j, _, _ in entries), nonunit, right_terms, right, left_terms, left)
 
 
-def _matrix(entries: list[tuple[tuple[int, int], int, Surd]]) -> tuple[int, int]:
+def _matrix(entries: Iterable[tuple[tuple[int, int], int, int]]) -> tuple[int, int]:
     """How many entries a matrix has whose entries are linear in an operand, and how many coefficients those that
-    differ have."""
-    rows: dict[tuple[int, int], list[tuple[int, Surd]]] = {}
-    for place, index, value in entries:
-        rows.setdefault(place, []).append((index, value))
-    distinct = {signless(tuple(row)) for row in rows.values()}
-    return len(rows), sum(1 for row in distinct for _, value in row if not is_unit(value))
-
-
-def signless(row: tuple[tuple[int, Surd], ...]) -> tuple[tuple[int, Surd], ...]:
-    """A linear form up to its sign: the first coefficient positive."""
-    return row if row[0][1].sign() > 0 else tuple((index, -value) for index, value in row)
+    differ, not only in sign, have."""
+    rows: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for place, index, code in entries:
+        rows.setdefault(place, []).append((index, code))
+    distinct = {tuple((index, code ^ (row[0][1] & 1)) for index, code in row) for row in rows.values()}
+    return len(rows), sum(code >= UNIT_CODES for row in distinct for _, code in row)

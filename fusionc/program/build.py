@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 
+from fusionc.algebra.codes import Codes
 from fusionc.program.cost import Sizes, nonunit
 from fusionc.program.ir import Instruction, Linear, Op, Pool, Product, Scatter, Total
 
@@ -19,6 +20,8 @@ class Builder:
     instructions: list[Instruction] = field(default_factory=list)
     spent: float = 0.0
     notes: list[str] = field(default_factory=list)
+    codes: Codes = field(default_factory=Codes)
+    """The exact numbers that occur, by code."""
     _known: dict[tuple[object, ...], int] = field(default_factory=dict)
     _keys: list[tuple[tuple[object, ...], float]] = field(default_factory=list)
 

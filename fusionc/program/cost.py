@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Protocol
 
+from fusionc.algebra.surds import Surd
 from fusionc.program.ir import (
     BATCH,
     VIEWS,
@@ -154,9 +155,9 @@ def reached(components: Iterable[int]) -> int:
     return len(set(components))
 
 
-def nonunit(coefficients: Iterable[object]) -> int:
+def nonunit(coefficients: Iterable[Surd]) -> int:
     """How many of some coefficients are neither 1 nor -1: only those have to be multiplied with."""
-    return sum(1 for value in coefficients if value != 1 and value != -1)
+    return sum(not value.is_unit for value in coefficients)
 
 
 def _peak(works: Sequence[Work], kept: Iterable[int]) -> int:

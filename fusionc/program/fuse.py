@@ -16,8 +16,9 @@ from functools import cached_property
 from math import prod
 from typing import Any, TypeVar
 
+from fusionc.algebra.codes import UNIT_CODES, ZERO_CODE
 from fusionc.algebra.surds import ONE, Surd
-from fusionc.plan.vertices import Entries, is_unit
+from fusionc.plan.vertices import Entries
 from fusionc.program.build import Builder
 from fusionc.program.ir import Linear, Product
 
@@ -44,8 +45,8 @@ class Meeting:
     coefficient: Surd = ONE
 
 
-Form = dict[tuple[int, int], Surd]
-"""A bilinear form: coefficients of left component times right component."""
+Form = dict[tuple[int, int], int]
+"""A bilinear form: for left component times right component a coefficient, by its code (`Builder.codes`)."""
 
 LETTERS = "uvwxyzabcdefghijklmnopqrst"
 
@@ -77,20 +78,21 @@ def bilinear_forms(
     """Every component of the result as a bilinear form of components of the operands."""
     forms: list[Form] = []
     starts: dict[Any, int] = {}
+    codes = builder.codes
     same = left.value == right.value and left.names == right.names
     for key, meetings in wanted.items():
         starts[key] = len(forms)
         own: list[Form] = [{} for _ in range(dims[key])]
         for meeting in meetings:
-            one, two, factor = left.starts[meeting.left], right.starts[meeting.right], meeting.coefficient
+            one, two, factor = left.starts[meeting.left], right.starts[meeting.right], codes.of(meeting.coefficient)
             for i, j, k, value in meeting.entries:
                 place = (one + i, two + j)
                 if same and place[1] < place[0]:  # the operands commute
                     place = (place[1], place[0])
-                value = value if factor is ONE else value * factor
+                code = codes.times(codes.of(value), factor)
                 before = own[k].get(place)
-                own[k][place] = value if before is None else before + value
-        forms += [{place: value for place, value in form.items() if value} for form in own]
+                own[k][place] = code if before is None else codes.plus(before, code)
+        forms += [{place: code for place, code in form.items() if code != ZERO_CODE} for form in own]
     return forms, starts
 
 
@@ -133,22 +135,22 @@ class _Pairs:
     price: float
     products: tuple[tuple[tuple[int, int, int], ...], ...]
     """Each component before the constants: (left, right, sign) added up."""
-    entries: tuple[tuple[int, int, Surd], ...] | None
-    """(component, k, coefficient); None where the products are the result."""
+    entries: tuple[tuple[int, int, int], ...] | None
+    """(component, k, code of the coefficient); None where the products are the result."""
 
     def run(self, builder: Builder, left: Side, right: Side, names: tuple[str, ...], count: int, note: str) -> int:
         terms = [(i, j, number, sign) for number, parts in enumerate(self.products) for i, j, sign in parts]
         value = product(builder, left, right, names, terms, len(self.products), note)
         if self.entries is None:
             return value
-        op = Linear((value,), tuple((0, i, k, c) for i, k, c in self.entries))
+        op = Linear((value,), tuple((0, i, k, builder.codes[code]) for i, k, code in self.entries))
         return builder.emit(op, count, builder[value].channels, builder[value].domain, note)
 
 
 def _pairs(builder: Builder, left: Side, right: Side, forms: Sequence[Form], names: tuple[str, ...]) -> _Pairs:
     """Forms whose coefficients are all ±1 are summed at once, where that takes no more products than shared pairs."""
     sizes = channel_sizes(builder, left, right)
-    unit = [all(map(is_unit, form.values())) for form in forms]
+    unit = [max(form.values(), default=0) < UNIT_CODES for form in forms]
     shared = {place: None for form, plain in zip(forms, unit, strict=True) if not plain for place in form}
     everything = {place: None for form in forms for place in form}
     direct = sum(len(form) for form, plain in zip(forms, unit, strict=True) if plain)
@@ -157,21 +159,30 @@ def _pairs(builder: Builder, left: Side, right: Side, forms: Sequence[Form], nam
     inside, outside = prod(sizes.values()), prod(sizes[name] for name in names)
     products: list[tuple[tuple[int, int, int], ...]] = [((i, j, 1),) for i, j in sorted(shared)]
     number = {place: at for at, place in enumerate(sorted(shared))}
-    entries: list[tuple[int, int, Surd]] = []
+    entries: list[tuple[int, int, int]] = []
     scaled = 0
     for k, (form, plain) in enumerate(zip(forms, unit, strict=True)):
         if plain:
-            entries.append((len(products), k, ONE))
-            products.append(tuple((i, j, value.sign()) for (i, j), value in sorted(form.items())))
+            entries.append((len(products), k, 0))
+            products.append(tuple((i, j, sign_of(code)) for (i, j), code in sorted(form.items())))
             continue
-        for place, value in sorted(form.items()):
-            entries.append((number[place], k, value))
-            scaled += not is_unit(value)
+        for place, code in sorted(form.items()):
+            entries.append((number[place], k, code))
+            scaled += code >= UNIT_CODES
     count = sum(map(len, products))
-    trivial = all(i == k and value == ONE for i, k, value in entries) and len(entries) == len(forms) == len(products)
+    trivial = all(i == k and code == 0 for i, k, code in entries) and len(entries) == len(forms) == len(products)
     moved = len(entries) * 0.25 + len(forms) * 0.0625
     price = count * inside * 1.25 + (scaled + (0 if trivial else moved)) * outside
     return _Pairs(price, tuple(products), None if trivial else tuple(entries))
+
+
+Row = tuple[tuple[int, int], ...]
+"""A linear form of the components of a value: (component, code of its coefficient), by component."""
+
+
+def sign_of(code: int) -> int:
+    """The sign of a coefficient, by its code."""
+    return -1 if code & 1 else 1
 
 
 @dataclass(frozen=True)
@@ -180,7 +191,7 @@ class _Matrix:
     used: (component of the other operand, row, k, sign)."""
 
     price: float
-    rows: tuple[tuple[tuple[int, Surd], ...], ...] | None
+    rows: tuple[Row, ...] | None
     terms: tuple[tuple[int, int, int, int], ...]
     from_right: bool
 
@@ -192,27 +203,28 @@ class _Matrix:
         return product(builder, made, right, names, [(n, i, k, s) for i, n, k, s in self.terms], count, note)
 
 
-def linear(builder: Builder, value: int, rows: Sequence[Sequence[tuple[int, Surd]]], note: str = "") -> int:
+def linear(builder: Builder, value: int, rows: Iterable[Row], note: str = "") -> int:
     """Emit linear forms of one value's components."""
-    entries = tuple((0, i, k, c) for k, row in enumerate(rows) for i, c in row)
+    rows = tuple(rows)
+    entries = tuple((0, i, k, builder.codes[code]) for k, row in enumerate(rows) for i, code in row)
     source = builder[value]
     return builder.emit(Linear((value,), entries), len(rows), source.channels, source.domain, note)
 
 
 def _right(builder: Builder, left: Side, right: Side, forms: Sequence[Form], names: tuple[str, ...]) -> _Matrix:
-    turned = [[(i, j, value) for (i, j), value in form.items()] for form in forms]
+    turned = [[(i, j, code) for (i, j), code in form.items()] for form in forms]
     return _matrix(builder, left, right, turned, True)
 
 
 def _left(builder: Builder, left: Side, right: Side, forms: Sequence[Form], names: tuple[str, ...]) -> _Matrix:
-    turned = [[(j, i, value) for (i, j), value in form.items()] for form in forms]
+    turned = [[(j, i, code) for (i, j), code in form.items()] for form in forms]
     return _matrix(builder, right, left, turned, False)
 
 
 def _matrix(
-    builder: Builder, other: Side, source: Side, forms: Sequence[Sequence[tuple[int, int, Surd]]], from_right: bool
+    builder: Builder, other: Side, source: Side, forms: Sequence[Sequence[tuple[int, int, int]]], from_right: bool
 ) -> _Matrix:
-    """The forms as a matrix that is linear in `source`, applied to `other`: forms are lists (other, source, value)."""
+    """The forms as a matrix that is linear in `source`, applied to `other`: forms are lists (other, source, code)."""
     rows = Rows()
     terms = [term for k, form in enumerate(forms) for term in rows.place(k, form)]
     sizes = channel_sizes(builder, other, source)
@@ -229,27 +241,28 @@ class Rows:
     """The distinct entries of a sparse matrix as linear forms, up to sign."""
 
     def __init__(self) -> None:
-        self.forms: dict[tuple[tuple[int, Surd], ...], int] = {}
+        self.forms: dict[Row, int] = {}
 
-    def place(self, k: int, form: Sequence[tuple[int, int, Surd]]) -> list[tuple[int, int, int, int]]:
-        """One row (or column) of the matrix: terms (other component, entry, k, sign)."""
-        entries: dict[int, dict[int, Surd]] = {}
-        for i, j, value in form:
-            entries.setdefault(i, {})[j] = value
+    def place(self, k: int, form: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, int, int]]:
+        """One row (or column) of the matrix, given as (other component, component, code): terms (other component,
+        entry, k, sign)."""
+        entries: dict[int, dict[int, int]] = {}
+        for i, j, code in form:
+            entries.setdefault(i, {})[j] = code
         found = [(i, *self.number(entry)) for i, entry in entries.items()]
         return [(i, number, k, sign) for i, number, sign in found]
 
-    def number(self, entry: Mapping[int, Surd]) -> tuple[int, int]:
+    def number(self, entry: Mapping[int, int]) -> tuple[int, int]:
         """The number of a linear form, and its sign."""
         row = tuple(sorted(entry.items()))
-        sign = row[0][1].sign()
+        sign = sign_of(row[0][1])
         if sign < 0:
-            row = tuple((j, -value) for j, value in row)
+            row = tuple((j, code ^ 1) for j, code in row)
         return self.forms.setdefault(row, len(self.forms)), sign
 
     @property
     def nonunit(self) -> int:
-        return sum(1 for form in self.forms for _, value in form if not is_unit(value))
+        return sum(code >= UNIT_CODES for form in self.forms for _, code in form)
 
     @property
     def entries(self) -> int:
@@ -258,7 +271,7 @@ class Rows:
     @property
     def trivial(self) -> bool:
         """Whether every entry is a component of the operand, as it is."""
-        return all(len(form) == 1 and form[0][1] == ONE for form in self.forms)
+        return all(len(form) == 1 and form[0][1] == 0 for form in self.forms)
 
     def only(self, number: int) -> int:
         """The component that an entry is."""

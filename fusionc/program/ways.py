@@ -218,13 +218,13 @@ class Weighing:
                 form[at] = form[at] + value if at in form else value
         rows, found = Rows(), []
         for (use, place), form in forms.items():
-            kept = {at: value for at, value in form.items() if value}
+            kept = {at: self.root.builder.codes.of(value) for at, value in form.items() if value}
             if kept:
                 number, sign = rows.number(kept)
                 found.append((use, place, number, sign))
         if rows.trivial:
             return placed, [(use, place, rows.only(number), sign) for use, place, number, sign in found]
-        made = linear(self.root.builder, placed.side.value, list(rows.forms), f"{self.factor.name}, recoupled")
+        made = linear(self.root.builder, placed.side.value, rows.forms, f"{self.factor.name}, recoupled")
         return Placed(Side(made, placed.side.names, {}), placed.sites), found
 
     def by_state(self) -> Placed:
@@ -270,10 +270,10 @@ class Weighing:
             wanted = {0: [opened.meeting(use, value, exact=not by_state) for use, value in uses]}
             forms, _ = bilinear_forms(builder, opened.left, opened.right, wanted, {0: self.dims[place]})
             for k, form in enumerate(forms):
-                turned = [(j, i, v) if flip else (i, j, v) for (i, j), v in form.items()]
+                turned = [(j, i, code) if flip else (i, j, code) for (i, j), code in form.items()]
                 for i, row, _, inner in rows.place(k, turned):
                     sums.setdefault((i, starts[place] + k), []).append((row, number, sign * inner))
-        made = two if rows.trivial else Side(linear(builder, two.value, list(rows.forms)), two.names, {})
+        made = two if rows.trivial else Side(linear(builder, two.value, rows.forms), two.names, {})
         pick = rows.only if rows.trivial else (lambda row: row)
         held = dict.fromkeys((*two.names, *weigh.names))
         names = tuple(name for name in held if name in one.names or name in self.names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -100,22 +100,37 @@ def rectangles(pairs: Sequence[tuple[int, int]], alike: bool) -> tuple[list[Rect
     for i, j in turned:
         first, last = ends.get(i, (j, j))
         ends[i] = min(first, j), max(last, j)
-    rows = sorted(ends)
-    best: list[tuple[int, list[Rectangle]]] = [(0, [])]
-    for end in range(1, len(rows) + 1):
-        options, low, high = [], ends[rows[end - 1]][0], 0
-        for start in range(end - 1, -1, -1):
-            low, high = min(low, ends[rows[start]][0]), max(high, ends[rows[start]][1])
-            one = Rectangle(range(rows[start], rows[end - 1] + 1), range(low, high + 1))
-            price, before = best[start]
-            options.append((price + one.size + CALL, [*before, one]))
-        best.append(min(options, key=lambda option: option[0]))
-    found, starts, total = best[-1][1], list[int](), 0
+    found, starts, total = _cheapest_cover(ends), list[int](), 0
     for one in found:
         starts.append(total)
         total += one.size
     home = {i: at for at, one in enumerate(found) for i in one.left}
     return found, [starts[home[i]] + found[home[i]].place(i, j) for i, j in turned]
+
+
+def _cheapest_cover(ends: Mapping[int, tuple[int, int]]) -> list[Rectangle]:
+    """Rectangles over neighbouring rows, of each of which the first and last column are given."""
+    rows = sorted(ends)
+    best: list[tuple[int, int, Rectangle | None]] = [(0, 0, None)]  # price, where the last rectangle starts, it
+    for end in range(1, len(rows) + 1):
+        low, high = ends[rows[end - 1]]
+        option: tuple[int, int, Rectangle | None] | None = None
+        for start in range(end - 1, -1, -1):
+            low, high = min(low, ends[rows[start]][0]), max(high, ends[rows[start]][1])
+            one = Rectangle(range(rows[start], rows[end - 1] + 1), range(low, high + 1))
+            price = one.size + CALL
+            if option is not None and price >= option[0]:
+                break  # (with more rows it only grows)
+            if option is None or best[start][0] + price < option[0]:
+                option = (best[start][0] + price, start, one)
+        assert option is not None
+        best.append(option)
+    found: list[Rectangle] = []
+    _, at, last = best[-1]
+    while last is not None:
+        found.append(last)
+        _, at, last = best[at]
+    return found[::-1]
 
 
 @dataclass(frozen=True)

@@ -157,8 +157,9 @@ class Statements:
         for line in head:
             self.say(line)
         start, said = len(self.lines), self.said
-        self._flush(kept=self.names.values())
-        known, matrices, outside = dict(self._rows), dict(self._matrices), list(self.names.values())
+        known, matrices = dict(self._rows), dict(self._matrices)
+        outside = [*self.names.values(), *known.values(), *matrices.values()]  # what may be used again
+        self._flush(kept=outside)
         for number in phase.instructions:
             self._condition = self._when(using[number])
             if number in results:
