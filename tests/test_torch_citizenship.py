@@ -165,6 +165,16 @@ def test_compile_fullgraph(program, name):
     assert_close(gradients[1], gradients[0])
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_compile_where_a_default_device_is_set(program, name):
+    """A default device looks at every function that is called, and a compiler at what it does."""
+    values = operands(program, name)
+    with torch.device("cpu"):
+        module = make(program, name)
+        torch._dynamo.reset()
+        assert_close(torch.compile(module, fullgraph=True, backend="aot_eager")(*values), module(*values))
+
+
 def test_compile_with_inductor(program):
     module = make(program, "product_basis")
     values = operands(program, "product_basis")

@@ -536,8 +536,7 @@ GROUPS = {
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     _, device, group = sys.argv
-    if device != "cpu":
-        torch.set_default_device(device)
+    torch.set_default_device(device)
     torch.manual_seed(0)
     np.random.seed(0)
     print(json.dumps(GROUPS[group]()))

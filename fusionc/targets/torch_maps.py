@@ -10,6 +10,7 @@ from fusionc.program.ir import Instruction, Linear, Product
 from fusionc.targets.torch_patterns import gathering
 from fusionc.targets.torch_statements import Statements
 from fusionc.targets.torch_tables import MatrixEntries
+from fusionc.targets.torch_text import unflattened
 
 
 @dataclass
@@ -52,7 +53,7 @@ class Maps(Statements):
         flat = f"{name}.flatten({-len(own)})" if len(own) > 1 else name
         if len(instruction.channels) < 2:
             return flat
-        return f"{flat}.unflatten(-1, {instruction.channels})"
+        return unflattened(flat, -1, instruction.channels)
 
     def _rearranged(self, op: Linear, instruction: Instruction, values: list[str], dim: int) -> str | None:
         """A linear map whose coefficients are all one, without a matrix: a selection, or a sum of whole values."""
@@ -81,9 +82,9 @@ class Maps(Statements):
         if found is None:
             return None
         leg, unit, units = found
-        name = self._selected(f"{self._called(leg.name)}.unflatten(-1, ({leg.dim // unit}, {unit}))", units, -2)
+        name = self._selected(unflattened(self._called(leg.name), -1, (leg.dim // unit, unit)), units, -2)
         mul, count = instruction.channels[0], instruction.components
-        return name if unit == mul else f"{name}.flatten(-2).unflatten(-1, ({count}, {mul}))"
+        return name if unit == mul else unflattened(f"{name}.flatten(-2)", -1, (count, mul))
 
     def _narrowed(self, name: str, value: int, start: int, length: int, dim: int) -> str:
         if start == 0 and length == self.program.instructions[value].components:
@@ -114,7 +115,7 @@ class Maps(Statements):
         matrix = self._matrix(rows, columns, entries, instruction.note)
         if len(channels) == 1:
             return f"_combined({matrix}, {value})"
-        return f"_combined({matrix}, {value}.flatten({-len(channels)})).unflatten(-1, {channels})"
+        return unflattened(f"_combined({matrix}, {value}.flatten({-len(channels)}))", -1, channels)
 
     def _combined_dots(self, op: Linear, source: int, instruction: Instruction) -> str:
         """Products summed over channels, combined: one small matrix product for every element, and a constant one."""

@@ -24,6 +24,7 @@ from fusionc.targets.torch_patterns import (
 )
 from fusionc.targets.torch_sums import Sums
 from fusionc.targets.torch_tables import MatrixEntries
+from fusionc.targets.torch_text import unflattened
 
 SMALL = 400
 """Matrices with fewer products of two numbers are multiplied one number at a time by torch's batched product."""
@@ -163,7 +164,7 @@ class Arithmetic(Sums):
         matrix = self._made_of(base, rows, columns, entries, instruction.note)
         name, channels = self.names[other], instruction.channels
         if len(channels) > 1:
-            return f"({matrix} @ {name}.flatten({-len(channels)})).unflatten(-1, {channels})"
+            return unflattened(f"{matrix} @ {name}.flatten({-len(channels)})", -1, channels)
         into = self._into(op) if self.program.instructions[other].domain is not None else ""
         if into:
             return f"_multiplied({matrix}, {name}, {into})"
@@ -191,8 +192,8 @@ class Arithmetic(Sums):
         if mirrored in self._matrices:
             return f"{self._matrices[mirrored]}.mT"
         size = self.program.instructions[base].components
-        made = f"({self.names[base]} @ {self._matrix(size, rows * columns, entries, note)})"
-        self._matrices[straight] = name = self._let("m", f"{made}.unflatten(-1, ({rows}, {columns}))")
+        made = f"{self.names[base]} @ {self._matrix(size, rows * columns, entries, note)}"
+        self._matrices[straight] = name = self._let("m", unflattened(made, -1, (rows, columns)))
         return name
 
     def _dotted(self, op: Product, instruction: Instruction) -> str:
@@ -332,8 +333,8 @@ class Arithmetic(Sums):
         if run.paths == 1:
             return flat
         if run.interleaved:
-            return f"{flat}.unflatten(-2, ({dim}, {run.paths})).flatten(-2)"
-        return f"{flat}.unflatten(-2, ({run.paths}, {dim})).transpose(-3, -2).flatten(-2)"
+            return f"{unflattened(flat, -2, (dim, run.paths))}.flatten(-2)"
+        return f"{unflattened(flat, -2, (run.paths, dim))}.transpose(-3, -2).flatten(-2)"
 
     def _turned(self, block: OutputBlock, run: Run) -> tuple[str, int]:
         """Components [paths · dim, channels] as a view [paths, channels, dim], and how many dimensions those are."""
@@ -346,8 +347,8 @@ class Arithmetic(Sums):
         if run.paths == 1:
             return f"{flat}.transpose(-1, -2)", 2
         if run.interleaved:
-            return f"{flat}.unflatten(-2, ({dim}, {run.paths})).movedim(-3, -1)", 3
-        return f"{flat}.unflatten(-2, ({run.paths}, {dim})).transpose(-1, -2)", 3
+            return f"{unflattened(flat, -2, (dim, run.paths))}.movedim(-3, -1)", 3
+        return f"{unflattened(flat, -2, (run.paths, dim))}.transpose(-1, -2)", 3
 
 
 def _dots(program: Program, value: int) -> str:

@@ -14,6 +14,7 @@ from fusionc.program.ir import Instruction, LegBlock, Linear, Op, Product, Total
 from fusionc.targets.torch_ops import Arithmetic
 from fusionc.targets.torch_patterns import by_pairs
 from fusionc.targets.torch_tables import MatrixEntries
+from fusionc.targets.torch_text import unflattened
 
 DENSE = 4
 """A matrix of which more than one entry in so many is not zero is applied whole."""
@@ -133,11 +134,11 @@ class RowMaps(Arithmetic):
         if not instruction.channels:
             return f"{whole}.movedim(-1, 0).contiguous()"
         if self.program.layout == "ir_mul" or mul == 1:
-            return f"{whole}.unflatten(-1, ({total}, {mul})).movedim(-2, 0).contiguous()"
+            return f"{unflattened(whole, -1, (total, mul))}.movedim(-2, 0).contiguous()"
         parts = []
         for dim in op.dims:
             piece = f"{leg}[..., {start}:{start + dim * mul}]"
-            parts.append(f"{piece}.unflatten(-1, ({mul}, {dim})).movedim(-1, 0)")
+            parts.append(f"{unflattened(piece, -1, (mul, dim))}.movedim(-1, 0)")
             start += dim * mul
         return f"{parts[0]}.contiguous()" if len(parts) == 1 else f"torch.cat(({', '.join(parts)}))"
 

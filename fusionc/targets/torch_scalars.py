@@ -27,7 +27,7 @@ from fusionc.program.ir import (
     channel_sizes,
     operands,
 )
-from fusionc.targets.torch_text import WIDTH, listed
+from fusionc.targets.torch_text import WIDTH, listed, unflattened
 
 MOST_TERMS = 4000
 """A compiler takes about 5 ms for each term: programs with more keep their large operations."""
@@ -151,9 +151,9 @@ class ScalarArithmetic:
             piece = f"{op.leg}[..., {start}:{start + dim * mul}]"
             start += dim * mul
             if together:
-                names += self._unbound(op.leg, f"{piece}.unflatten(-1, ({dim}, {mul})).unbind(-2)", dim)
+                names += self._unbound(op.leg, f"{unflattened(piece, -1, (dim, mul))}.unbind(-2)", dim)
             else:
-                names += self._unbound(op.leg, f"{piece}.unflatten(-1, ({mul}, {dim})).unbind(-1)", dim)
+                names += self._unbound(op.leg, f"{unflattened(piece, -1, (mul, dim))}.unbind(-1)", dim)
         return names
 
     def _weight(self, op: WeightBlock, components: int, channels: tuple[int, ...]) -> list[str]:
@@ -167,7 +167,8 @@ class ScalarArithmetic:
             name = self._rows[op.weight, *op.rows]
         size = channels[0] if channels else 1
         piece = f"{name}[..., {op.start}:{op.start + components * size}]"
-        return self._unbound(op.weight, f"{piece}.unflatten(-1, ({components}, {size})).unbind(-2)", components)
+        text = f"{unflattened(piece, -1, (components, size))}.unbind(-2)"
+        return self._unbound(op.weight, text, components)
 
     def _unbound(self, wish: str, text: str, count: int) -> list[str]:
         names = [self.fresh(wish) for _ in range(count)]

@@ -29,7 +29,7 @@ from fusionc.program.ir import (
 from fusionc.targets.torch_loops import Phase, phases
 from fusionc.targets.torch_patterns import held, piece_size, users
 from fusionc.targets.torch_tables import Tables
-from fusionc.targets.torch_text import WIDTH, arguments, freed, is_call
+from fusionc.targets.torch_text import WIDTH, arguments, freed, is_call, unflattened
 
 
 @dataclass
@@ -233,9 +233,9 @@ class Statements:
     def _statement(self, number: int, instruction: Instruction) -> str:
         op = instruction.op
         if isinstance(op, LegBlock):
-            return self._let(op.leg, self._leg(op, instruction), f"{op.leg}[")
+            return self._let(op.leg, self._leg(op, instruction))
         if isinstance(op, WeightBlock):
-            return self._let(op.weight, self._weight(op, instruction), f"{op.weight}[")
+            return self._let(op.weight, self._weight(op, instruction))
         if isinstance(op, Linear):
             return self._linear(op, instruction)
         if isinstance(op, Product):
@@ -286,7 +286,7 @@ class Statements:
         keep = -1 - len(self.program.instructions[op.value].channels)
         return f"{value}.new_zeros((*{value}.shape[:{keep}], {shape}))"
 
-    def _let(self, wish: str, text: str, view: str = "") -> str:
+    def _let(self, wish: str, text: str) -> str:
         """A statement that names a value; what is a name already stays what it is."""
         if text.isidentifier():
             return text
@@ -314,14 +314,13 @@ class Statements:
         if mul == 1:
             return f"{whole}.unsqueeze(-1)"
         if self.program.layout == "ir_mul":
-            return f"{whole}.unflatten(-1, ({total}, {mul}))"
+            return unflattened(whole, -1, (total, mul))
         parts = []
         for dim in op.dims:
             piece = f"{name}[..., {start}:{start + dim * mul}]"
             start += dim * mul
-            parts.append(
-                f"{piece}.unsqueeze(-2)" if dim == 1 else f"{piece}.unflatten(-1, ({mul}, {dim})).transpose(-1, -2)"
-            )
+            turned = f"{unflattened(piece, -1, (mul, dim))}.transpose(-1, -2)"
+            parts.append(f"{piece}.unsqueeze(-2)" if dim == 1 else turned)
         return parts[0] if len(parts) == 1 else f"torch.cat(({', '.join(parts)}), dim=-2)"
 
     def _weight(self, op: WeightBlock, instruction: Instruction) -> str:
@@ -333,10 +332,10 @@ class Statements:
             name = self._rows[key]
         elif instruction.domain is None:
             dots = ""
-        shape = ", ".join(map(str, (instruction.components, *instruction.channels)))
+        shape = (instruction.components, *instruction.channels)
         whole = self._numbers_of(op.weight) == size
         piece = name if whole else f"{name}[{dots}{op.start}:{op.start + size}]"
-        return piece if not instruction.channels else f"{piece}.unflatten(-1, ({shape}))"
+        return piece if not instruction.channels else unflattened(piece, -1, shape)
 
     def _numbers_of(self, weight: str) -> int:
         """How many numbers stand in a row of weights."""

@@ -46,6 +46,12 @@ def arguments(text: str) -> list[str]:
     return [part for part in (*found, text[start:].strip()) if part]
 
 
+def unflattened(value: str, dim: int, shape: object) -> str:
+    """A value with one dimension in several. (As a function: a compiler cannot look into the method of that name where
+    a default device is set.)"""
+    return f"torch.unflatten({value}, {dim}, {shape})"
+
+
 def freed(statements: Sequence[tuple[str, str]], kept: Iterable[str]) -> list[tuple[str, str]]:
     """Statements, each after a condition, with a `del` where a value was used for the last time: its memory, still in a
     cache, goes to the next one. What stands in `kept` is needed later."""

@@ -25,6 +25,7 @@ from fusionc.program.ir import (
     Zeros,
 )
 from fusionc.targets.torch_tables import MatrixEntries, Tables
+from fusionc.targets.torch_text import unflattened
 from fusionc.targets.triton_mix import everywhere
 
 
@@ -67,18 +68,18 @@ class Statements:
         if not one.channels:
             return f"{op.leg}[:, {start}:{start + one.components}]"
         if self.program.layout == "ir_mul":
-            return f"{op.leg}[:, {start}:{start + one.size}].unflatten(-1, ({one.components}, {mul}))"
+            return unflattened(f"{op.leg}[:, {start}:{start + one.size}]", -1, (one.components, mul))
         parts = []
         for dim in op.dims:
-            parts.append(f"{op.leg}[:, {start}:{start + dim * mul}].unflatten(-1, ({mul}, {dim})).transpose(-1, -2)")
+            piece = f"{op.leg}[:, {start}:{start + dim * mul}]"
+            parts.append(f"{unflattened(piece, -1, (mul, dim))}.transpose(-1, -2)")
             start += dim * mul
         return parts[0] if len(parts) == 1 else f"torch.cat(({', '.join(parts)}), dim=-2)"
 
     def _weight(self, op: WeightBlock, one: Instruction) -> str:
         name = f"{op.weight}[{self._rows(op, one)}]" if op.rows else op.weight
         piece = f"{name}[..., {op.start}:{op.start + one.size}]"
-        shape = ", ".join(map(str, (one.components, *one.channels)))
-        return f"{piece}.unflatten(-1, ({shape}))" if one.channels else piece
+        return unflattened(piece, -1, (one.components, *one.channels)) if one.channels else piece
 
     # --- arithmetic ------------------------------------------------------------------------------------------------
 
@@ -163,7 +164,7 @@ class Statements:
         if own == one.channels:
             return name
         flat = name if len(own) == 1 else f"{name}.flatten({-len(own)})" if own else f"{name}.unsqueeze(-1)"
-        return f"{flat}.unflatten(-1, {one.channels})" if one.channels else f"{flat}.squeeze(-1)"
+        return unflattened(flat, -1, one.channels) if one.channels else f"{flat}.squeeze(-1)"
 
     def _applied(self, entries: MatrixEntries, columns: int, value: str, one: Instruction) -> str:
         """A constant matrix over components."""
@@ -173,7 +174,7 @@ class Statements:
             return f"{value} @ {matrix}.T"
         if axes == 1:
             return f"{matrix} @ {value}"
-        return f"({matrix} @ {value}.flatten({-axes})).unflatten(-1, {one.channels})"
+        return unflattened(f"{matrix} @ {value}.flatten({-axes})", -1, one.channels)
 
     # --- moves -----------------------------------------------------------------------------------------------------
 
@@ -190,7 +191,7 @@ class Statements:
             shape = f"(batch * n_{one.domain}, *{value}.shape[1:])"
             return f"{value}.new_zeros({shape}).index_add(0, {self._flat(op.relation, op.row)}, {value})"
         if isinstance(op, Pool):
-            return f"{value}.unflatten(0, (batch, n_{inner.domain})).sum(1)"
+            return f"{unflattened(value, 0, f'(batch, n_{inner.domain})')}.sum(1)"
         if inner.domain is None:
             return f"{value}.expand(batch{f' * n_{one.domain}' if one.domain else ''}, *{value}.shape)"
         return f"{value}.repeat_interleave(n_{one.domain}, 0)"

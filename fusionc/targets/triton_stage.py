@@ -26,6 +26,7 @@ from fusionc.program.ir import (
 )
 from fusionc.targets.registry import Options, Sums
 from fusionc.targets.torch_tables import Tables
+from fusionc.targets.torch_text import unflattened
 from fusionc.targets.triton_dot import Dot, in_output, mixed, outer
 from fusionc.targets.triton_keep import Planned, planned
 from fusionc.targets.triton_kernel import Kernel, Table, kernel
@@ -371,7 +372,7 @@ class _Printer:
             turned = f"{part}.transpose(-1, -2).flatten(-2)"
             self.body.append(f"{target}[..., {first}:{first + width * dim}] = {turned}")
         else:
-            whole = f"{target}[..., {start}:{start + block.mul * dim}].unflatten(-1, ({dim}, {block.mul}))"
+            whole = unflattened(f"{target}[..., {start}:{start + block.mul * dim}]", -1, (dim, block.mul))
             self.body.append(f"{whole}[..., {channel}:{channel + width}] = {part}")
 
     def _shape(self, number: int, output: ProgramOutput) -> tuple[int, str | None, tuple[int, ...]]:
