@@ -113,27 +113,32 @@ def compile_command(options: argparse.Namespace) -> int:
     _check_ahead(options)
     _check_output(options)
     checked = _checked(options.file)
-    stages = {"ast": listing.list_ast, "graph": listing.list_graph, "plan": listing.list_plan}
-    if options.emit in stages:
-        text = stages[options.emit](checked)
-    elif options.emit == "program":
-        text = listing.list_program(checked, options.layout)
-    else:
-        _require_diagrams(checked)
-        if checked.closed:
-            raise CompileError([number_not_module(number) for number in checked.closed])
-        chosen = Options(options.layout, options.dtype, options.sums, options.style, options.unroll)
-        try:
-            check_dtype(checked.diagrams, options.dtype)
-        except ValueError as error:
-            raise UsageError(f"--dtype: {error}") from None
-        text = emit(checked.diagrams, options.target, chosen)
+    with Progress("compiling"):
+        text = _compiled(checked, options)
     if options.aot:
         _compile_ahead(text, options.aot, options.dtype or "float32")
     if options.check:
         return _compare(options.output, text)
     _write(options.output, text)
     return EXIT_OK
+
+
+def _compiled(checked: Checked, options: argparse.Namespace) -> str:
+    """What `--emit` asks for."""
+    stages = {"ast": listing.list_ast, "graph": listing.list_graph, "plan": listing.list_plan}
+    if options.emit in stages:
+        return stages[options.emit](checked)
+    if options.emit == "program":
+        return listing.list_program(checked, options.layout)
+    _require_diagrams(checked)
+    if checked.closed:
+        raise CompileError([number_not_module(number) for number in checked.closed])
+    try:
+        check_dtype(checked.diagrams, options.dtype)
+    except ValueError as error:
+        raise UsageError(f"--dtype: {error}") from None
+    chosen = Options(options.layout, options.dtype, options.sums, options.style, options.unroll)
+    return emit(checked.diagrams, options.target, chosen)
 
 
 def _check_ahead(options: argparse.Namespace) -> None:

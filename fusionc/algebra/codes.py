@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fusionc.algebra.surds import ONE, Surd
+from fusionc.algebra.surds import ONE, ZERO, Surd
 
 ZERO_CODE = -1
 UNIT_CODES = 2
@@ -34,10 +34,12 @@ class Codes:
         return positive if sign > 0 else positive ^ 1
 
     def __getitem__(self, code: int) -> Surd:
-        return self._values[code]
+        return self._values[code] if code >= 0 else ZERO
 
     def times(self, one: int, two: int) -> int:
-        """The code of a product of two numbers that are not zero."""
+        """The code of a product."""
+        if one == ZERO_CODE or two == ZERO_CODE:
+            return ZERO_CODE
         if two < UNIT_CODES:
             return one ^ two
         key = (one & ~1, two & ~1)
@@ -46,8 +48,12 @@ class Codes:
             found = self._products[key] = self.of(self[key[0]] * self[key[1]])
         return found ^ ((one ^ two) & 1)
 
+    def product(self, one: Surd, two: Surd) -> Surd:
+        """The product of two numbers, computed once."""
+        return self[self.times(self.of(one), self.of(two))]
+
     def plus(self, one: int, two: int) -> int:
-        """The code of a sum, whose first part may be zero."""
-        if one == ZERO_CODE:
-            return two
+        """The code of a sum."""
+        if one == ZERO_CODE or two == ZERO_CODE:
+            return two if one == ZERO_CODE else one
         return ZERO_CODE if one ^ two == 1 else self.of(self[one] + self[two])

@@ -34,9 +34,17 @@ def vertex(group: Group, basis: Basis | None, a: Irrep, b: Irrep, c: Irrep, copy
     counts = Counter(code & ~1 for *_, code in coded)
     most = max(counts, key=lambda code: (counts[code], float(codes[code])))
     gauge = codes[most]
-    scaled = {code: codes[code] / gauge for code in counts}
-    scaled |= {code ^ 1: -value for code, value in scaled.items()}
+    scaled = {code: _shared(codes[code] / gauge) for code in counts}
+    scaled |= {code ^ 1: _shared(-value) for code, value in scaled.items()}
     return Vertex(gauge, tuple((i, j, k, scaled[code]) for i, j, k, code in coded))
+
+
+_SHARED: dict[Surd, Surd] = {}
+
+
+def _shared(value: Surd) -> Surd:
+    """The same object for equal coefficients of all vertices, which are compared by the million."""
+    return _SHARED.setdefault(value, value)
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def _of_states(root: Root, wanted: dict[Any, list[tuple[Use, Surd]]], dims: dict
     rows: list[dict[int, Surd]] = [{} for _ in range(total)]
     for key, uses in wanted.items():
         for use, coefficient in uses:
-            factor = coefficient * values.scale(use.state)
+            factor = root.builder.codes.product(coefficient, values.scale(use.state))
             at = side.starts[use.state.number]
             for k in range(dims[key]):
                 row = rows[starts[key] + k]

@@ -82,7 +82,7 @@ class Opened:
 
     def meeting(self, use: Use, coefficient: Surd, exact: bool = True) -> Meeting:
         pair = self.pair(use)
-        factor = coefficient * self.scale(use) if exact else coefficient
+        factor = self.root.builder.codes.product(coefficient, self.scale(use)) if exact else coefficient
         return Meeting(pair.left.state.number, pair.right.state.number, self.entries(use), factor)
 
 

@@ -59,7 +59,7 @@ class Values:
 
     def scale(self, state: State) -> Surd:
         """The factor between a state and the value that stands for it (gauges are taken out of vertices)."""
-        todo = [state]
+        todo = [] if state.number in self._scales else [state]
         while todo:
             node = todo[-1]
             below = _below(node)

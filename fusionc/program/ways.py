@@ -210,15 +210,15 @@ class Weighing:
     def recoupled(self, scale: Callable[[Use], Surd]) -> tuple[Placed, list[tuple[Use, int, int, int]]]:
         """The weights of states: a value, and for each state and place (use, place, component, sign)."""
         forms: dict[tuple[Use, int], dict[int, Surd]] = {}
-        placed = weights_of(self.root, self.factor, self.numbers)
+        placed, codes = weights_of(self.root, self.factor, self.numbers), self.root.builder.codes
         for path, uses in self.paths:
             for use, coefficient in uses:
                 form, at = forms.setdefault((use, path.place), {}), placed.side.starts[path.number]
-                value = coefficient * scale(use)
+                value = codes.product(coefficient, scale(use))
                 form[at] = form[at] + value if at in form else value
         rows, found = Rows(), []
         for (use, place), form in forms.items():
-            kept = {at: self.root.builder.codes.of(value) for at, value in form.items() if value}
+            kept = {at: codes.of(value) for at, value in form.items() if value}
             if kept:
                 number, sign = rows.number(kept)
                 found.append((use, place, number, sign))
@@ -301,7 +301,7 @@ class Weighing:
                 dims[key] = group.dim(weighed.irrep)
                 terms[key] = (source.starts[weighed.number], weights.side.starts[path.number])
                 one, two = (key, keep.number) if flip else (keep.number, key)
-                value = coefficient * opened.scale(use)
+                value = builder.codes.product(coefficient, opened.scale(use))
                 meetings.setdefault(path.place, []).append(Meeting(one, two, opened.entries(use), value))
         starts, total = starts_of(terms, dims)
         held = dict.fromkeys((*source.names, *weigh.names))

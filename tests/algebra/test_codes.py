@@ -23,17 +23,15 @@ def test_codes_compute_as_the_numbers_do(numbers):
         assert codes.of(one + 0) == code
         for two in numbers:
             other = codes.of(two)
-            if one and two:
-                assert (code == other) == (one == two)
-                assert codes[codes.times(code, other)] == one * two
-                total = codes.plus(code, other)
-                assert (total == ZERO_CODE) if one + two == 0 else (codes[total] == one + two)
+            assert (code == other) == (one == two)
+            assert codes[codes.times(code, other)] == codes.product(one, two) == one * two
+            assert codes[codes.plus(code, other)] == one + two
+            assert (codes.plus(code, other) == ZERO_CODE) == (one + two == 0)
         if one:
             assert codes[code] == one
             assert codes[code ^ 1] == -one
             assert (code & 1) == (one.sign() < 0)
             assert (code < UNIT_CODES) == (one in (1, -1)) == one.is_unit
-    assert codes.plus(ZERO_CODE, 0) == 0
 
 
 def test_codes_hold_few_numbers():
