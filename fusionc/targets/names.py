@@ -13,7 +13,7 @@ FILE_NAMES = frozenset(
     "torch nn Tensor NamedTuple annotations bool dict float int isinstance len list reversed super tuple type zip "
     "any all enumerate range str ValueError TypeError staticmethod "
     "triton tl contextlib math partial Callable Sequence KERNELS min max iter next hasattr slice mmap Any "
-    "getattr WeakTensorKeyDictionary "
+    "getattr WeakTensorKeyDictionary ctypes sys _GLIBC "
     "RuntimeError".split()
 )
 # What the functions of diagrams use: no leg and no weight may take such a name.
