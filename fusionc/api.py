@@ -176,7 +176,9 @@ def load(path: str | os.PathLike[str]) -> Program:
 
 
 def parse(text: str, name: str = "<string>") -> Program:
-    """Check a text. Raises `CompileError` with every mistake in it; imports need a file."""
+    """Check a text; imports need a file. Raises `CompileError` with every mistake in it, TypeError if it is no text."""
+    if not isinstance(text, str):
+        raise TypeError(f"parse takes the text of a diagram, not {type(text).__name__}; `load` reads a file")
     return _program(Source(name, text), None)
 
 

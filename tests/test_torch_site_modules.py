@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from site_cases import (
+    EXAMPLE,
     SMALL_NAMES,
     Case,
     arrays,
@@ -276,3 +277,23 @@ def test_cost_takes_numbers_of_sites_and_pairs():
         diagram.cost(sizes={"edges": -1})
     with pytest.raises(ValueError, match="over no sites"):
         fusionc.parse("diagram d(x: 1o) -> 1o { x -> out }")["d"].cost(sizes={"atoms": 3})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind", "said"),
+    [
+        ({"batch": -1}, ValueError, "batch should not be negative, and is -1"),
+        ({"batch": 1.5}, TypeError, "batch should be an integer, and is 1.5"),
+        ({"sizes": {"atoms": -2}}, ValueError, "the size of atoms should not be negative, and is -2"),
+        ({"sizes": {"atoms": "2"}}, TypeError, "the size of atoms should be an integer, and is '2'"),
+        ({"sizes": [3]}, TypeError, r"sizes should be a mapping, such as {'atoms': 100}, and is \[3\]"),
+    ],
+)
+def test_costs_of_what_cannot_be_counted(wrong, kind, said):
+    with pytest.raises(kind, match=said):
+        example("message").cost(**wrong)
+
+
+def test_only_text_is_parsed():
+    with pytest.raises(TypeError, match="parse takes the text of a diagram, not PosixPath; `load` reads a file"):
+        fusionc.parse(EXAMPLE)

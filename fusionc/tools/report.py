@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from operator import index
 
 from fusionc.driver import CheckedDiagram, what_runs_where
 from fusionc.program.cost import Cost, count, domain_sizes
@@ -61,9 +62,8 @@ def cost_report(
 ) -> CostReport:
     """The report of the chosen program; `sizes` are the numbers of sites and pairs; a target with more
     than one place says what runs where. Raises ValueError for a negative batch, an unknown dtype, or a size that the
-    diagram has no use for, and `CompileError` for an unknown target."""
-    if batch < 0:
-        raise ValueError(f"batch should not be negative, and is {batch}")
+    diagram has no use for, TypeError for what is no number, and `CompileError` for an unknown target."""
+    check_count("batch", batch)
     if dtype not in ITEMSIZES:
         raise ValueError(f"dtype should be one of {', '.join(ITEMSIZES)}, and is {dtype!r}")
     check_sizes(diagram, sizes)
@@ -76,14 +76,25 @@ def cost_report(
 
 
 def check_sizes(diagram: CheckedDiagram, sizes: Mapping[str, int] | None) -> None:
-    """Raise ValueError unless `sizes` are numbers of sites and pairs that the diagram is over."""
+    """Raise ValueError unless `sizes` are numbers of sites and pairs that the diagram is over; TypeError for others."""
+    if not isinstance(sizes, Mapping | None):
+        raise TypeError(f"sizes should be a mapping, such as {{'atoms': 100}}, and is {sizes!r}")
     known = (*diagram.graph.sites, *(relation.name for relation in diagram.graph.relations))
     for name, size in (sizes or {}).items():
         if name not in known:
             over = f"it is over {' and '.join(known)}" if known else "it is over no sites"
             raise ValueError(f"sizes holds `{name}`, which `{diagram.name}` does not have: {over}")
-        if size < 0:
-            raise ValueError(f"the size of {name} should not be negative, and is {size}")
+        check_count(f"the size of {name}", size)
+
+
+def check_count(what: str, count: int) -> None:
+    """Raise ValueError, or TypeError, unless something can be counted."""
+    try:
+        number = index(count)
+    except TypeError:
+        raise TypeError(f"{what} should be an integer, and is {count!r}") from None
+    if number < 0:
+        raise ValueError(f"{what} should not be negative, and is {count}")
 
 
 def _dense(diagram: CheckedDiagram, order: str, batch: int, dtype: str, sizes: Mapping[str, int] | None) -> CostReport:
