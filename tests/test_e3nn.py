@@ -30,14 +30,14 @@ PROPERTY = settings(max_examples=12, deadline=None, suppress_health_check=list(H
 
 
 @pytest.fixture(autouse=True)
-def e3nn_in_float64_without_scripting():
-    """e3nn rounds its constants to the default dtype; scripting only costs time here."""
-    before, scripting = torch.get_default_dtype(), e3nn.get_optimization_defaults()["jit_script_fx"]
+def e3nn_in_float64_as_it_is_written():
+    """e3nn rounds its constants to the default dtype; to script its code and to order its contractions costs time."""
+    before, defaults = torch.get_default_dtype(), e3nn.get_optimization_defaults()
     torch.set_default_dtype(torch.float64)
-    e3nn.set_optimization_defaults(jit_script_fx=False)
+    e3nn.set_optimization_defaults(jit_script_fx=False, optimize_einsums=False)
     yield
     torch.set_default_dtype(before)
-    e3nn.set_optimization_defaults(jit_script_fx=scripting)
+    e3nn.set_optimization_defaults(**{name: defaults[name] for name in ("jit_script_fx", "optimize_einsums")})
 
 
 irrep = st.tuples(st.integers(0, 4), st.sampled_from("eo")).map(lambda pair: f"{pair[0]}{pair[1]}")
