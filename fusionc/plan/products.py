@@ -139,7 +139,8 @@ class _Builder:
             (writer,) = self.table.graph.writers[operand.edge]
             names = dict(zip(writer.channels, operand.channels, strict=True))
             names |= dict(zip(writer.sites, operand.sites, strict=True))
-            leaves += [_renamed(leaf, names) for leaf in below.leaves]
+            names = {own: name for own, name in names.items() if own != name}
+            leaves += [_renamed(leaf, names) for leaf in below.leaves] if names else below.leaves
         return tuple(leaves)
 
     def _path(self, paths: LinePaths, tree: Tree) -> tuple[tuple[int, ...], CouplingTree, Surd]:

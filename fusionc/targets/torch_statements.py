@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar
 
 from fusionc.program.ir import (
@@ -178,7 +179,11 @@ class Statements:
 
     def _number_of(self, instruction: Instruction) -> int:
         """The number of the value that an instruction makes."""
-        return next(n for n, one in enumerate(self.program.instructions) if one is instruction)
+        return self._numbers[id(instruction)]
+
+    @cached_property
+    def _numbers(self) -> dict[int, int]:
+        return {id(one): number for number, one in enumerate(self.program.instructions)}
 
     @property
     def _first(self) -> str:
