@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from fusionc.algebra.basis import Basis
-from fusionc.algebra.codes import UNIT_CODES, Codes
 from fusionc.algebra.groups import Group
 from fusionc.algebra.irreps import Irrep
+from fusionc.algebra.surd_codes import UNIT_CODES, Codes
 from fusionc.algebra.surds import Surd
 
 Entries = tuple[tuple[int, int, int, Surd], ...]

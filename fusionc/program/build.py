@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 
-from fusionc.algebra.codes import Codes
+from fusionc.algebra.surd_codes import Codes
 from fusionc.program.cost import Sizes, nonunit
 from fusionc.program.ir import Instruction, Linear, Op, Pool, Product, Scatter, Total
 

@@ -16,7 +16,7 @@ from functools import cached_property
 from math import prod
 from typing import Any, TypeVar
 
-from fusionc.algebra.codes import UNIT_CODES, ZERO_CODE
+from fusionc.algebra.surd_codes import UNIT_CODES, ZERO_CODE
 from fusionc.algebra.surds import ONE, Surd
 from fusionc.plan.vertices import Entries
 from fusionc.program.build import Builder

@@ -7,7 +7,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fusionc.algebra.codes import UNIT_CODES, ZERO_CODE, Codes
+from fusionc.algebra.surd_codes import UNIT_CODES, ZERO_CODE, Codes
 from fusionc.algebra.surds import Surd
 
 TERMS = st.tuples(st.integers(1, 12), st.fractions(min_value=-3, max_value=3, max_denominator=4))
