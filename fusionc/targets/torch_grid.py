@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -111,26 +112,43 @@ def rectangles(pairs: Sequence[tuple[int, int]], alike: bool) -> tuple[list[Rect
 def _cheapest_cover(ends: Mapping[int, tuple[int, int]]) -> list[Rectangle]:
     """Rectangles over neighbouring rows, of each of which the first and last column are given."""
     rows = sorted(ends)
-    best: list[tuple[int, int, Rectangle | None]] = [(0, 0, None)]  # price, where the last rectangle starts, it
+    best = [_Cover(0, 0, range(0))]
     for end in range(1, len(rows) + 1):
-        low, high = ends[rows[end - 1]]
-        option: tuple[int, int, Rectangle | None] | None = None
-        for start in range(end - 1, -1, -1):
-            low, high = min(low, ends[rows[start]][0]), max(high, ends[rows[start]][1])
-            one = Rectangle(range(rows[start], rows[end - 1] + 1), range(low, high + 1))
-            price = one.size + CALL
-            if option is not None and price >= option[0]:
-                break  # (with more rows it only grows)
-            if option is None or best[start][0] + price < option[0]:
-                option = (best[start][0] + price, start, one)
-        assert option is not None
-        best.append(option)
-    found: list[Rectangle] = []
-    _, at, last = best[-1]
-    while last is not None:
-        found.append(last)
-        _, at, last = best[at]
+        best.append(_last_rectangle(rows[:end], ends, best))
+    found, at = list[Rectangle](), len(rows)
+    while at:
+        found.append(Rectangle(range(rows[best[at].start], rows[at - 1] + 1), best[at].columns))
+        at = best[at].start
     return found[::-1]
+
+
+class _Cover(NamedTuple):
+    """The cheapest way to cover some first rows: its price, the row that its last rectangle starts with, and what
+    columns that has."""
+
+    price: int
+    start: int
+    columns: range
+
+
+def _last_rectangle(rows: Sequence[int], ends: Mapping[int, tuple[int, int]], best: Sequence[_Cover]) -> _Cover:
+    """The cheapest way to cover some rows, of which the cheapest ways for fewer are known."""
+    found: _Cover | None = None
+    low, high = ends[rows[-1]]
+    heights: dict[int, int] = {}  # of the rectangles that end here, for each number of columns
+    for start in range(len(rows) - 1, -1, -1):
+        low, high = min(low, ends[rows[start]][0]), max(high, ends[rows[start]][1])
+        height, width = rows[-1] + 1 - rows[start], high + 1 - low
+        heights[width] = height
+        price = height * width + CALL
+        if found is not None and price >= found.price:
+            break  # (with more rows it only grows)
+        if any(own * (width - columns) >= CALL for columns, own in heights.items()):
+            break  # (cut there, these rows and any that also take some before them cost no more)
+        if found is None or best[start].price + price < found.price:
+            found = _Cover(best[start].price + price, start, range(low, high + 1))
+    assert found is not None
+    return found
 
 
 @dataclass(frozen=True)
