@@ -33,10 +33,10 @@ def exact(root: Root, wanted: dict[Any, list[tuple[Use, Surd]]], names: Names, b
     parts = []
     for group in _by_node(wanted):
         prepared(root, next(use for uses in group.values() for use, _ in uses))
-        ways: list[Callable[[], Placed]] = [partial(_of_states, root, group, dims, names)]
+        ways: dict[str, Callable[[], Placed]] = {"states": partial(_of_states, root, group, dims, names)}
         if all(opened_pair(use) is not None for uses in group.values() for use, _ in uses):
-            ways.append(partial(_of_parts, root, group, dims, names))
-        parts.append(cheapest(root, ways))
+            ways["parts"] = partial(_of_parts, root, group, dims, names)
+        parts.append(cheapest(root, ways)[1])
     return added(root, parts, dims, names)
 
 

@@ -232,23 +232,18 @@ def added(root: Root, parts: Sequence[Placed], dims: dict[Any, int], names: Name
     return Placed(Side(value, sides[0].names, starts), sites)
 
 
-def cheapest(root: Root, ways: Sequence[Callable[[], Placed]]) -> Placed:
-    """The result of the way whose instructions cost least."""
-    named = {str(number): way for number, way in enumerate(ways)}
-    return named[cheapest_name(root, named)]()
-
-
-def cheapest_name(root: Root, ways: Mapping[str, Callable[[], Placed]]) -> str:
-    """The way whose instructions cost least; all are tried and taken back."""
-    if len(ways) == 1:
-        return next(iter(ways))
-    prices = {}
-    for name, way in ways.items():
+def cheapest(root: Root, ways: Mapping[str, Callable[[], Placed]]) -> tuple[str, Placed]:
+    """The way whose instructions cost least, the first of those that cost the same, and its result. All are tried and
+    taken back, the first, which should be the most promising one, at the end: where it is the cheapest it stays."""
+    prices: dict[str, float] = {}
+    for name, way in reversed([*ways.items()]):
         mark, before = root.values.mark(), root.builder.spent
-        way()
+        placed = way()
         prices[name] = root.builder.spent - before
-        root.values.back_to(mark)
-    return min(prices, key=prices.__getitem__)
+        if len(prices) < len(ways) or min(ways, key=prices.__getitem__) != name:
+            root.values.back_to(mark)
+    best = min(ways, key=prices.__getitem__)
+    return best, placed if best == name else ways[best]()
 
 
 def key_dims(root: Root, by_place: bool) -> dict[Any, int]:

@@ -10,7 +10,7 @@ from fusionc.plan.products import Factor, ProductPath
 from fusionc.plan.states import Names, Use
 from fusionc.program.exact import exact, times
 from fusionc.program.fuse import Side
-from fusionc.program.roots import Placed, Root, added, at_target, cheapest_name, key_dims, prepared
+from fusionc.program.roots import Placed, Root, added, at_target, cheapest, key_dims, prepared
 from fusionc.program.ways import Weighing
 
 
@@ -82,7 +82,7 @@ def _weighed(root: Root, factor: Factor, names: Names, mode: str | None) -> Plac
         prepared(root, weighing.uses[0])
         ways = weighing.ways()
         chosen = {name: ways[name] for name in ways if mode and name.startswith(mode)} or weighing.promising()
-        name = cheapest_name(root, chosen)
+        name, placed = cheapest(root, chosen)
         root.builder.notes.append(weighing.reason(name))
-        parts.append(chosen[name]())
+        parts.append(placed)
     return added(root, parts, {p.place: root.path_dim(p) for p, _ in root.paths}, names)
