@@ -2,7 +2,7 @@
 
 from itertools import combinations_with_replacement
 from random import Random
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -76,10 +76,10 @@ def test_products_of_spaces() -> None:
 
 
 def test_counting_is_polynomial_and_guarded() -> None:
-    start = perf_counter()
+    start = process_time()
     assert symmetric_power(O3, O3.spherical(3) * 128, 4)[O3.trivial] > 10**6
     tensor_product(O3, [dict.fromkeys(O3.spherical(6), 7)] * 12)
-    assert perf_counter() - start < 2
+    assert process_time() - start < 2
     huge = Irrep(2 * 10**9)
     assert symmetric_power(SO3, [huge], 1) == {huge: 1}
     with pytest.raises(OverflowError):
@@ -93,9 +93,9 @@ def test_counting_is_polynomial_and_guarded() -> None:
 
 
 def test_fields_are_found_quickly() -> None:
-    start = perf_counter()
+    start = process_time()
     field = field_for(primes_to(61))
-    assert perf_counter() - start < 0.3
+    assert process_time() - start < 0.3
     assert field == field_for(reversed([-1, *primes_to(61)]))
     assert field.p < PRIME_BOUND
     for prime in primes_to(61):

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from fractions import Fraction
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -107,7 +107,7 @@ def test_rules_in_words() -> None:
 
 
 def test_huge_labels_cost_nothing() -> None:
-    huge, start = O3.parse("1000000000e"), perf_counter()
+    huge, start = O3.parse("1000000000e"), process_time()
     assert O3.contains(huge, huge, huge) == 1
     assert O3.contains(huge, huge, O3.parse("0o")) == 0
     assert O3.dim(huge) == 2 * 10**9 + 1
@@ -125,7 +125,7 @@ def test_huge_labels_cost_nothing() -> None:
     ):
         with pytest.raises(OverflowError):
             too_long()
-    assert perf_counter() - start < 0.5
+    assert process_time() - start < 0.5
 
 
 # -- conventions ---------------------------------------------------------------------------------------------
@@ -172,13 +172,13 @@ def test_sparsity_of_all_paths_to_three() -> None:
 
 def test_vertices_are_quick() -> None:
     conventions.vertex.cache_clear()
-    start = perf_counter()
+    start = process_time()
     for a, b in ((a, b) for a in range(5) for b in range(5)):
         for c in range(abs(a - b), min(4, a + b) + 1):
             SO3.vertex(spin(a), spin(b), spin(c))
-    assert perf_counter() - start < 1
+    assert process_time() - start < 1
     SO3.vertex(spin(11), spin(11), spin(11))
-    assert perf_counter() - start < 2
+    assert process_time() - start < 2
 
 
 def test_vertex_mistakes() -> None:

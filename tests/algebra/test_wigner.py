@@ -3,7 +3,7 @@
 from fractions import Fraction
 from itertools import product
 from random import Random
-from time import perf_counter
+from time import process_time
 
 import pytest
 import sympy
@@ -124,18 +124,18 @@ def test_orthogonality_of_large_six_j() -> None:
 
 
 def test_spin_500() -> None:
-    start = perf_counter()
+    start = process_time()
     a = 1000
     value = six_j(a, a, a, a, a, a)
     assert float(value) == pytest.approx(-1.2447454695553812e-05, rel=1e-14)
     assert six_j(a, a, 0, a, a, a) == Surd.of(Fraction(1 if a % 4 == 0 else -1, a + 1)) * (-1) ** (a // 2)
     assert three_j(a, a, 0, 4, -4, 0) == Surd.root(Fraction(1, a + 1), (-1) ** ((a - 4) // 2))
     assert three_j(a, a, a, 0, 0, 0) != 0
-    assert perf_counter() - start < 2
+    assert process_time() - start < 2
 
 
 def test_every_six_j_to_spin_six() -> None:
-    start, count, top = perf_counter(), 0, 12
+    start, count, top = process_time(), 0, 12
     for a in range(top + 1):
         for b, c in [(one, two) for one in range(a + 1) for two in range(a - one, one + 1, 2)]:
             for d, e in product(range(top + 1), repeat=2):
@@ -143,7 +143,7 @@ def test_every_six_j_to_spin_six() -> None:
                     for f in range(max(abs(a - e), abs(b - d)), min(top, a + e, b + d) + 1, 2):
                         count += bool(six_j(a, b, c, d, e, f))
     assert count > 20_000
-    assert perf_counter() - start < 5
+    assert process_time() - start < 5
 
 
 def test_contract() -> None:

@@ -47,10 +47,10 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_texts_give_diagnostics_quickly(name: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     diagnostics = parse(Source("hostile.fus", HOSTILE[name])).diagnostics
     shown = render_text(diagnostics)
-    assert time.perf_counter() - start < 3  # well below one second on a quiet machine
+    assert time.process_time() - start < 3  # well below one second on a quiet machine
     assert 1 <= len(diagnostics) <= MAX_DIAGNOSTICS + 1
     assert max(map(len, shown.splitlines())) < 400
     assert not any(char < " " for char in shown.replace("\n", ""))
@@ -68,9 +68,9 @@ def test_hostile_texts_give_diagnostics_quickly(name: str) -> None:
     ids=["hashes", "a comment", "newlines", "blanks", "a number far from its name"],
 )
 def test_large_texts_without_mistakes(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     assert parse(Source("large.fus", text)).diagnostics == ()
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
 
 
 def test_the_last_diagnostic_counts_those_not_listed() -> None:

@@ -143,9 +143,9 @@ def test_large_random_networks(vertices: int, seconds: float) -> None:
     rng, nonzero = random.Random(vertices), 0
     for _ in range(3 if vertices < 30 else 2):
         network = random_network(rng, vertices, 6, simple=True)
-        start = time.perf_counter()
+        start = time.process_time()
         value = evaluate(network)
-        assert time.perf_counter() - start < seconds
+        assert time.process_time() - start < seconds
         nonzero += bool(value)
         # Dense contraction keeps a relative accuracy: its largest intermediate results are of the value's own size.
         assert float(value) == pytest.approx(dense_value(network), rel=1e-12, abs=1e-25)
@@ -155,9 +155,9 @@ def test_large_random_networks(vertices: int, seconds: float) -> None:
 @pytest.mark.parametrize(("vertices", "seed", "seconds"), [(20, 40, 10), (20, 22, 10), (30, 20, 60), (30, 43, 60)])
 def test_spin_three_on_every_line(vertices: int, seed: int, seconds: float) -> None:
     network = network_of(nx.random_regular_graph(3, vertices, seed=seed), 6)
-    start = time.perf_counter()
+    start = time.process_time()
     value = evaluate(network)
-    assert time.perf_counter() - start < seconds
+    assert time.process_time() - start < seconds
     assert float(value) == pytest.approx(dense_value(network), rel=1e-12)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -188,14 +188,14 @@ def test_deep_trees_that_have_the_shape_are_returned_as_they_are() -> None:
 
 
 def test_deep_trees_that_differ_here_and_there() -> None:
-    tree, start = comb(2000, Irrep(2)), perf_counter()
+    tree, start = comb(2000, Irrep(2)), process_time()
     at_one = recouple(SO3, tree, shape_of(comb(2000, Irrep(2), frozenset({1001}))))
     assert len(at_one) == 3
     assert sum((factor * factor for _, factor in at_one), ZERO) == ONE
     everywhere = frozenset(range(1, 1998, 2))
     trivial = comb(2000, Irrep(0))
     assert recouple(SO3, trivial, shape_of(comb(2000, Irrep(0), everywhere)))[0][1] == ONE
-    assert perf_counter() - start < 60
+    assert process_time() - start < 60
 
 
 def test_a_deep_comb_turned_round() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import combinations, pairwise
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from xml.etree import ElementTree
 
 import pytest
@@ -303,9 +303,9 @@ HUGE = {
 @pytest.mark.parametrize("text", HUGE.values(), ids=HUGE)
 def test_a_huge_diagram_is_drawn_in_part(text: str) -> None:
     diagram = diagrams(text)[0]
-    start = perf_counter()
+    start = process_time()
     svg = draw(diagram)
-    assert perf_counter() - start < 5
+    assert process_time() - start < 5
     assert len(svg) < 600_000
     assert any("more" in words or "×40" in words for words in shown(svg))
     test_no_two_labels_overlap_and_all_are_on_the_paper(diagram)
