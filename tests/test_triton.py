@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -225,6 +226,15 @@ def test_the_file_works_without_triton(tmp_path):
 # --- compiled ahead of time ------------------------------------------------------------------------------------------
 
 
+def pace() -> float:
+    """How fast this machine is at this hour: seconds of twenty million additions in Python (0.7 where the kernels
+    below take 7 to 9)."""
+    start, total = time.process_time(), 0
+    for number in range(20_000_000):
+        total += number
+    return time.process_time() - start
+
+
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
 @pytest.mark.parametrize("name", ["mace_large", "message"])
 def test_kernels_fit_in_registers(name, arch):
@@ -238,8 +248,9 @@ def test_kernels_fit_in_registers(name, arch):
     assert all(one.spilled == 0 for one in found), list(map(str, found))
     assert all(one.registers <= 128 for one in found), list(map(str, found))
     backward, forward = ([one for one in found if ("_stage_3_" in one.kernel) == kind] for kind in (False, True))
-    assert total_seconds(backward) < 10, list(map(str, backward))
-    assert total_seconds(forward) < 4, list(map(str, forward))  # (compiled where forward mode is used)
+    unit = pace()
+    assert total_seconds(backward) < 15 * unit, (unit, list(map(str, backward)))
+    assert total_seconds(forward) < 6 * unit, (unit, list(map(str, forward)))  # (compiled where forward mode is used)
 
 
 @pytest.mark.parametrize("name", ["mace_large", "message"])
