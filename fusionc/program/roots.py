@@ -236,14 +236,16 @@ def cheapest(root: Root, ways: Mapping[str, Callable[[], Placed]]) -> tuple[str,
     """The way whose instructions cost least, the first of those that cost the same, and its result. All are tried and
     taken back, the first, which should be the most promising one, at the end: where it is the cheapest it stays."""
     prices: dict[str, float] = {}
+    mark, before = root.values.mark(), root.builder.spent
     for name, way in reversed([*ways.items()]):
-        mark, before = root.values.mark(), root.builder.spent
+        root.values.back_to(mark)
         placed = way()
         prices[name] = root.builder.spent - before
-        if len(prices) < len(ways) or min(ways, key=prices.__getitem__) != name:
-            root.values.back_to(mark)
     best = min(ways, key=prices.__getitem__)
-    return best, placed if best == name else ways[best]()
+    if best != name:
+        root.values.back_to(mark)
+        placed = ways[best]()
+    return best, placed
 
 
 def key_dims(root: Root, by_place: bool) -> dict[Any, int]:
