@@ -72,6 +72,33 @@ def test_results_are_the_caller_s(text, layout, style):
 
 
 @ways
+@pytest.mark.parametrize("text", [MIXED, KEPT, POWERS, TWICE, SEEN, BOTH, SAME, LEVEL])
+def test_what_needs_no_gradient_is_computed_without_recording(text, layout, style, monkeypatch):
+    """Where gradients are on and nobody asks for one, as in a script that forgets `no_grad`. The results may be
+    written into, also by what is recorded."""
+    module = made(text, layout, style).requires_grad_(False)
+    given = [one.detach() for one in operands(text)]
+    file = module.forward.__globals__
+    evaluated, recording = file["_evaluated"], []
+
+    def spy(*arguments):
+        recording.append(torch.is_grad_enabled())
+        return evaluated(*arguments)
+
+    with torch.no_grad():
+        wanted = parts(module(*given))
+    monkeypatch.setitem(file, "_evaluated", spy)
+    found = parts(module(*given))
+    assert set(recording) == (set() if style == "scalar" else {False})  # (scalar code is plain statements)
+    factor = torch.full((), 2.0, requires_grad=True)
+    for one, other in zip(found, wanted, strict=True):
+        assert torch.equal(one, other)
+        one.mul_(factor)
+        (slope,) = torch.autograd.grad(one.sum(), factor)
+        torch.testing.assert_close(slope, other.sum())
+
+
+@ways
 @pytest.mark.parametrize("text", [SAME, BOTH, MIXED])
 def test_second_derivatives_of_what_passes_through(text, layout, style):
     module, given = made(text, layout, style, dtype=torch.float64), operands(text, 2, torch.float64)

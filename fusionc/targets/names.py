@@ -24,7 +24,7 @@ FUNCTION_NAMES = frozenset(
         "_room _place _joined _times _unbatched _recorded _Stage _Differentiable _is_plain _is_recorded _is_asked "
         "_conjugate _derived _by_autograd _evaluated _pieces _call _placed _added _added_up _summed_up _tabulated "
         "_widened _Kept _terms _has_numbers _looked_up _every _crossed _behind _rows_at _over _SORTED _uncast "
-        "_is_autocast _is_batched "
+        "_is_autocast _is_batched _detached "
         "_layered _correlated _spread _everywhere _multiplied _empty _evaluate mmap Any _runs_kernels _jit "
         "_compute _count _parts _precision _launch _check_inside _flat _sorted_pairs _Diagram _allocate _run _plain "
         "_gradients _Apply _register _fake _setup _backward _INTERPRETED math"
