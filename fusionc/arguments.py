@@ -12,6 +12,7 @@ from fusionc.tools.report import ITEMSIZES
 from fusionc.version import __version__
 
 MANY = 40  # rows that `paths` prints before it says how many more there are
+BATCH, CUTOFF = 100, 5.0  # of random operands that `run` takes; in angstrom, where a molecule's neighbours end
 
 Command = Callable[[argparse.Namespace], int]
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -185,12 +186,12 @@ def _add_run(commands: Commands, run: Mapping[str, Command]) -> None:
         )
     )
     one.add_argument("--xyz", metavar="MOLECULE", help="a structure file (anything ASE reads)")
-    one.add_argument("--cutoff", type=float, default=5.0, help="in angstrom (default: 5)")
+    one.add_argument("--cutoff", type=float, help=f"in angstrom, with --xyz (default: {CUTOFF:g})")
     one.add_argument(
         "--batch",
         type=int,
-        default=100,
-        help="batch size of random operands (default: 100); in a diagram over sites the number of sites of every set",
+        help=f"batch size of random operands (default: {BATCH}); in a diagram over sites the number of sites of every "
+        "set",
     )
     _add_size(one)
     one.add_argument("--seed", type=int, default=0, help="default: 0")

@@ -19,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
-from fusionc.arguments import MANY, parser
+from fusionc.arguments import BATCH, CUTOFF, MANY, parser
 from fusionc.cache import import_text, write_whole
 from fusionc.diagram.paths import public_paths
 from fusionc.driver import (
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser(COMMANDS).parse_args(arguments)
         command: Callable[[argparse.Namespace], int] = options.command
         for name in ("seed", "batch"):
-            if getattr(options, name, 0) < 0:
+            if (getattr(options, name, None) or 0) < 0:
                 raise UsageError(f"--{name} should not be negative")
         code = command(options)
         sys.stdout.flush()
@@ -207,7 +207,7 @@ def _compare(output: str | None, text: str) -> int:
 
 def check_command(options: argparse.Namespace) -> int:
     found: list[Diagnostic] = []
-    for file in options.files:
+    for file in _each_once(options.files):
         try:
             found += _check_file(file).diagnostics
         except CompileError as error:
@@ -305,24 +305,34 @@ def run_command(options: argparse.Namespace) -> int:
     from fusionc.tools.run import run_molecule, run_random
     from fusionc.tools.verify import EQUIVARIANCE_BOUND
 
-    if options.xyz is not None and options.size:
-        raise UsageError(
-            "--size is for random operands: with --xyz the molecule says how many atoms and pairs there are"
-        )
+    _check_run(options)
     runs = []
     with Progress("running") as step, _enough_memory():
         for diagram in _chosen_with_sizes(options):
             named = step.named(diagram.name)
             if options.xyz is None:
                 sizes = _sizes_of(diagram, options.size)
-                runs.append(run_random(diagram, options.batch, options.seed, named, sizes))
+                batch = BATCH if options.batch is None else options.batch
+                runs.append(run_random(diagram, batch, options.seed, named, sizes))
                 continue
             try:
-                runs.append(run_molecule(diagram, options.xyz, options.cutoff, options.seed, named))
+                cutoff = CUTOFF if options.cutoff is None else options.cutoff
+                runs.append(run_molecule(diagram, options.xyz, cutoff, options.seed, named))
             except MoleculeError as error:
                 raise UsageError(str(error)) from None
     print(json.dumps([asdict(run) for run in runs], indent=1) if options.json else "\n\n".join(map(str, runs)))
     return EXIT_OK if all(error < EQUIVARIANCE_BOUND for run in runs for _, error in run.equivariance) else EXIT_INPUT
+
+
+def _check_run(options: argparse.Namespace) -> None:
+    """Raise where a flag would be without effect: some are for molecules, some for random operands."""
+    if options.xyz is None and options.cutoff is not None:
+        raise UsageError("--cutoff says who is a neighbour in a molecule: name the molecule's file with --xyz")
+    if options.xyz is not None and (options.size or options.batch is not None):
+        flag = "--size" if options.size else "--batch"
+        raise UsageError(
+            f"{flag} is for random operands: with --xyz the molecule says how many atoms and pairs there are"
+        )
 
 
 @contextmanager
@@ -337,7 +347,7 @@ def _enough_memory() -> Iterator[None]:
 
 def fmt_command(options: argparse.Namespace) -> int:
     changed, broken = [], False
-    for file in options.files:
+    for file in _each_once(options.files):
         try:
             source = _source(file)
             text = _formatted(source)
@@ -367,7 +377,8 @@ def _formatted(source: Source) -> str:
 
 def _diff(source: Source, text: str) -> list[str]:
     before, after = source.text.splitlines(keepends=True), text.splitlines(keepends=True)
-    return list(difflib.unified_diff(before, after, source.name, f"{source.name} (formatted)"))
+    lines = difflib.unified_diff(before, after, source.name, f"{source.name} (formatted)")
+    return [line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines]
 
 
 def draw_command(options: argparse.Namespace) -> int:
@@ -406,6 +417,12 @@ def explain_command(options: argparse.Namespace) -> int:
 
 
 # --- files and diagrams ------------------------------------------------------------------------------------------
+
+
+def _each_once(files: list[str]) -> list[str]:
+    if files.count("-") > 1:
+        raise UsageError("standard input, `-`, can be read only once")
+    return files
 
 
 def _source(file: str) -> Source:

@@ -185,6 +185,21 @@ def test_run_on_random_operands_and_on_a_molecule(good, capsys):
     assert "larger --cutoff" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["run", "GOOD", "--cutoff", "3"], "--cutoff says who is a neighbour in a molecule"),
+        (["run", "GOOD", "--xyz", "a.xyz", "--batch", "3"], "--batch is for random operands"),
+        (["run", "GOOD", "--xyz", "a.xyz", "--size", "atoms=3"], "--size is for random operands"),
+        (["check", "-", "GOOD", "-"], "can be read only once"),
+        (["fmt", "-", "-"], "can be read only once"),
+    ],
+)
+def test_flags_without_effect_are_refused(good, flags, message, capsys):
+    assert main([str(good) if flag == "GOOD" else flag for flag in flags]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_fmt_rewrites_checks_and_shows(tmp_path, capsys):
     path = tmp_path / "a.fus"
     path.write_text("irreps   A=1o # a vector\n")
@@ -194,6 +209,10 @@ def test_fmt_rewrites_checks_and_shows(tmp_path, capsys):
     assert path.read_text() == "irreps   A=1o # a vector\n"
     assert main(["fmt", str(path)]) == 0
     assert path.read_text() == "irreps A = 1o  # a vector\n"
+    path.write_text("irreps A=1o")
+    assert main(["fmt", "--diff", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[3:] == ["-irreps A=1o", "\\ No newline at end of file", "+irreps A = 1o"]
     path.write_text("irreps = 1o\n")
     assert main(["fmt", str(path)]) == 1
     assert path.read_text() == "irreps = 1o\n"
