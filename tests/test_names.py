@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
 import torch
 
-from fusionc.targets.names import MODULE_NAMES, Namer, class_name
+import fusionc
+from fusionc.targets.names import FILE_NAMES, MODULE_NAMES, Namer, class_name
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+UNEQUAL = (
+    "diagram d(x: 4x0e + 2x1o, y: 0e + 1o) -> 6x0e + 6x1o { x[u] y -> out[v] * W[path, u, v] }",
+    "diagram d(x: 4x0e + 2x1o, y: 0e + 1o) -> * { x[u] y -> out[path, u] }",
+)
 
 
 def test_every_attribute_of_a_module_is_refused_as_a_weight():
@@ -23,3 +36,35 @@ def test_fresh_names_never_repeat():
     assert len(set(names)) == len(names)
     assert not {"x", "t0", "for", "torch"} & set(names)
     assert all(name.isidentifier() for name in names)
+
+
+def files():
+    """The text of many generated files with the names of their diagrams: every example, outputs whose channels differ,
+    and kernels."""
+    programs = [fusionc.load(path) for path in sorted(EXAMPLES.glob("*.fus"))]
+    programs += [fusionc.parse(text) for text in UNEQUAL]
+    for number, program in enumerate(programs):
+        for name, diagram in program.diagrams.items():
+            with suppress(fusionc.CompileError):  # (a GPU's kernels do not take every group)
+                yield name, diagram.emit("torch", layout=("mul_ir", "ir_mul")[number % 2])
+    for name, diagram in programs[-1].diagrams.items():
+        yield name, diagram.emit("triton")
+
+
+def test_what_generated_files_use_is_known():
+    """No diagram may be called like a builtin or a module that its file uses."""
+    seen = set()
+    for name, text in files():
+        nodes = list(ast.walk(ast.parse(text)))
+        used = {node.id for node in nodes if isinstance(node, ast.Name) and hasattr(builtins, node.id)}
+        imports = [one for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for one in node.names]
+        seen |= (used | {(one.asname or one.name).split(".")[0] for one in imports}) - {name}
+    assert seen
+    assert seen <= FILE_NAMES
+
+
+@pytest.mark.parametrize("name", ["sum", "os", "weakref", "map"])
+def test_a_diagram_is_not_called_like_what_its_file_uses(name):
+    with pytest.raises(fusionc.CompileError) as caught:
+        fusionc.parse(f"diagram {name}(x: 2x1o, y: 1o) -> * {{ x[u] y -> out[path, u] }}")[name].emit()
+    assert caught.value.diagnostics[0].code == "F4008"

@@ -11,9 +11,9 @@ from fusionc.language.source import Span
 # What the generated file defines and uses at its top level: no diagram may take such a name.
 FILE_NAMES = frozenset(
     "torch nn Tensor NamedTuple annotations bool dict float int isinstance len list reversed super tuple type zip "
-    "any all enumerate range str ValueError TypeError staticmethod "
+    "any all enumerate range str object ValueError TypeError IndexError ImportError staticmethod "
     "triton tl contextlib math partial Callable Sequence KERNELS min max iter next hasattr slice mmap Any "
-    "getattr WeakTensorKeyDictionary ctypes sys _GLIBC "
+    "getattr WeakTensorKeyDictionary ctypes sys os weakref sum map sorted memoryview _GLIBC _SPARE "
     "RuntimeError".split()
 )
 # What the functions of diagrams use: no leg and no weight may take such a name.
@@ -24,7 +24,7 @@ FUNCTION_NAMES = frozenset(
         "_room _place _joined _times _unbatched _recorded _Stage _Differentiable _is_plain _is_recorded _is_asked "
         "_conjugate _derived _by_autograd _evaluated _pieces _call _placed _added _added_up _summed_up _tabulated "
         "_widened _Kept _terms _has_numbers _looked_up _every _crossed _behind _rows_at _over _SORTED _uncast "
-        "_is_autocast _is_batched _detached "
+        "_is_autocast _is_batched _detached _spare _give_back "
         "_layered _correlated _spread _everywhere _multiplied _empty _evaluate mmap Any _runs_kernels _jit "
         "_compute _count _parts _precision _launch _check_inside _flat _sorted_pairs _Diagram _allocate _run _plain "
         "_gradients _Apply _register _fake _setup _backward _INTERPRETED math"
