@@ -127,15 +127,14 @@ class _Selector:
         prices = {shape: self._price(product, shape) for shape in found if shape != first}
         written = self._price(product, None) if prices else 0.0
         best = min(prices, key=prices.__getitem__, default=first)
-        chosen = (
-            Order(product, best, written / prices[best]) if prices and prices[best] < written else Order(product, None)
-        )
+        cheaper = prices and prices[best] < written
+        chosen = Order(product, best, _saving(written, prices[best])) if cheaper else Order(product, None)
         if prices and 1 < len(product.paths) <= APART_PATHS:
             apart = tuple(self._cheapest(product, path, (None, *prices)) for path in product.paths)
             if len(set(apart)) > 1 and (price := self._price_of(self.expander.expand(product, apart))) < min(
                 written, prices[best]
             ):
-                return Order(product, best, written / price, apart=apart)
+                return Order(product, best, _saving(written, price), apart=apart)
         return chosen
 
     def _cheapest(self, product: Product, path: ProductPath, shapes: Sequence[Shape | None]) -> Shape | None:
@@ -198,6 +197,11 @@ def _replaced(shape: Shape, without: frozenset[int], leaf: int, by: Shape) -> Sh
     if all(gone):
         return left
     return right if gone[0] else left if gone[1] else (left, right)
+
+
+def _saving(written: float, price: float) -> float:
+    """How many times less an order costs than the written one; one that is free shows that the product vanishes."""
+    return written / price if price else 1.0
 
 
 def _coefficients(table: PathTable, product: Product) -> int:

@@ -50,14 +50,16 @@ class Arithmetic(Sums):
         if isinstance(op, LegBlock):
             return all(gathering(self.program, reader.op, reader) is not None for reader in readers)
         if isinstance(op, Linear) and len(instruction.channels) > 1:
-            mixing = is_side_by_side(op) and all(self._mixes(number, reader.op) for reader in readers)
+            alike = all(self.program.instructions[one].channels == instruction.channels for one in op.values)
+            mixing = alike and is_side_by_side(op) and all(self._mixes(number, reader.op) for reader in readers)
             if mixing:
                 self._sides[number] = [(op.values[s], i) for s, i, _, _ in sorted(op.entries, key=lambda e: e[2])]
             return mixing
         if instruction.channels:
             return False
         if isinstance(op, Linear):
-            matrix = len(op.values) == 1 and not op.order and all(is_matrix_of(number, one) for one in readers)
+            single = len(op.values) == 1 and op.values[0] not in self._dots and not op.order
+            matrix = single and all(is_matrix_of(number, one) for one in readers)
             if matrix:
                 self._forms[number] = op
             return matrix

@@ -187,14 +187,16 @@ class ScalarArithmetic:
         terms: list[list[tuple[str, bool]]] = [[] for _ in range(components)]
         for i, j, k, sign in op.terms:
             terms[k].append((f"{left[i]} * {right[j]}", sign > 0))
-        return [self._sum(each, self._summed(op) > 0) for each in terms]
+        zero = (f"torch.zeros_like({left[0]} * {right[0]})", True)
+        return [self._sum(each or [zero], self._summed(op) > 0) for each in terms]
 
     def _linear(self, op: Linear, components: int, channels: int) -> list[str]:
         terms: list[list[tuple[str, bool]]] = [[] for _ in range(components)]
         for source, i, k, c in op.entries:
             name = self._components(op.values[source], channels)[i]
             terms[k].append((_times(c, name), c.sign() > 0))
-        return [self._sum(each, False) for each in terms]
+        zero = (f"torch.zeros_like({self._components(op.values[0], channels)[0]})", True)
+        return [self._sum(each or [zero], False) for each in terms]
 
     def _sum(self, terms: Sequence[tuple[str, bool]], summed: bool) -> str:
         """Signed terms added up, a positive one first; over the channels too where they are summed."""
