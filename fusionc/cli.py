@@ -30,6 +30,7 @@ from fusionc.driver import (
     check_dtype,
     check_source,
     emit,
+    late_mistakes,
     number_not_module,
 )
 from fusionc.language.codes import CODES
@@ -209,7 +210,8 @@ def check_command(options: argparse.Namespace) -> int:
     found: list[Diagnostic] = []
     for file in _each_once(options.files):
         try:
-            found += _check_file(file).diagnostics
+            checked = _check_file(file)
+            found += checked.diagnostics if checked.has_errors else (*checked.diagnostics, *late_mistakes(checked))
         except CompileError as error:
             found += error.diagnostics
     if options.format == "text":
@@ -338,11 +340,15 @@ def _check_run(options: argparse.Namespace) -> None:
 @contextmanager
 def _enough_memory() -> Iterator[None]:
     """Operands that no machine can hold are the command line's fault: numpy and torch say so in many ways."""
+    message = "there is not enough memory for so many random operands; choose a smaller --batch or --size"
     try:
         yield
     except (MemoryError, OverflowError):
-        message = "there is not enough memory for so many random operands; choose a smaller --batch or --size"
         raise UsageError(message) from None
+    except RuntimeError as error:
+        if "allocate memory" in str(error):
+            raise UsageError(message) from None
+        raise
 
 
 def fmt_command(options: argparse.Namespace) -> int:

@@ -21,7 +21,7 @@ from fusionc.diagram.check import check
 from fusionc.diagram.dependent import comparable, dependent_trees
 from fusionc.diagram.fusion import Fusion, count_paths, fuse
 from fusionc.diagram.ir import FusionGraph
-from fusionc.diagram.paths import PathTable, list_paths, public_paths
+from fusionc.diagram.paths import PathTable, list_paths, public_paths, refuse_large_vertices
 from fusionc.diagram.wires import WireDiagram, all_labelings, is_number, wire_diagram
 from fusionc.language import syntax
 from fusionc.language.collector import without_collector
@@ -279,6 +279,19 @@ def _in_order(unit: Unit, diagnostics: list[Diagnostic]) -> tuple[Diagnostic, ..
     """By place, those of imported files first."""
     key = lambda found: (found.span.source is unit.source, found.span.source.name, found.span.start)  # noqa: E731
     return tuple(sorted(diagnostics, key=key))
+
+
+def late_mistakes(checked: Checked) -> tuple[Diagnostic, ...]:
+    """What no command that makes code would take, of diagrams that are in order: names that Python or torch uses for
+    something else, and more paths or coefficients than can become code."""
+    found = name_mistakes(checked.diagrams)
+    for diagram in checked.diagrams:
+        try:
+            diagram.check_length()
+            refuse_large_vertices(diagram.graph, diagram.fusion)
+        except CompileError as error:
+            found += error.diagnostics
+    return tuple(found)
 
 
 def check_dtype(diagrams: Sequence[CheckedDiagram], dtype: str | None) -> None:

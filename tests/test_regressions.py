@@ -12,6 +12,7 @@ from fusionc.cache import import_text
 from fusionc.cli import main
 from fusionc.driver import check_source
 from fusionc.language.source import Source
+from fusionc.tools.explain import page
 
 
 def modules(text: str, **weights: torch.Tensor):
@@ -135,3 +136,51 @@ def test_many_mistakes_are_cut_off():
     found = check_source(Source("<test>", f"diagram d(a: 1o) -> 1o {{\n{lines}\na -> out\n}}")).diagnostics
     assert len(found) == 101
     assert found[-1].code == "F0013"
+
+
+def test_a_module_of_a_diagram_with_an_underscore_in_front():
+    """Inside a class Python takes a name with two underscores in front for one of the class."""
+    module = fusionc.parse("diagram _d(x: 2x0e, y: 0e) -> 2x0e { x[u] y -> out[u] * W[path, u] }")["_d"].module()()
+    again = type(module)()
+    again.load_state_dict(module.state_dict())
+    x, y = torch.randn(3, 2), torch.randn(3, 1)
+    assert torch.equal(module(x, y), again(x, y))
+
+
+@pytest.mark.parametrize("style", ["auto", "batched", "scalar"])
+def test_a_path_that_vanishes(style):
+    """A loop of a scalar and a vector cannot carry spin: its tree has no coefficient that is not zero."""
+    text = "diagram d(x: 1e, y: 0o) -> * { x -> p q in 0o \n p q x -> out[path] * U }"
+    diagram = fusionc.parse(text)["d"]
+    x, y = torch.randn(3, 3, requires_grad=True), torch.randn(3, 1)
+    out = diagram.module(style=style)()(x, y)
+    (gradient,) = torch.autograd.grad(out.sum(), x, allow_unused=True)
+    assert torch.isfinite(out).all()
+    assert gradient is None or torch.isfinite(gradient).all()
+
+
+def test_a_product_that_vanishes_has_a_plan():
+    """(x y) y with a scalar x is the cross product of y with itself: nothing is left of it in another order."""
+    diagram = fusionc.parse("diagram d(x: 4x0e, y: 1o) -> 4x1e { x[u] y -> e[u] \n e[u] y -> out[u] }")["d"]
+    x, y = torch.randn(3, 4), torch.randn(3, 3)
+    torch.testing.assert_close(diagram.module()()(x, y), torch.zeros(3, 12))
+
+
+def test_chains_too_long_to_compare_are_not_compared():
+    text = "".join(
+        f"x a -> {e}0[path]\n" + "".join(f"{e}{n} a -> {e}{n + 1}[path]\n" for n in range(600)) + last
+        for e, last in (("e", "e600 b -> out * V[path]\n"), ("f", "b f600 -> out * W[path]\n"))
+    )
+    assert not check_source(Source("long", f"diagram d(x: 0e, a: 0e, b: 0e) -> 0e {{ {text} }}")).has_errors
+
+
+def test_check_tells_what_no_target_takes(tmp_path, capsys):
+    path = tmp_path / "a.fus"
+    for code, text in {
+        "F4008": "diagram len(x: 2x0e) -> 2x0e { x[u] -> out[u] * W[path, u] }",
+        "F3008": page("F3008").failing,
+        "F3011": page("F3011").failing,
+    }.items():
+        path.write_text(text)
+        assert main(["check", str(path)]) == 1
+        assert code in capsys.readouterr().err

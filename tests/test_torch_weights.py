@@ -1,5 +1,5 @@
 """Weights of every form: learned, selected by an index or given for each element, with any of the indices, in any
-order. Whole files are measured: values against the dense einsum, first and second derivatives against its differences."""
+order. Whole files are measured: values against the dense einsum, derivatives against its differences."""
 
 from __future__ import annotations
 

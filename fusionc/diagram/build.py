@@ -160,6 +160,8 @@ class _Builder:
             found, own = self._factors(vertex)
             weights += found
             factor *= own
+        if len(self.diagnostics) == known and not limits.is_in_range(factor):
+            self.diagnostics.append(limits.factor_out_of_range(members[-1].span))
         builder = FragmentBuilder(
             members, plain, self.legs, frozenset(self.outputs), self.restrictions, tuple(weights), factor
         )
@@ -517,7 +519,7 @@ class _Builder:
                 factor *= part.value
             elif (weight := self._weight(part)) is not None:
                 weights.append(weight)
-        if factor and not Fraction(1, 10**300) <= abs(factor) <= 10**300:
+        if not limits.is_in_range(factor):
             self.diagnostics.append(limits.factor_out_of_range(vertex.factors[0].span.to(vertex.factors[-1].span)))
         return tuple(weights), factor
 

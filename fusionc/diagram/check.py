@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Sized
 from dataclasses import replace
+from fractions import Fraction
 from math import prod
 
 from fusionc.algebra.groups import Group
@@ -26,12 +27,24 @@ def check(graph: FusionGraph, fusion: Fusion) -> tuple[Diagnostic, ...]:
     found += in_order
     found += _always_zero_outputs(graph, fusion, known)
     found += _uneven_sums(graph, fusion, known)
+    found += _factors_along_trees(graph)
     if not found and not graph.poisoned and not graph.excused:
         found += [*_dead_edge_irreps(graph, fusion), *_dead_leg_irreps(graph, fusion)]
     if not any(diagnostic.is_error for diagnostic in found):
         found += _too_many_paths(graph, fusion)
         return tuple(found)
     return tuple(diagnostic for diagnostic in found if diagnostic.code != "F2007")  # the error says more
+
+
+def _factors_along_trees(graph: FusionGraph) -> Iterator[Diagnostic]:
+    """The factors of lines that one tree runs through multiply; each by itself is in range."""
+    totals: dict[int, Fraction] = {}
+    for line in graph.ordered():
+        below = [graph.subtree(operand.edge) for operand in line.operands]
+        total = line.factor * prod((totals[child.number] for child in below if child is not None), start=Fraction(1))
+        if limits.is_in_range(line.factor) and not limits.is_in_range(total):
+            yield limits.factor_out_of_range(line.span)
+        totals[line.number] = total if limits.is_in_range(total) else Fraction(1)
 
 
 def _sound_lines(graph: FusionGraph, fusion: Fusion) -> tuple[set[int], list[Diagnostic]]:
@@ -232,8 +245,8 @@ def _useful(graph: FusionGraph, edge: str, reached: frozenset[Irrep]) -> frozens
 def _partners(graph: FusionGraph, words: Words, line: Line, irrep: Irrep) -> str:
     """Irreps with which the last operand would reach the wanted one: `a 2e or 4e`."""
     group = graph.group
-    last = words.fusion.reachable[line.operands[-1].edge]
-    if len(last) != 1 or len(line.operands) < 2:
+    last = words.fusion.reachable[line.operands[-1].edge] if len(line.operands) > 1 else ()
+    if len(last) != 1:
         return ""
     options = [found for found, _ in group.product(irrep, last[0]) if found != group.trivial]
     names = [group.format(option) for option in options]

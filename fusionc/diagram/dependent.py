@@ -23,6 +23,7 @@ from fusionc.diagram.paths import PathTable, Tree
 from fusionc.language.diagnostics import Diagnostic, Label, diagnose
 
 MAX_COMPARED = 2000  # trees of one edge; beyond it nothing is said
+MAX_LINES = 100  # lines that one tree runs through, likewise
 
 Leaves = tuple[tuple[str, tuple[str, ...]], ...]
 """The operands of a tree, sorted: each with what becomes of its indices, sites and channels, on the right edge."""
@@ -51,13 +52,15 @@ def _few(graph: FusionGraph, fusion: Fusion, lines: tuple[Line, ...]) -> bool:
 
 
 def _leaves(graph: FusionGraph, line: Line) -> Leaves | None:
-    """The operands of a line's whole tree, sorted; None where loops are among them."""
+    """The operands of a line's whole tree, sorted; None where loops are among them, or it runs through many lines."""
     leaves: list[tuple[str, tuple[str, ...]]] = []
+    seen = 0
     right = (*line.sites, *line.channels)
     todo = [(line, {index: f"{place} on the right" for place, index in enumerate(right)})]
     while todo:
         current, meaning = todo.pop()
-        if current.fragment is not None:
+        seen += 1
+        if current.fragment is not None or seen > MAX_LINES:
             return None
         for operand in current.operands:
             indices = tuple(meaning.get(index, f"{index} of {current.number}") for index in operand.indices)

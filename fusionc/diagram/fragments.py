@@ -108,6 +108,8 @@ class FragmentBuilder:
         self._check_wires()
         if root is None or last is None:
             raise CompileError([_no_end(self.vertices[0].span)])
+        if not self._operands:
+            raise CompileError([_no_operand(root.edge.span)])
         self._check_inner(last[1])
         place = last[0]
         names = self._class_names()
@@ -253,6 +255,15 @@ def _two_ends(first: Span, second: Span) -> Diagnostic:
 
 def _no_end(span: Span) -> Diagnostic:
     return diagnose("F4004", "these wires end in no output", span, notes=["a closed part is a number: `fusionc eval`"])
+
+
+def _no_operand(span: Span) -> Diagnostic:
+    return diagnose(
+        "F4004",
+        "these wires begin at no operand",
+        span,
+        notes=["what is joined to no operand is a number: `fusionc eval` has it, in a diagram of its own"],
+    )
 
 
 def _inner_weight(span: Span) -> Diagnostic:

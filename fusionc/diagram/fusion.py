@@ -146,7 +146,7 @@ def target_sizes(line: Line, indices: tuple[str, ...], binding: Binding, mul: in
     fixed = prod(size for size in sizes if size is not None)
     if not open_places:
         return tuple(size for size in sizes if size is not None) if mul is None or fixed == mul else None
-    if len(open_places) > 1 or mul is None or mul % fixed:
+    if len(open_places) > 1 or mul is None or not fixed or mul % fixed:
         return None
     sizes[open_places[0]] = mul // fixed
     return tuple(size for size in sizes if size is not None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from fusionc.language import syntax
 from fusionc.language.diagnostics import Diagnostic, Label, diagnose
 from fusionc.language.source import Span
@@ -95,13 +97,21 @@ def too_many_states(span: Span) -> Diagnostic:
     )
 
 
+def is_in_range(factor: Fraction) -> bool:
+    """Whether a fixed factor is a number that float64 holds with room to spare, or zero."""
+    return not factor or Fraction(1, 10**300) <= abs(factor) <= 10**300
+
+
 def factor_out_of_range(span: Span) -> Diagnostic:
     """F3012."""
     return diagnose(
         "F3012",
         "a fixed factor beyond the range of numbers",
         span,
-        notes=["the factors of a line multiply to a number between 1e-300 and 1e300, or to zero"],
+        notes=[
+            "the factors of a line, and of those that its tree runs through, multiply to a number between 1e-300 and "
+            "1e300, or to zero"
+        ],
     )
 
 

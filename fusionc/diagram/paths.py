@@ -126,14 +126,14 @@ def list_paths(graph: FusionGraph, fusion: Fusion) -> PathTable:
 
     Raises `CompileError` with F3009 (too many trees of equal operands) or F1028 (a weight with two shapes).
     """
-    _refuse_large_vertices(graph, fusion)
+    refuse_large_vertices(graph, fusion)
     builder = _Lister(graph, fusion)
     for line in graph.ordered():
         builder.visit(line)
     return PathTable(graph, builder.lines, builder.blocks, builder.outputs, _weight_layouts(graph, builder.lines))
 
 
-def _refuse_large_vertices(graph: FusionGraph, fusion: Fusion) -> None:
+def refuse_large_vertices(graph: FusionGraph, fusion: Fusion) -> None:
     """Vertex tensors are made exactly, entry by entry; raise F3011 before that takes minutes."""
     vertices: set[tuple[Irrep, Irrep, Irrep]] = set()
     for line in graph.lines:

@@ -126,7 +126,8 @@ class _Builder:
                 self.parts.append(Same(name, self.traced))
                 self.spans.append(output.span)
         domains = [self.domains.get(name) for name in (*self._made, *self._used)]
-        if tree.legs and (len(set(domains)) > 1 or any(len(domain or ()) != 1 for domain in domains)):
+        one_irrep = len(set(domains)) == 1 and all(len(domain or ()) == 1 for domain in domains)
+        if tree.legs and not (one_irrep and len(tree.legs) == len(tree.outputs) == 1):
             self.diagnostics.append(_not_one_irrep(tree.name.span))
 
     def _allow(self, wire: str, space: syntax.Restriction) -> None:
@@ -166,6 +167,8 @@ class _Builder:
                 self.factor *= factor.value
             else:
                 self._refuse("a number has no weights", factor.span)
+        if vertex.factors and not limits.is_in_range(self.factor):
+            self.diagnostics.append(limits.factor_out_of_range(vertex.span))
         for ref in vertex.left:
             self._use(ref.name)
         for target in vertex.right:

@@ -85,7 +85,8 @@ def _file_names(emissions: Sequence[Emission]) -> list[FileNames]:
     names = []
     for program, module in zip(programs, modules, strict=True):
         function = program.name if program.name not in modules else namer.fresh(f"{program.name}_function")
-        upper, inner = program.name.upper(), namer.fresh(f"_{program.name}")
+        bare = program.name.lstrip("_")  # (a class takes a name with two in front for one of its own)
+        upper, inner = bare.upper(), namer.fresh(f"_{bare}")
         scalar, gradients = namer.fresh(f"{inner}_scalar"), namer.fresh(f"{inner}_gradients")
         stages, result = namer.fresh(f"_{upper}"), namer.fresh(f"{module}Output")
         table, indices = namer.fresh(f"_{upper}_CONSTANTS"), namer.fresh(f"_{upper}_INDICES")
