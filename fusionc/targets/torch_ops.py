@@ -70,37 +70,50 @@ class Arithmetic(Sums):
         return False
 
     def _is_weighed_late(self, number: int, op: Product, instruction: Instruction) -> bool:
-        """Whether a value is multiplied by its weights, one for each path, on its way into an output in `mul_ir`: where
-        components change places anyway."""
+        """Whether a value is multiplied by its weights, one for each path, on its way into an output: where it has to
+        go to other places anyway."""
         outputs = [one for one in self.program.outputs if any(v == number for b in one.blocks for v, _ in b.pieces)]
-        if self.program.layout != "mul_ir" or self._readers.get(number) or len(outputs) != 1 or len(op.axes) != 1:
+        if self._readers.get(number) or len(outputs) != 1 or len(op.axes) != 1:
             return False
         if not self._is_weighing(op, instruction) or self.whole_value(outputs[0].blocks) is not None:
             return False
-        found = [(block, run) for block in joined(outputs[0].blocks, "mul_ir") for run in runs(block)]
+        found = [(block, run) for block in joined(outputs[0].blocks, self.program.layout) for run in runs(block)]
         return all(self._weights_of(op, block, run) for block, run in found if run.value == number)
 
     def _weights_of(self, op: Product, block: OutputBlock, run: Run) -> list[int]:
         """The component of the weights for each path of a run; none where a path has several."""
-        if run.stride > 1 or (run.interleaved and block.dim > 1):
+        if run.stride > 1:
             return []
         picks = [term[1] for term in op.terms[run.start : run.start + run.paths * block.dim]]
-        paths = [set(picks[at : at + block.dim]) for at in range(0, len(picks), block.dim)]
+        if run.interleaved:
+            paths = [set(picks[at :: run.paths]) for at in range(run.paths)]
+        else:
+            paths = [set(picks[at : at + block.dim]) for at in range(0, len(picks), block.dim)]
         return [min(path) for path in paths] if all(len(path) == 1 for path in paths) else []
 
-    def _late_weights(self, block: OutputBlock, run: Run) -> str:
-        """The weights that a part of an output, as `_turned` views it, is multiplied by; empty where there are none."""
-        op = self._weighing.get(run.value)
-        if op is None:
-            return ""
-        picks, name = self._weights_of(op, block, run), self.names[op.right]
-        if picks == list(range(picks[0], picks[0] + len(picks))):
-            name = f"{name}.narrow(-2, {picks[0]}, {len(picks)})"
-        else:
-            name = self._selected(name, picks, -2)
-        if block.dim == 1:
-            return name
-        return f"{name}.transpose(-1, -2)" if run.paths == 1 else f"{name}.unsqueeze(-1)"
+    def _late_weights(self, found: Sequence[tuple[OutputBlock, Run]]) -> list[str]:
+        """The weights [paths, channels] that each part of an output is multiplied by; empty where there are none. Those
+        of a value that do not stand side by side are selected at once, in the order of its parts."""
+        weights = [
+            self._weights_of(self._weighing[r.value], b, r) if r.value in self._weighing else [] for b, r in found
+        ]
+        chosen: dict[int, tuple[str, list[int]]] = {}
+        for value, op in self._weighing.items():
+            own = [picks for (_, run), picks in zip(found, weights, strict=True) if run.value == value]
+            name, order = self.names[op.right], list(range(self.program.instructions[op.right].components))
+            if any(picks != list(range(picks[0], picks[0] + len(picks))) for picks in own):
+                order = [pick for picks in own for pick in picks]
+                name = self._let("w", self._selected(name, order, -2))
+            chosen[value] = name, order
+        texts = []
+        for (_, run), picks in zip(found, weights, strict=True):
+            if not picks:
+                texts.append("")
+                continue
+            name, order = chosen[run.value]
+            start = next(at for at in range(len(order)) if order[at : at + len(picks)] == picks)
+            texts.append(name if len(picks) == len(order) else f"{name}.narrow(-2, {start}, {len(picks)})")
+        return texts
 
     def _mixes(self, number: int, op: Op) -> bool:
         """Whether a value is the mixing weights of a product, whose components are used one by one."""
@@ -285,18 +298,27 @@ class Arithmetic(Sums):
             name, channels = self._in_place(whole), len(self.program.instructions[whole].channels)
             return self._alone(f"{name}.flatten({-1 - channels})" if channels else name, whole)
         blocks = joined(output.blocks, self.program.layout)
+        found = [(block, run) for block in blocks for run in runs(block)]
+        weights = self._late_weights(found)
         if self.program.layout == "mul_ir":
-            found = [(block, run) for block in blocks for run in runs(block)]
-            turned = [(*self._turned(block, run), self._late_weights(block, run)) for block, run in found]
-            part, own, weights = turned[0]
-            if len(turned) == 1 and not self.into and not weights:
+            turned = [self._turned(block, run) for block, run in found]
+            part, own = turned[0]
+            if len(turned) == 1 and not self.into and not weights[0]:
                 return self._alone(f"{part}.flatten({-own})" if own > 1 else part, found[0][1].value)
             self.writes |= bool(self.into)
-            texts = [f"({part}, {own}, {weights or None})" for part, own, weights in turned]
-            return self._wide("_behind", texts, self.into)
-        columns = [[self._columns(self._run(block, run), run, block.dim) for run in runs(block)] for block in blocks]
+            turned_weights = [
+                _turned_weights(block, run, name) for (block, run), name in zip(found, weights, strict=True)
+            ]
+            parts = [f"({part}, {own}, {name})" for (part, own), name in zip(turned, turned_weights, strict=True)]
+            return self._wide("_behind", parts, self.into)
         self.writes |= bool(self.into)
-        return self._wide("_interleaved", [f"({', '.join(parts)},)" for parts in columns], self.into)
+        named, texts = iter(weights), []
+        for block in blocks:
+            parts = [f"({self._columns(block, run)}, {next(named) or None})" for run in runs(block)]
+            texts.append(
+                "\n".join(["(", *(f"    {part}," for part in parts), ")"]) if len(parts) > 1 else f"({parts[0]},)"
+            )
+        return self._wide("_interleaved", texts, self.into)
 
     def _alone(self, text: str, value: int) -> str:
         """A result in memory of its own: neither an operand's nor that of another result."""
@@ -308,7 +330,8 @@ class Arithmetic(Sums):
     def _wide(self, function: str, parts: Sequence[str], rest: str) -> str:
         """A call with a list of many parts, a line for each."""
         name = self.fresh("out")
-        lines = [f"{name} = {function}(", "    (", *(f"        {part}," for part in parts), "    ),"]
+        inner = [line for part in parts for line in f"{part},".split("\n")]
+        lines = [f"{name} = {function}(", "    (", *(f"        {line}" for line in inner), "    ),"]
         if rest:
             lines.append(f"    {rest},")
         self.say("\n".join([*lines, ")"]))
@@ -329,14 +352,14 @@ class Arithmetic(Sums):
         channels = len(self.program.instructions[value].channels)
         return f"{piece}.unsqueeze(-1)" if not channels else f"{piece}.flatten({-channels})" if channels > 1 else piece
 
-    def _columns(self, piece: str, run: Run, dim: int) -> str:
-        """Components [dim · paths, channels] as [dim, paths · channels]."""
-        flat = self._flat(piece, run.value)
+    def _columns(self, block: OutputBlock, run: Run) -> str:
+        """Components [dim · paths, channels] as a view [dim, paths, channels]."""
+        flat = self._flat(self._run(block, run), run.value)
         if run.paths == 1:
-            return flat
+            return f"{flat}.unsqueeze(-2)"
         if run.interleaved:
-            return f"{unflattened(flat, -2, (dim, run.paths))}.flatten(-2)"
-        return f"{unflattened(flat, -2, (run.paths, dim))}.transpose(-3, -2).flatten(-2)"
+            return unflattened(flat, -2, (block.dim, run.paths))
+        return f"{unflattened(flat, -2, (run.paths, block.dim))}.transpose(-3, -2)"
 
     def _turned(self, block: OutputBlock, run: Run) -> tuple[str, int]:
         """Components [paths · dim, channels] as a view [paths, channels, dim], and how many dimensions those are."""
@@ -351,6 +374,13 @@ class Arithmetic(Sums):
         if run.interleaved:
             return f"{unflattened(flat, -2, (dim, run.paths))}.movedim(-3, -1)", 3
         return f"{unflattened(flat, -2, (run.paths, dim))}.transpose(-1, -2)", 3
+
+
+def _turned_weights(block: OutputBlock, run: Run, name: str) -> str:
+    """Weights [paths, channels] as they multiply a part that `_turned` views."""
+    if not name or block.dim == 1:
+        return name or "None"
+    return f"{name}.transpose(-1, -2)" if run.paths == 1 else f"{name}.unsqueeze(-1)"
 
 
 def _dots(program: Program, value: int) -> str:
