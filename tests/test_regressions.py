@@ -184,3 +184,10 @@ def test_check_tells_what_no_target_takes(tmp_path, capsys):
         path.write_text(text)
         assert main(["check", str(path)]) == 1
         assert code in capsys.readouterr().err
+
+
+def test_indices_that_are_proposed_fit_together():
+    """Two legs of different multiplicity do not get one index."""
+    with pytest.raises(fusionc.CompileError) as caught:
+        fusionc.parse("diagram d(x: 3x1o, y: 4x1o, z: 3x0e) -> 0e { x y z -> out }")
+    assert [found.help for found in caught.value.diagnostics] == ["write `x[u]`", "write `y[v]`", "write `z[u]`"]

@@ -10,7 +10,7 @@ from math import prod
 from fusionc.algebra.groups import Group
 from fusionc.algebra.irreps import Irrep
 from fusionc.diagram import limits
-from fusionc.diagram.fusion import Fusion, TooManyPaths, count_line_paths, fuse, lists_paths, target_sizes
+from fusionc.diagram.fusion import Coupling, Fusion, TooManyPaths, count_line_paths, fuse, lists_paths, target_sizes
 from fusionc.diagram.impossible import impossible_vertex
 from fusionc.diagram.ir import Block, FusionGraph, Line, Output, Restriction, Weight
 from fusionc.diagram.line_words import Words, irreps_text, nearest
@@ -197,7 +197,9 @@ def _dead_edge_irreps(graph: FusionGraph, fusion: Fusion) -> Iterator[Diagnostic
         dead = [(irrep, span) for irrep, span in restriction.named if alive and irrep not in alive]
         if dead:
             words = irreps_text(graph.group, [irrep for irrep, _ in dead])
-            kept = irreps_text(graph.group, sorted(alive or (), key=graph.group.edge_key))
+            written = dict(restriction.allowed or ())
+            left = [(written.get(irrep), irrep) for irrep in sorted(alive or (), key=graph.group.edge_key)]
+            kept = " + ".join(f"{'' if mul is None else f'{mul}x'}{graph.group.format(irrep)}" for mul, irrep in left)
             yield diagnose(
                 "F2004",
                 f"{words} of the edge `{edge}` {_reaches(dead)} no output",
@@ -420,7 +422,7 @@ def _target_sizes(graph: FusionGraph, fusion: Fusion, line: Line) -> Iterator[Di
                 )
             else:
                 span = restriction.span if restriction is not None else line.target_span
-                yield _misfit(graph, line, irrep, binding, coupling.indices, mul or 0, span)
+                yield _misfit(graph, line, irrep, binding, coupling, mul or 0, span)
             return
 
 
@@ -429,22 +431,47 @@ def _misfit(
     line: Line,
     irrep: Irrep,
     binding: tuple[int | None, ...],
-    indices: tuple[str, ...],
+    coupling: Coupling,
     mul: int,
     span: Span,
 ) -> Diagnostic:
+    indices = coupling.indices
     known = dict(zip(indices, binding, strict=True))
     sizes = [f"{index} = {known[index]:,}" for index in line.channels if known.get(index) is not None]
-    made = prod(known[index] or 1 for index in line.channels if index in known)
+    made = _made(line, indices, binding)
+    others = {_made(line, indices, other) for reached, other in coupling.counts if reached == irrep}
     name = graph.group.format(irrep)
+    what, notes = "this line", [f"the channels of `{line.target}`: {', '.join(sizes) or 'none'}"]
+    if len(others) > 1:
+        listed = ", ".join(f"{other:,}" for other in sorted(others))
+        what = "one of its paths"
+        notes = [f"its paths to {name} make {listed} channels: channels that are kept are of one multiplicity"]
+    declare = f"declare `{made}x{name}`, or " if len(others) == 1 else ""
     return diagnose(
         "F1029",
-        f"{name} of `{line.target}` has multiplicity {mul:,}, and this line makes {made:,}",
+        f"{name} of `{line.target}` has multiplicity {mul:,}, and {what} makes {made:,}",
         line.target_span,
-        notes=[f"the channels of `{line.target}`: {', '.join(sizes) or 'none'}"],
-        help=f"declare `{made}x{name}`, or mix the channels: `* W[path, u, v]` with `v` on the right",
+        notes=notes,
+        help=f"{declare}mix the channels: {_mixed(line, indices)}",
         related=[Label(span, f"multiplicity {mul:,}")],
     )
+
+
+def _made(line: Line, indices: tuple[str, ...], binding: tuple[int | None, ...]) -> int:
+    """How many channels a line makes on the right of those on the left."""
+    known = dict(zip(indices, binding, strict=True))
+    return prod(known[index] or 1 for index in line.channels if index in known)
+
+
+def _mixed(line: Line, indices: tuple[str, ...]) -> str:
+    """How a line is written that mixes all channels on its left into a new index: `-> out[w] * W[path, u, v, w]`."""
+    taken = {*indices, *line.channels, *(index for weight in line.weights for index in weight.channels)}
+    new = next((letter for letter in "vwstabc" if letter not in taken), "k")
+    weight = next((one for one in line.weights if one.has_path), None)
+    inner = f"W[path, {', '.join((*indices, new))}]"
+    if weight is not None:
+        inner = replace(weight, channels=()).with_indices(*indices, new)
+    return f"`-> {line.target}[{', '.join((*line.sites, new))}] * {inner}`"
 
 
 def _declared_sizes(graph: FusionGraph, fusion: Fusion, line: Line, output: Output) -> Iterator[Diagnostic]:
@@ -457,7 +484,7 @@ def _declared_sizes(graph: FusionGraph, fusion: Fusion, line: Line, output: Outp
     for block in blocks:
         for binding in [binding for irrep, binding in coupling.counts if irrep == block.irrep]:
             if target_sizes(line, coupling.indices, binding, block.mul) is None:
-                yield _misfit(graph, line, block.irrep, binding, coupling.indices, block.mul, block.span)
+                yield _misfit(graph, line, block.irrep, binding, coupling, block.mul, block.span)
                 return
 
 

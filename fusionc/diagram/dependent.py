@@ -90,8 +90,15 @@ def _redundant(lines: tuple[Line, ...], count: int, rank: int) -> Diagnostic:
         lines[-1].span,
         related=[Label(line.span, "the same operands here") for line in lines[:-1]],
         notes=["by recoupling, trees of the same operands in another order are combinations of each other"],
-        help=f"keep one of the lines; the weights {names} are redundant",
+        help=_repair(lines, names),
     )
+
+
+def _repair(lines: tuple[Line, ...], names: str) -> str:
+    weights = {tuple(weight.name for weight in line.weights if weight.has_path) for line in lines}
+    if len(weights) == 1:  # what is kept has to do what all of them do
+        return f"they share {names}: write one line, with what their factors add up to"
+    return f"keep one of the lines; the weights {names} are redundant"
 
 
 def _rank(table: PathTable, trees: list[tuple[Line, Tree]]) -> int:

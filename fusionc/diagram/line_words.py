@@ -59,7 +59,7 @@ class Words:
         if line.fragment is not None:
             return (contents, *self.spaces(line))
         if self.vanishes(line, irrep):
-            name = line.operands[0].edge
+            name = line.operands[next(one for one in line.identical_operands() if len(one) > 1)[0]].edge
             return (
                 contents,
                 f"the operands are equal: {group.format(irrep)} is in the part that changes sign when two of them are "

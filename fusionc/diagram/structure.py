@@ -108,6 +108,7 @@ def _row_as_channel(vertex: syntax.Vertex, legs: Mapping[str, Leg]) -> Iterator[
 
 def _leg_brackets(line: Line, legs: Mapping[str, Leg]) -> Iterator[Diagnostic]:
     """A leg has one multiplicity, hence one channel index, or none where every multiplicity is one."""
+    proposed: dict[str, int] = {}
     for operand in line.operands:
         leg = legs.get(operand.edge)
         if not isinstance(leg, TensorLeg):
@@ -120,7 +121,9 @@ def _leg_brackets(line: Line, legs: Mapping[str, Leg]) -> Iterator[Diagnostic]:
         if not operand.channels:
             wide = next((block for block in leg.space.blocks if block.mul > 1), None)
             if wide is not None:
-                yield _missing_index(leg, wide.mul, operand, _fitting_index(line, legs, wide.mul))
+                index = _fitting_index(line, legs, wide.mul, proposed)
+                proposed[index] = wide.mul
+                yield _missing_index(leg, wide.mul, operand, index)
 
 
 def _missing_index(leg: TensorLeg, mul: int, operand: Operand, index: str) -> Diagnostic:
@@ -136,9 +139,11 @@ def _missing_index(leg: TensorLeg, mul: int, operand: Operand, index: str) -> Di
     )
 
 
-def _fitting_index(line: Line, legs: Mapping[str, Leg], mul: int) -> str:
-    """A channel index that may have so many channels: another leg's of as many, or one that the line does not use."""
+def _fitting_index(line: Line, legs: Mapping[str, Leg], mul: int, proposed: Mapping[str, int]) -> str:
+    """A channel index that may have so many channels: another leg's of as many, or one that the line does not use and
+    that is not proposed for others."""
     used = {index for operand in line.operands for index in operand.channels}
+    used |= {index for index, other in proposed.items() if other != mul}
     for operand in line.operands:
         leg = legs.get(operand.edge)
         as_many = not isinstance(leg, TensorLeg) or {block.mul for block in leg.space.blocks} == {mul}
