@@ -276,7 +276,10 @@ def eval_command(options: argparse.Namespace) -> int:
             raise UsageError(_no_diagram(options, everything))
         numbers = [as_number(scoped) for scoped in named]
     if not numbers:
-        raise UsageError(f"{options.file} holds no closed diagram, and none from one irrep to itself through loops")
+        raise UsageError(
+            f"{options.file} holds no closed diagram, and none from one irrep to itself through loops "
+            "(numbers have neither channels nor weights)"
+        )
     if options.json:
         print(json.dumps([_number_row(one, options) for one in numbers], indent=1, ensure_ascii=False))
         return EXIT_OK

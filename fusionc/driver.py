@@ -257,7 +257,7 @@ def check_diagram(
             found = (*found, *dependent_trees(diagram.table))
         except CompileError as error:
             return None, (*found, *error.diagnostics)
-    return diagram, found
+    return (None if any(diagnostic.is_error for diagnostic in found) else diagram), found
 
 
 def _shares_weights(graph: FusionGraph) -> bool:

@@ -143,14 +143,17 @@ def _always_zero(
         blocks[0].span,
         label="no path leads here",
         notes=notes,
-        help=_without_zeros(group, output, irreps, reached),
+        help=without_zeros(group, output, irreps, reached),
         related=[Label(line.span, "written here") for line in writers[:1]],
     )
 
 
-def _without_zeros(group: Group, output: Output, zero: tuple[Irrep, ...], reached: set[Irrep]) -> str:
+def without_zeros(group: Group, output: Output, zero: tuple[Irrep, ...], reached: set[Irrep]) -> str:
     """The repair: the output's space without what is always zero, or with what does reach it."""
-    blocks = output.space.blocks if output.space is not None else ()
+    if output.space is None:
+        rest = irreps_text(group, sorted(reached, key=group.edge_key), most=len(reached))
+        return f"write `{_declared(output)} * in {rest}`" if reached else "leave it out"
+    blocks = output.space.blocks
     left = [block for block in blocks if block.irrep in reached]
     if left:
         return f"leave {irreps_text(group, zero)} out of the output: `{_declared(output)} {blocks_text(group, left)}`"
