@@ -13,6 +13,7 @@ from fusionc.targets.torch_grid import correlations, grids, layers
 from fusionc.targets.torch_maps import Maps
 from fusionc.targets.torch_patterns import contiguous, grids_text
 from fusionc.targets.torch_tables import MatrixEntries
+from fusionc.targets.torch_text import is_gathered
 
 MOST_GRIDS = 12
 """A product with weights is printed in so many regular pieces at most."""
@@ -44,8 +45,7 @@ class Sums(Maps):
         weights, dim = self.names[op.right], -1 - len(op.axes)
         if order != list(range(self.program.instructions[op.right].components)):
             weights = self._selected(weights, order, dim)
-        fresh = len(self._readers.get(op.left, [])) == 1 and op.left not in self._results
-        fresh = fresh and isinstance(self.program.instructions[op.left].op, Product)
+        fresh = self._is_fresh(op.left)
         into = f", {self._into(op)}" if self._into(op) else ""
         return f"_weighed({self.names[op.left]}, {weights}, {grids_text(found)}, {dim}, {fresh}{into})"
 
@@ -65,11 +65,28 @@ class Sums(Maps):
             return None
         dim = -1 - len(op.axes)
         right = self._picked(replace(op, terms=tuple(terms)), True)
-        product = self._let("p", f"{self.names[op.left]} * {right}")
+        product = self._let("p", self._in_its_memory(op, right, instruction))
         name = f"_added_up({product}, {grids_text(found)}, {dim})"
         if order == list(range(len(order))):
             return name
         return self._selected(self._let("t", name), [order.index(k) for k in range(len(order))], dim)
+
+    def _in_its_memory(self, op: Product, right: str, instruction: Instruction) -> str:
+        """A product of two values (the right one as it is picked), in the memory of one that nothing else needs."""
+        left = self.names[op.left]
+        if self.program.is_complex:  # (one of them may be real)
+            return f"{left} * {right}"
+        for value, name, other in ((op.left, left, right), (op.right, right, left)):
+            source = self.program.instructions[value]
+            whole = name == self.names[value] and source.components == len(op.terms) and self._is_fresh(value)
+            if source.domain == instruction.domain and (whole or is_gathered(name)):
+                return f"_times({name}, {other})"
+        return f"{left} * {right}"
+
+    def _is_fresh(self, value: int) -> bool:
+        """Whether a value has memory of its own, which nothing needs behind the instruction at hand."""
+        alone = len(self._readers.get(value, [])) == 1 and value not in self._results
+        return alone and isinstance(self.program.instructions[value].op, Product)
 
     def _layered(self, op: Product, instruction: Instruction) -> str | None:
         """Elementwise products that are added up in few regular layers: each is one operation, and nothing but the sum
