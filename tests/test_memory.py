@@ -42,7 +42,7 @@ def test_modules_hold_no_memory_that_they_do_not_use():
 
 LARGE = "diagram d(x: 16x1o, y: 1o) -> * { x[u] y -> out[path, u] }"
 ROWS = 60_000  # (whose result has 34 MB)
-linux = pytest.mark.skipif(not hasattr(mmap, "MADV_FREE"), reason="asks the system of Linux")
+linux = pytest.mark.skipif(not hasattr(mmap, "MADV_HUGEPAGE"), reason="asks the system of Linux")
 
 
 @pytest.fixture
@@ -116,3 +116,22 @@ def test_memory_is_taken_where_it_is_not_much_too_large(large):
     file["_SPARE"][:] = [memory for memory in file["_SPARE"] if len(memory) > 2**26]
     assert len(module(*operands)) == ROWS  # not in three times as much
     assert sorted(len(memory) > 2**26 for memory in file["_SPARE"]) == [False, True]
+
+
+@linux
+def test_a_system_without_such_memory(large):
+    """Some know neither huge pages nor memory that is free when they need it."""
+    module, operands, file = large
+
+    class Bare(mmap.mmap):
+        def madvise(self, *_):
+            raise OSError(22, "Invalid argument")
+
+    wanted = module(*operands)
+    file["_SPARE"].clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mmap, "mmap", Bare)
+        found = module(*operands)
+        torch.testing.assert_close(found, wanted)
+        del found
+        assert not file["_SPARE"]

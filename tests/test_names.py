@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import symtable
 from contextlib import suppress
 from pathlib import Path
 
@@ -61,6 +62,20 @@ def test_what_generated_files_use_is_known():
         seen |= (used | {(one.asname or one.name).split(".")[0] for one in imports}) - {name}
     assert seen
     assert seen <= FILE_NAMES
+
+
+def test_every_name_is_defined():
+    """Also those in functions that a call rarely comes to."""
+    for name, text in files():
+        top = symtable.symtable(text, name, "exec")
+        known = {one.get_name() for one in top.get_symbols() if one.is_assigned() or one.is_imported()}
+        todo, used = list(top.get_children()), set()
+        while todo:
+            table = todo.pop()
+            todo += table.get_children()
+            used |= {one.get_name() for one in table.get_symbols() if one.is_global() and one.is_referenced()}
+        assert used
+        assert all(one in known or hasattr(builtins, one) for one in used), name
 
 
 @pytest.mark.parametrize("name", ["sum", "os", "weakref", "map"])

@@ -11,7 +11,7 @@ from fusionc.language.source import Span
 # What the generated file defines and uses at its top level: no diagram may take such a name.
 FILE_NAMES = frozenset(
     "torch nn Tensor NamedTuple annotations bool dict float int isinstance len list reversed super tuple type zip "
-    "any all enumerate range str object ValueError TypeError IndexError ImportError staticmethod "
+    "any all enumerate range str object ValueError TypeError IndexError ImportError OSError staticmethod "
     "triton tl contextlib math partial Callable Sequence KERNELS min max iter next hasattr slice mmap Any "
     "getattr WeakTensorKeyDictionary ctypes sys os weakref sum map sorted memoryview _GLIBC _SPARE "
     "RuntimeError".split()
