@@ -298,27 +298,29 @@ class Arithmetic(Sums):
             name, channels = self._in_place(whole), len(self.program.instructions[whole].channels)
             return self._alone(f"{name}.flatten({-1 - channels})" if channels else name, whole)
         blocks = joined(output.blocks, self.program.layout)
+        return self._one_behind_another(blocks) if self.program.layout == "mul_ir" else self._side_by_side(blocks)
+
+    def _one_behind_another(self, blocks: Sequence[OutputBlock]) -> str:
         found = [(block, run) for block in blocks for run in runs(block)]
         weights = self._late_weights(found)
-        if self.program.layout == "mul_ir":
-            turned = [self._turned(block, run) for block, run in found]
-            part, own = turned[0]
-            if len(turned) == 1 and not self.into and not weights[0]:
-                return self._alone(f"{part}.flatten({-own})" if own > 1 else part, found[0][1].value)
-            self.writes |= bool(self.into)
-            turned_weights = [
-                _turned_weights(block, run, name) for (block, run), name in zip(found, weights, strict=True)
-            ]
-            parts = [f"({part}, {own}, {name})" for (part, own), name in zip(turned, turned_weights, strict=True)]
-            return self._wide("_behind", parts, self.into)
-        self.writes |= bool(self.into)
-        named, texts = iter(weights), []
+        views = [self._turned(block, run) for block, run in found]
+        part, own = views[0]
+        if len(views) == 1 and not self.into and not weights[0]:
+            return self._alone(f"{part}.flatten({-own})" if own > 1 else part, found[0][1].value)
+        texts = []
+        for (block, run), (part, own), name in zip(found, views, weights, strict=True):
+            texts.append(f"({part}, {own}, {_turned_weights(block, run, name) or None})")
+        return self._wide("_behind", texts)
+
+    def _side_by_side(self, blocks: Sequence[OutputBlock]) -> str:
+        weights = iter(self._late_weights([(block, run) for block in blocks for run in runs(block)]))
+        texts = []
         for block in blocks:
-            parts = [f"({self._columns(block, run)}, {next(named) or None})" for run in runs(block)]
+            parts = [f"({self._columns(block, run)}, {next(weights) or None})," for run in runs(block)]
             texts.append(
-                "\n".join(["(", *(f"    {part}," for part in parts), ")"]) if len(parts) > 1 else f"({parts[0]},)"
+                "\n".join(["(", *(f"    {part}" for part in parts), ")"]) if len(parts) > 1 else f"({parts[0]})"
             )
-        return self._wide("_interleaved", texts, self.into)
+        return self._wide("_interleaved", texts)
 
     def _alone(self, text: str, value: int) -> str:
         """A result in memory of its own: neither an operand's nor that of another result."""
@@ -327,13 +329,14 @@ class Arithmetic(Sums):
         self._returned.add(source)
         return f"{text}.clone()" if shared else text
 
-    def _wide(self, function: str, parts: Sequence[str], rest: str) -> str:
-        """A call with a list of many parts, a line for each."""
+    def _wide(self, function: str, parts: Sequence[str]) -> str:
+        """A call with a list of many parts, a line for each, that writes an output into its place."""
+        self.writes |= bool(self.into)
         name = self.fresh("out")
         inner = [line for part in parts for line in f"{part},".split("\n")]
         lines = [f"{name} = {function}(", "    (", *(f"        {line}" for line in inner), "    ),"]
-        if rest:
-            lines.append(f"    {rest},")
+        if self.into:
+            lines.append(f"    {self.into},")
         self.say("\n".join([*lines, ")"]))
         return name
 
@@ -379,7 +382,7 @@ class Arithmetic(Sums):
 def _turned_weights(block: OutputBlock, run: Run, name: str) -> str:
     """Weights [paths, channels] as they multiply a part that `_turned` views."""
     if not name or block.dim == 1:
-        return name or "None"
+        return name
     return f"{name}.transpose(-1, -2)" if run.paths == 1 else f"{name}.unsqueeze(-1)"
 
 
