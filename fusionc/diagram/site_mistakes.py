@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from fusionc.diagram.ir import FusionGraph, IndexLeg, Join, Line, Output, Weight
+from fusionc.diagram.ir import IndexLeg, Join, Line, Output, Weight
 from fusionc.language import syntax
 from fusionc.language.diagnostics import Diagnostic, Label, diagnose
 from fusionc.language.source import Span
@@ -403,14 +403,4 @@ def loop_over_sites(span: Span) -> Diagnostic:
         span,
         notes=["splits, pairs and loops are compiled between edges without sites"],
         help="couple the edges over sites on lines of their own, one edge on the right of each",
-    )
-
-
-def sites_not_compiled(graph: FusionGraph) -> Diagnostic:
-    """F4003 for a whole diagram: it is checked, listed and drawn, and no target has code for it yet."""
-    return diagnose(
-        "F4003",
-        f"`{graph.name}` is over sites, which are not compiled yet",
-        graph.span,
-        notes=["this version checks such diagrams, lists their paths and draws them"],
     )

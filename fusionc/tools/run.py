@@ -84,6 +84,7 @@ def run_random(
     with `batch` sites and 20 pairs for each where `sizes` does not say."""
     check_sizes(diagram, sizes)
     rng = np.random.default_rng(seed)
+    diagram.check_length()
     table, graph = diagram.table, diagram.graph
     domains = domain_sizes(graph, batch, sizes).domains
     _refuse_too_many(diagram, 1 if graph.sites else batch, domains)
@@ -172,6 +173,7 @@ def _run(
     step: Step,
     notes: Sequence[str] = (),
 ) -> Run:
+    diagram.check_length()
     table, graph = diagram.table, diagram.graph
     step("compiling")
     start = time.perf_counter()

@@ -75,6 +75,7 @@ def verify(
     `step` is called with the name of what is measured next. Errors are relative to the largest entry compared.
     """
     rng = np.random.default_rng(seed)
+    diagram.check_length()
     table, graph = diagram.table, diagram.graph
     sizes = dict.fromkeys(graph.sites, SITES) | {relation.name: PAIRS for relation in graph.relations}
     inputs, weights = random_batch(table, batch, rng, sizes), random_weights(table, rng)
