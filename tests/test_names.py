@@ -6,6 +6,7 @@ import ast
 import builtins
 import symtable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,12 @@ def test_fresh_names_never_repeat():
     assert all(name.isidentifier() for name in names)
 
 
-def files():
+@cache
+def files() -> tuple[tuple[str, str], ...]:
+    return tuple(_files())
+
+
+def _files():
     """The text of many generated files with the names of their diagrams: every example, outputs whose channels differ,
     and kernels."""
     programs = [fusionc.load(path) for path in sorted(EXAMPLES.glob("*.fus"))]
