@@ -10,10 +10,11 @@ from math import prod
 from fusionc.algebra.groups import Group
 from fusionc.algebra.irreps import Irrep
 from fusionc.diagram import limits
-from fusionc.diagram.fusion import Coupling, Fusion, TooManyPaths, count_line_paths, fuse, lists_paths, target_sizes
+from fusionc.diagram.channel_sizes import edge_mistakes, weight_mistakes
+from fusionc.diagram.fusion import Fusion, TooManyPaths, count_line_paths, fuse, lists_paths, target_sizes
 from fusionc.diagram.impossible import impossible_vertex
-from fusionc.diagram.ir import Block, FusionGraph, Line, Output, Restriction, Weight
-from fusionc.diagram.line_words import Words, irreps_text, nearest
+from fusionc.diagram.ir import Block, FusionGraph, Line, Output, Restriction
+from fusionc.diagram.line_words import Words, blocks_text, irreps_text, nearest
 from fusionc.language.diagnostics import Diagnostic, Label, diagnose
 from fusionc.language.source import Span
 
@@ -79,8 +80,8 @@ def check_line(graph: FusionGraph, fusion: Fusion, line: Line) -> tuple[Diagnost
         _adds_nothing,
         _unequal_sizes,
         _unweighed_paths,
-        _target_sizes,
-        _weight_sizes,
+        edge_mistakes,
+        weight_mistakes,
     ):
         found = tuple(rule(graph, fusion, line))
         if found:
@@ -165,11 +166,6 @@ def without_zeros(group: Group, output: Output, zero: tuple[Irrep, ...], reached
 
 def _declared(output: Output) -> str:
     return "->" if output.name == "out" else f"{output.name}:"
-
-
-def blocks_text(group: Group, blocks: Iterable[Block]) -> str:
-    """`8x0e + 1o`, as it is written."""
-    return " + ".join(f"{block.mul}x" * (block.mul != 1) + group.format(block.irrep) for block in blocks)
 
 
 def _named_irreps(graph: FusionGraph, fusion: Fusion, edge: str) -> Iterator[Diagnostic]:
@@ -398,175 +394,6 @@ def _unweighed_paths(graph: FusionGraph, fusion: Fusion, line: Line) -> Iterator
         notes=[f"more than one path leads into {irreps_text(group, crowded)}"],
         help=f"weigh the paths: {weigh}, or {keep}",
     )
-
-
-def _target_sizes(graph: FusionGraph, fusion: Fusion, line: Line) -> Iterator[Diagnostic]:
-    output = graph.output_table.get(line.target)
-    if output is not None and output.space is not None:
-        yield from _declared_sizes(graph, fusion, line, output)
-        return
-    coupling, restriction = fusion.couplings[line.number], graph.restriction(line.target)
-    for (irrep, binding), _ in coupling.counts.items():
-        if irrep not in fusion.alive[line.target]:
-            continue
-        mul = graph.multiplicity(line, irrep)
-        if target_sizes(line, coupling.indices, binding, mul) is None:
-            known = {index for index, size in zip(coupling.indices, binding, strict=True) if size is not None}
-            new = [index for index in line.channels if index not in known]
-            name = graph.group.format(irrep)
-            if mul is None and new:
-                example = f"in 64x{name}" if line.target not in graph.output_table else f"-> 64x{name}"
-                yield diagnose(
-                    "F1022",
-                    f"nothing says how many channels `{new[0]}` has for {name} of `{line.target}`",
-                    line.target_span,
-                    notes=["an index that is new on the right takes its size from the right edge's multiplicity"],
-                    help=f"write the multiplicity: `{example}`",
-                )
-            else:
-                span = restriction.span if restriction is not None else line.target_span
-                yield _misfit(graph, line, irrep, binding, coupling, mul or 0, span)
-            return
-
-
-def _misfit(
-    graph: FusionGraph,
-    line: Line,
-    irrep: Irrep,
-    binding: tuple[int | None, ...],
-    coupling: Coupling,
-    mul: int,
-    span: Span,
-) -> Diagnostic:
-    indices = coupling.indices
-    known = dict(zip(indices, binding, strict=True))
-    sizes = [f"{index} = {known[index]:,}" for index in line.channels if known.get(index) is not None]
-    made = _made(line, indices, binding)
-    others = {_made(line, indices, other) for reached, other in coupling.counts if reached == irrep}
-    name = graph.group.format(irrep)
-    what, notes = "this line", [f"the channels of `{line.target}`: {', '.join(sizes) or 'none'}"]
-    if len(others) > 1:
-        listed = ", ".join(f"{other:,}" for other in sorted(others))
-        what = "one of its paths"
-        notes = [f"its paths to {name} make {listed} channels: channels that are kept are of one multiplicity"]
-    declare = f"declare `{made}x{name}`, or " if len(others) == 1 else ""
-    return diagnose(
-        "F1029",
-        f"{name} of `{line.target}` has multiplicity {mul:,}, and {what} makes {made:,}",
-        line.target_span,
-        notes=notes,
-        help=f"{declare}mix the channels: {_mixed(line, indices)}",
-        related=[Label(span, f"multiplicity {mul:,}")],
-    )
-
-
-def _made(line: Line, indices: tuple[str, ...], binding: tuple[int | None, ...]) -> int:
-    """How many channels a line makes on the right of those on the left."""
-    known = dict(zip(indices, binding, strict=True))
-    return prod(known[index] or 1 for index in line.channels if index in known)
-
-
-def _mixed(line: Line, indices: tuple[str, ...]) -> str:
-    """How a line is written that mixes all channels on its left into a new index: `-> out[w] * W[path, u, v, w]`."""
-    taken = {*indices, *line.channels, *(index for weight in line.weights for index in weight.channels)}
-    new = next((letter for letter in "vwstabc" if letter not in taken), "k")
-    weight = next((one for one in line.weights if one.has_path), None)
-    inner = f"W[path, {', '.join((*indices, new))}]"
-    if weight is not None:
-        inner = replace(weight, channels=()).with_indices(*indices, new)
-    return f"`-> {line.target}[{', '.join((*line.sites, new))}] * {inner}`"
-
-
-def _declared_sizes(graph: FusionGraph, fusion: Fusion, line: Line, output: Output) -> Iterator[Diagnostic]:
-    """The multiplicities of a declared output: each path fills its block, or, where paths are kept, all together do."""
-    coupling = fusion.couplings[line.number]
-    blocks = output.space.blocks if output.space is not None else ()
-    if line.keeps:
-        yield from _kept_sizes(graph, fusion, line, blocks)
-        return
-    for block in blocks:
-        for binding in [binding for irrep, binding in coupling.counts if irrep == block.irrep]:
-            if target_sizes(line, coupling.indices, binding, block.mul) is None:
-                yield _misfit(graph, line, block.irrep, binding, coupling, block.mul, block.span)
-                return
-
-
-def _kept_sizes(graph: FusionGraph, fusion: Fusion, line: Line, blocks: Iterable[Block]) -> Iterator[Diagnostic]:
-    """Where paths are kept, a block holds all of its paths' channels; one diagnostic for all blocks that do not."""
-    coupling, group = fusion.couplings[line.number], graph.group
-    wrong: list[tuple[Block, int, int]] = []
-    right: list[Block] = []
-    for block in blocks:
-        total, paths = 0, 0
-        for (irrep, binding), count in coupling.counts.items():
-            if irrep == block.irrep:
-                sizes = target_sizes(line, coupling.indices, binding, None)
-                if sizes is None:
-                    yield _unsized_paths(line)
-                    return
-                total, paths = total + count * prod(sizes), paths + count
-        if paths and total != block.mul:
-            wrong.append((block, paths, total))
-        right.append(Block(block.irrep, total or block.mul, block.span))
-    if wrong:
-        block, paths, total = wrong[0]
-        name = f"{group.format(block.irrep)} of `{line.target}`"
-        made = f"its {paths:,} kept paths make" if paths > 1 else "its kept path makes"
-        yield diagnose(
-            "F1029",
-            f"{name} has multiplicity {block.mul:,}, and {made} {total:,}",
-            line.target_span,
-            help=f"declare `{blocks_text(group, right)}`, or let the output be inferred: `*`",
-            related=[Label(other.span, f"multiplicity {other.mul:,}, not {n:,}") for other, _, n in wrong],
-        )
-
-
-def _unsized_paths(line: Line) -> Diagnostic:
-    return diagnose(
-        "F1022",
-        f"nothing says how many channels each kept path of `{line.target}` has",
-        line.target_span,
-        notes=["where paths are kept, the declared multiplicity is shared by all of them"],
-        help="put the index on an edge on the left, or sum the paths",
-    )
-
-
-def _weight_sizes(graph: FusionGraph, fusion: Fusion, line: Line) -> Iterator[Diagnostic]:
-    for weight in line.weights:
-        shapes = list(weight_shapes(graph, fusion, line, weight))
-        if not shapes:  # no path of this line reaches an output
-            continue
-        if not weight.has_path and len({shape for shape, _ in shapes}) > 1:
-            listed = sorted({shape for shape, _ in shapes})
-            yield diagnose(
-                "F1028",
-                f"the weight `{weight.name}` would need two shapes: {list(listed[0])} and {list(listed[1])}",
-                weight.span,
-                notes=["without `path`, one weight serves all paths, so its indices have one size for all of them"],
-                help=f"write `{weight.with_indices(path=True)}`",
-            )
-            continue
-        total = sum(prod(shape) * count for shape, count in shapes) if weight.has_path else prod(shapes[0][0])
-        rows = prod(graph.index_legs[row].size for row in weight.rows)
-        if total * rows > limits.MAX_WEIGHTS:
-            yield limits.too_many_weights(weight.span, total * rows, weight.name)
-
-
-def weight_shapes(
-    graph: FusionGraph, fusion: Fusion, line: Line, weight: Weight
-) -> Iterator[tuple[tuple[int, ...], int]]:
-    """The shapes that a weight's bracket has on the line's paths, each with the number of such paths."""
-    coupling, output = fusion.couplings[line.number], graph.output_table.get(line.target)
-    for (irrep, binding), count in coupling.counts.items():
-        if irrep not in fusion.alive[line.target]:
-            continue
-        muls: list[int | None] = [graph.multiplicity(line, irrep)]
-        if output is not None and output.space is not None:
-            muls = [None if line.keeps else block.mul for block in output.space.blocks if block.irrep == irrep]
-        for mul in muls:
-            sizes = dict(zip(coupling.indices, binding, strict=True))
-            sizes |= dict(zip(line.channels, target_sizes(line, coupling.indices, binding, mul) or (), strict=False))
-            yield tuple(sizes.get(index) or 0 for index in weight.channels), count
 
 
 # --- several lines, and the whole ----------------------------------------------------------------------------------

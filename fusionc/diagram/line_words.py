@@ -8,13 +8,18 @@ from dataclasses import dataclass
 from fusionc.algebra.groups import Group
 from fusionc.algebra.irreps import Irrep
 from fusionc.diagram.fusion import Fusion, alive_factors
-from fusionc.diagram.ir import FusionGraph, Line
+from fusionc.diagram.ir import Block, FusionGraph, Line
 
 
 def irreps_text(group: Group, irreps: Iterable[Irrep], most: int = 12) -> str:
     """`0e + 1o + 2e`, cut after a dozen."""
     names = [group.format(irrep) for irrep in irreps]
     return " + ".join(names[:most]) + (" + …" if len(names) > most else "") if names else "nothing"
+
+
+def blocks_text(group: Group, blocks: Iterable[Block]) -> str:
+    """`8x0e + 1o`, as it is written."""
+    return " + ".join(f"{block.mul}x" * (block.mul != 1) + group.format(block.irrep) for block in blocks)
 
 
 @dataclass(frozen=True)
