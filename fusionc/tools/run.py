@@ -117,6 +117,7 @@ def run_molecule(
     diagram: CheckedDiagram, path: str | Path, cutoff: float, seed: int, step: Step = lambda name: None
 ) -> Run:
     """A diagram on a molecule; rotated and inverted positions give the equivariance error. Raises `MoleculeError`."""
+    diagram.check_length()
     graph = diagram.graph
     if graph.basis == "complex":
         raise MoleculeError(
@@ -173,7 +174,6 @@ def _run(
     step: Step,
     notes: Sequence[str] = (),
 ) -> Run:
-    diagram.check_length()
     table, graph = diagram.table, diagram.graph
     step("compiling")
     start = time.perf_counter()
