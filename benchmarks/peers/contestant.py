@@ -56,7 +56,7 @@ class Local:
     probe: torch.Tensor
     places: Mapping[str, torch.Tensor | None]
     device: str
-    give_back: Callable[[], object] = gc.collect  # what it keeps for its next results
+    give_back: Callable[[], object]
 
     def results(self, task: str) -> Leaves:
         found = tasks.run(task, self.product, self.leaves, self.force, self.probe)
@@ -102,8 +102,10 @@ def local(
     places: Mapping[str, torch.Tensor | None],
     mode: str,
     leaves: Leaves | None = None,
+    give_back: Callable[[], object] = gc.collect,
 ) -> Local:
-    """A contestant whose product `build` constructs, which is timed. `leaves` are already in its own order.
+    """A contestant whose product `build` constructs, which is timed. `leaves` are already in its own order; `give_back`
+    frees what it keeps for its next results.
 
     In mode `compile` the product goes through torch.compile; what that costs is in the time of the first call.
     """
@@ -119,5 +121,14 @@ def local(
     leaves = {key: value.detach().requires_grad_() for key, value in leaves.items()}
     device = str(case.probe.device)
     return Local(
-        name, configuration, build_s, product, leaves, case.force, own(case.probe, places["out"]), places, device
+        name,
+        configuration,
+        build_s,
+        product,
+        leaves,
+        case.force,
+        own(case.probe, places["out"]),
+        places,
+        device,
+        give_back,
     )

@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 import tempfile
+from functools import partial
 
 import torch
 
@@ -61,15 +62,12 @@ def build(case: Case, mode: str, layout: str = "mul_ir", target: str | None = No
         before = os.environ.get("FUSIONC_CACHE")
         os.environ["FUSIONC_CACHE"] = folder
         try:
-            found = local(
-                case, name, configuration, lambda: _product(case, layout, chosen), places(shape, layout), mode
-            )
+            make = partial(_product, case, layout, chosen)
+            return local(case, name, configuration, make, places(shape, layout), mode, give_back=_give_back)
         except fusionc.CompileError as error:
             raise Unavailable(f"not compiled: {error.diagnostics[0].code}, {error.diagnostics[0].message}") from None
         finally:
             os.environ.pop("FUSIONC_CACHE") if before is None else os.environ.update(FUSIONC_CACHE=before)
-    found.give_back = _give_back
-    return found
 
 
 def _give_back() -> None:
@@ -94,9 +92,7 @@ def build_around(case: Case, mode: str, layout: str = "mul_ir") -> Local:
         return product
 
     configuration = f"{layout}, gather and index_add around the product"
-    found = local(case, f"{name_of(layout)}*", configuration, make, places(plain, layout), mode)
-    found.give_back = _give_back
-    return found
+    return local(case, f"{name_of(layout)}*", configuration, make, places(plain, layout), mode, give_back=_give_back)
 
 
 def _product(case: Case, layout: str, target: str) -> Product:
