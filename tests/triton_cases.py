@@ -157,12 +157,16 @@ def _transformed(function: Autograd) -> list[tuple[str, list[torch.Tensor]]]:
     ]
 
 
-def _compiled(one, kernels: Autograd, plain: Autograd) -> Errors:
+def _compiled(one, kernels: Kernels, plain: Autograd) -> Errors:
+    """What compiled code gives; it too launches kernels, for the value and for its gradients."""
     leaves = kernels.inputs()
+    kernels.launched = 0
     functions = (torch.compile(kernels.function, fullgraph=True, backend="aot_eager"), plain.function)
     outs = [function(*arguments_of(one, leaves), **kernels.relations) for function in functions]
+    launched = kernels.launched
     gradients = [torch.autograd.grad(out.square().sum(), leaves) for out in outs]
-    return {"value": error(outs[:1], outs[1:]), "first": error(*gradients)}
+    idle = launched == 0 or kernels.launched == launched
+    return {"value": error(outs[:1], outs[1:]), "first": error(*gradients), "idle": float(idle)}
 
 
 def tangents() -> dict[str, Errors]:

@@ -101,6 +101,7 @@ def _outside(program: Program, found: Kernels) -> list[str]:
         lines.append(f"torch.vmap over {_and([*weights, *relations])}{gradients}")
     lines.append("autograd.grad with is_grads_batched, whose tensors have no memory of their own")
     lines.append("torch.func inside of torch.compile, where kernels are operators that it cannot look into")
+    lines.append("exported programs, which run where nobody knows these operators")
     return [f"in torch: {line}" for line in lines]
 
 
