@@ -6,6 +6,7 @@ through it. The template holds the shell of the file; every line of arithmetic i
 
 from __future__ import annotations
 
+import hashlib
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -36,7 +37,14 @@ def emit(emissions: Sequence[Emission], options: Options) -> str:
         _Printer(emission, names, options).diagram()
         for emission, names in zip(emissions, _file_names(emissions), strict=True)
     ]
-    text = template("torch/module.py.jinja").render(shell(emissions, diagrams, options))
+    return rendered("torch/module.py.jinja", shell(emissions, diagrams, options))
+
+
+def rendered(name: str, values: Mapping[str, Any]) -> str:
+    """A file printed by a template. Its operators are called after its text: two files, or two versions of one, do not
+    get into each other's way."""
+    text = template(name).render(values, namespace="NAMESPACE")
+    text = text.replace("NAMESPACE::", f"fusionc_{hashlib.sha256(text.encode()).hexdigest()[:12]}::")
     return "\n".join(line.rstrip() for line in text.split("\n")).rstrip("\n") + "\n"
 
 
@@ -53,6 +61,7 @@ def shell(emissions: Sequence[Emission], diagrams: Sequence[Mapping[str, Any]], 
         "diagrams": diagrams,
         "over_sites": any(emission.program.sites for emission in emissions),
         "called": called,
+        "has_traced": any(diagram["is_traced"] for diagram in diagrams),
     }
 
 
@@ -64,6 +73,7 @@ class FileNames:
     function: str
     inner: str
     scalar: str
+    traced: str
     gradients: str
     stages: str
     weights: str
@@ -88,10 +98,13 @@ def _file_names(emissions: Sequence[Emission]) -> list[FileNames]:
         bare = program.name.lstrip("_")  # (a class takes a name with two in front for one of its own)
         upper, inner = bare.upper(), namer.fresh(f"_{bare}")
         scalar, gradients = namer.fresh(f"{inner}_scalar"), namer.fresh(f"{inner}_gradients")
-        stages, result = namer.fresh(f"_{upper}"), namer.fresh(f"{module}Output")
+        stages, traced = namer.fresh(f"_{upper}"), namer.fresh(f"_{upper}_TRACED")
+        result = namer.fresh(f"{module}Output")
         table, indices = namer.fresh(f"_{upper}_CONSTANTS"), namer.fresh(f"_{upper}_INDICES")
         weights = namer.fresh(f"_{upper}_WEIGHTS")
-        names.append(FileNames(module, function, inner, scalar, gradients, stages, weights, table, indices, result))
+        names.append(
+            FileNames(module, function, inner, scalar, traced, gradients, stages, weights, table, indices, result)
+        )
     return names
 
 
@@ -161,7 +174,7 @@ class _Printer:
             "legs_text": self._legs_text(),
             "body": [*self._checks(), "", *self._calls()],
             "definitions": functions,
-            "root": self.file.stages,
+            "is_traced": self.is_scalar,
             "tree": tree,
             "weights_name": self.file.weights,
             "fingerprint": self.emission.weights,
@@ -184,7 +197,12 @@ class _Printer:
             functions.append(self._scalar())
         tree = [f"{self.file.stages} = _Stage("]
         self._branch(functions, self.stage, functions[0], tree, "    ")
-        return functions, [*tree, ")"]
+        tree.append(")")
+        if self.is_scalar:
+            kinds, widths = _tuple_text(self.stage.kinds), _tuple_text([one.dim for one in self.program.outputs])
+            call = f'_traced("{self.program.name}", {self.file.scalar}, kinds={kinds}, widths={widths})'
+            tree.append(f"{self.file.traced} = {call}")
+        return functions, tree
 
     def _branch(
         self, functions: list[dict[str, Any]], stage: Stage, own: dict[str, Any], tree: list[str], indent: str
@@ -255,10 +273,9 @@ class _Printer:
         ScalarArithmetic(self.program, namer.fresh, lines.append).run()
         operands = [f"{operand}: Tensor" for operand in self.stage.operands]
         about = f"The arithmetic of `{self.program.name}` component by component: what a compiler makes one loop of."
-        returns = "Tensor" if len(self.program.outputs) == 1 else "tuple[Tensor, ...]"
         return {
             "name": self.file.scalar,
-            "signature": _signature(self.file.scalar, operands, returns),
+            "signature": _signature(self.file.scalar, operands, "tuple[tuple[Any, ...], ...]"),
             "about": textwrap.wrap(about, WIDTH),
             "body": lines,
         }
@@ -384,7 +401,7 @@ class _Printer:
         passed = [f"{relation.name}={relation.name}" for relation in program.relations]
         passed += [f"{self.sizes[name]}={self.sizes[name]}" for name in program.sites]
         call = f"_call({', '.join((self.file.stages, *arguments, *passed))})"
-        scalar = f"{self.file.scalar}({', '.join(arguments)})"
+        scalar = f"_compiled({', '.join((self.file.traced, self.dtype, *arguments))})"
         if self.is_scalar and self.options.style == "scalar":
             call = scalar
         elif self.is_scalar:

@@ -21,7 +21,6 @@ from fusionc.program.ir import (
     OutputBlock,
     Product,
     Program,
-    ProgramOutput,
     WeightBlock,
     Zeros,
     channel_sizes,
@@ -67,18 +66,18 @@ class ScalarArithmetic:
     _names: dict[tuple[int, int], list[str]] = field(default_factory=dict)
     """The components of a value; of one without channels, as they meet so many channels (1: none)."""
     _rows: dict[tuple[str, ...], str] = field(default_factory=dict)
-    _given: set[str] = field(default_factory=set)
-    """Names of parts of operands."""
-    _returned: set[str] = field(default_factory=set)
 
     def run(self) -> None:
-        """All statements, and the return of the outputs."""
+        """All statements, and the return of what the outputs are put together of: for each a tuple of what stands side
+        by side, in a tuple of its own what is interleaved."""
         for number, asked in enumerate(self._asked()):
             for channels in sorted(asked):
                 self._names[number, channels] = self._made(number, channels)
-        results = [self._output(output) for output in self.program.outputs]
         self.say("")
-        self.say(f"return {', '.join(results)}")
+        self.say("return (")
+        for output in self.program.outputs:
+            self._wide("    (", (part for block in output.blocks for part in self._block(block)), "    ),", indent=8)
+        self.say(")")
 
     def _asked(self) -> list[set[int]]:
         """For each value the numbers of channels that it meets: its own, or those of what it is multiplied with."""
@@ -172,7 +171,6 @@ class ScalarArithmetic:
 
     def _unbound(self, wish: str, text: str, count: int) -> list[str]:
         names = [self.fresh(wish) for _ in range(count)]
-        self._given.update(names)
         left = ", ".join(names) + ("," if count == 1 else "")
         if len(left) + len(text) < WIDTH:
             self.say(f"{left} = {text}")
@@ -224,28 +222,15 @@ class ScalarArithmetic:
 
     # --- outputs ---------------------------------------------------------------------------------------------------
 
-    def _output(self, output: ProgramOutput) -> str:
-        parts = [part for block in output.blocks for part in self._block(block)]
-        if len(parts) == 1:
-            shared = parts[0] in self._given or parts[0] in self._returned
-            self._returned.add(parts[0])
-            return f"{parts[0]}.clone()" if shared else parts[0]
-        name = self.fresh("out")
-        self.say(f"{name} = torch.cat(")
-        self._wide("    (", parts, "    ),", indent=8)
-        self.say("    dim=-1,")
-        self.say(")")
-        return name
-
     def _block(self, block: OutputBlock) -> Iterator[str]:
-        """The parts of a block in the order of memory."""
+        """The parts of a block in the order of memory; what is interleaved as the text of a tuple."""
         pieces = [[self._components(value)[place] for place in places] for value, places in block.places]
         if self.program.layout == "ir_mul" or block.dim == 1:
             for k in range(block.dim):
                 yield from (piece[k] for piece in pieces)
             return
         for piece in pieces:
-            yield self._let("out", f"torch.stack(({', '.join(piece)}), -1).flatten(-2)")
+            yield f"({', '.join(piece)})"
 
 
 def _times(c: Surd, name: str) -> str:

@@ -9,7 +9,6 @@ kernel cannot.
 
 from __future__ import annotations
 
-import hashlib
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from fusionc.program.derive import differentiable, jvp, linear, vjp
 from fusionc.program.ir import Program
 from fusionc.targets import torch as torch_target
 from fusionc.targets.registry import Emission, Options
-from fusionc.targets.templates import template
 from fusionc.targets.torch_text import listed
 from fusionc.targets.triton_kernel import Kernel, Table
 from fusionc.targets.triton_stage import Stage, sorted_rows, stage
@@ -55,12 +53,7 @@ def emit(emissions: Sequence[Emission], options: Options) -> str:
     """The text of a file with one module and one function for each diagram, and the kernels that they run on a GPU."""
     names = torch_target._file_names(emissions)
     diagrams = [_Printer(one, file, options).diagram() for one, file in zip(emissions, names, strict=True)]
-    text = template("triton/module.py.jinja").render(
-        torch_target.shell(emissions, diagrams, options),
-        namespace="NAMESPACE",
-    )
-    text = text.replace("NAMESPACE::", f"fusionc_{hashlib.sha256(text.encode()).hexdigest()[:12]}::")
-    return "\n".join(line.rstrip() for line in text.split("\n")).rstrip("\n") + "\n"
+    return torch_target.rendered("triton/module.py.jinja", torch_target.shell(emissions, diagrams, options))
 
 
 def description(program: Program, options: Options = DEFAULTS) -> tuple[str, ...]:

@@ -1,0 +1,164 @@
+"""Large results in compiled code: an operator writes them into memory of earlier ones. Values and gradients against
+eager calls, which other tests compare with the oracle. (Here all results count as large.)"""
+
+from __future__ import annotations
+
+import functools
+import mmap
+
+import pytest
+import torch
+from torch.utils.checkpoint import checkpoint
+
+import fusionc
+
+pytestmark = pytest.mark.skipif(not hasattr(mmap, "MADV_HUGEPAGE"), reason="asks the system of Linux")
+CASES = {
+    "weights of every element": "(x: 2x0e + 3x1o, y: 1o, r: weights) -> * in lmax 1 "
+    "{ x[u] y -> out[path,u] * r[path,u] }",
+    "rows of a table": "(z: index(5), x: 4x0e + 4x1o, y: 0e + 1o) -> 4x0e + 4x1o { x[u] y -> out[u] * W[z,path,u] }",
+    "two outputs": "(x: 4x0e + 4x1o, y: 1o) -> (s: 4x0e + 4x1o, t: *) "
+    "{ x[u] y -> s[u] * W[path,u]; x[u] y -> t[path,u] }",
+    "a copy": "(x: 4x0e + 4x1o) -> 4x0e + 4x1o { x[u] -> out[u] }",
+    "some components are zero": "(x: 4x0e + 4x1o, y: 0e) -> (s: 4x0e + 4x1o, t: 4x0e) "
+    "{ x[u] y -> s[u]; x[u] y -> t[u] }",
+}
+compiled = functools.partial(torch.compile, backend="aot_eager", fullgraph=True)
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """Makes modules whose results all count as large; `file["written"]` says how many were written into such memory."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    torch._dynamo.reset()
+
+    def make(text: str, layout: str = "ir_mul"):
+        module = fusionc.parse(f"diagram d{text}")["d"].module(layout=layout)(dtype=torch.float64)
+        file, empty = module.forward.__globals__, module.forward.__globals__["_empty"]
+
+        def counting(shape, like):
+            file["written"] += 1
+            return empty(shape, like)
+
+        for name, value in (("_is_large", lambda count, like: count > 0), ("_empty", counting), ("written", 0)):
+            monkeypatch.setitem(file, name, value)
+        return module, file
+
+    return make
+
+
+def operands(module: torch.nn.Module, *batch: int) -> list[torch.Tensor]:
+    """Random operands in float64, as the docstring of the function has their dimensions."""
+    found = []
+    for line in module.forward.__globals__["d"].__doc__.split("\n"):
+        if ": [..., " in line and "->" not in line:
+            found.append(torch.randn(*batch, int(line.split("..., ")[1].split("]")[0]), dtype=torch.float64))
+        elif "integers from" in line:
+            found.append(torch.randint(0, 5, batch))
+    return found
+
+
+def with_gradients(function, module: torch.nn.Module, values: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Outputs, and gradients by all operands and weights of a sum of them in which every number counts."""
+    leaves = [one.clone().requires_grad_() if one.is_floating_point() else one for one in values]
+    outputs = function(*leaves)
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    total = sum((one * torch.arange(one.numel()).view(one.shape).cos()).sum() for one in outputs)
+    asked = [one for one in leaves if one.requires_grad] + list(module.parameters())
+    return [*outputs, *torch.autograd.grad(total, asked)]
+
+
+def assert_same(found, wanted) -> None:
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_values_and_gradients(large, name):
+    """For batches of any size."""
+    module, file = large(CASES[name], "mul_ir" if name == "two outputs" else "ir_mul")
+    function = compiled(module, dynamic=True)
+    for batch in ((7,), (9,)):
+        values = operands(module, *batch)
+        wanted, file["written"] = with_gradients(module, module, values), 0
+        assert_same(with_gradients(function, module, values), wanted)
+        assert file["written"]
+
+
+def test_some_gradients(large):
+    """Of operands that are asked for, by outputs that count."""
+    module, _ = large(CASES["two outputs"])
+    values = [one.requires_grad_() for one in operands(module, 7)]
+    for backend in ("eager", "aot_eager"):
+        function = compiled(module, backend=backend)
+        for place in range(2):
+            for asked in ([values[0]], [values[1], module.W]):
+                found, wanted = (torch.autograd.grad(f(*values)[place].sum(), asked) for f in (function, module))
+                assert_same(found, wanted)
+
+
+def test_gradients_of_gradients(large):
+    """Where the compiled code is one that torch differentiates twice."""
+    module, _ = large(CASES["weights of every element"])
+    values = [one.requires_grad_() for one in operands(module, 7)]
+
+    def twice(function):
+        (force,) = torch.autograd.grad(function(*values).square().sum(), values[1], create_graph=True)
+        return torch.autograd.grad(force.square().sum(), values)
+
+    assert_same(twice(compiled(module, backend="eager")), twice(module))
+
+
+def test_no_memory_is_given_twice(large):
+    module, _ = large(CASES["a copy"])
+    (value,) = operands(module, 7)
+    probe, function = torch.randn_like(value), compiled(module)
+    assert function(value).data_ptr() != value.data_ptr()
+    (gradient,) = torch.autograd.grad(function(value.requires_grad_()), value, probe)
+    assert torch.equal(gradient, probe)
+    assert gradient.data_ptr() != probe.data_ptr()
+
+
+def test_within_other_code(large):
+    """Two in a row, with operations between, evaluated again for the gradients; weights that a step changes."""
+    module, _ = large("(x: 4x0e + 4x1o, y: 0e + 1o) -> 4x0e + 4x1o { x[u] y -> out[u] * W[path,u] }")
+
+    def network(x, y):
+        return checkpoint(lambda x, y: module(module(x.sin(), y).tanh(), y), x, y, use_reentrant=False)
+
+    function, values = compiled(network), operands(module, 2, 3)
+    for _ in range(2):
+        assert_same(with_gradients(function, module, values), with_gradients(network, module, values))
+        with torch.no_grad():
+            module.W += 1
+
+
+def test_where_no_operator_may_stand(large):
+    """Transforms inside compiled code, halves (whose result is cast), exported programs: plain statements."""
+    module, file = large(CASES["weights of every element"])
+    x, y, r = operands(module, 7)
+    file["written"] = 0
+    for function in (
+        lambda x: torch.func.grad(lambda one: module(one, y, r).square().sum())(x),
+        lambda x: torch.func.jvp(lambda one: module(one, y, r), (x,), (2 * x,))[1],
+        lambda x: torch.vmap(lambda one: module(one, y, r))(torch.stack([x, 2 * x])),
+        lambda x: module(x.bfloat16(), y.bfloat16(), r.bfloat16()).float(),
+    ):
+        torch.testing.assert_close(compiled(function)(x), function(x))
+    rows = torch.export.Dim("rows")
+    for strict in (True, False):
+        program = torch.export.export(module, (x, y, r), dynamic_shapes=({0: rows},) * 3, strict=strict)
+        assert not [node for node in program.graph.nodes if "fusionc" in str(node.target)]
+    assert not file["written"]
+
+
+def test_a_large_result():
+    """The real thing: compiled by inductor, 34 MB, in the memory of the result before."""
+    text = "diagram d(x: 16x1o, y: 1o) -> * { x[u] y -> out[path, u] }"
+    module = fusionc.parse(text)["d"].module(layout="ir_mul")()
+    function = torch.compile(module, fullgraph=True)
+    values = torch.randn(60_000, 48), torch.randn(60_000, 3)
+    before = function(*values).data_ptr()
+    found = function(*values)
+    assert found.data_ptr() == before
+    torch.testing.assert_close(found, module(*values))
