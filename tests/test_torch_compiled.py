@@ -1,16 +1,25 @@
-"""Large results in compiled code: an operator writes them into memory of earlier ones. Values and gradients against
-eager calls, which other tests compare with the oracle. (Here all results count as large.)"""
+"""Operators in compiled code: large results, which are written into memory of earlier ones, and diagrams over sites.
+Values and gradients against eager calls, which other tests compare with the oracle. (All results count as large.)"""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import mmap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from site_cases import Case, case, small
+from site_strategies import site_diagrams
+from strategies import trees
 from torch.utils.checkpoint import checkpoint
 
 import fusionc
+from fusionc.tools.verify import as_tuple
 
 pytestmark = pytest.mark.skipif(not hasattr(mmap, "MADV_HUGEPAGE"), reason="asks the system of Linux")
 CASES = {
@@ -26,25 +35,38 @@ CASES = {
 compiled = functools.partial(torch.compile, backend="aot_eager", fullgraph=True)
 
 
-@pytest.fixture
-def large(monkeypatch):
-    """Makes modules whose results all count as large; `file["written"]` says how many were written into such memory."""
-    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
-    torch._dynamo.reset()
-
-    def make(text: str, layout: str = "ir_mul"):
-        module = fusionc.parse(f"diagram d{text}")["d"].module(layout=layout)(dtype=torch.float64)
-        file, empty = module.forward.__globals__, module.forward.__globals__["_empty"]
+@contextmanager
+def all_large(
+    make: Callable[[], torch.nn.Module], backend: str = "aot_eager"
+) -> Iterator[tuple[torch.nn.Module, dict]]:
+    """A module whose results all count as large, and its file: `file["written"]` says how many were written into memory
+    of earlier ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
+        torch._dynamo.reset()
+        module = make()
+        file = type(module).forward.__globals__
+        empty = file["_empty"]
 
         def counting(shape, like):
             file["written"] += 1
             return empty(shape, like)
 
         for name, value in (("_is_large", lambda count, like: count > 0), ("_empty", counting), ("written", 0)):
-            monkeypatch.setitem(file, name, value)
-        return module, file
+            patch.setitem(file, name, value)
+        yield module, file
 
-    return make
+
+@pytest.fixture
+def large():
+    """Makes such a module of a text."""
+    with contextlib.ExitStack() as stack:
+
+        def make(text: str, layout: str = "ir_mul") -> tuple[torch.nn.Module, dict]:
+            kind = fusionc.parse(f"diagram d{text}")["d"].module(layout=layout)
+            return stack.enter_context(all_large(lambda: kind(dtype=torch.float64)))
+
+        yield make
 
 
 def operands(module: torch.nn.Module, *batch: int) -> list[torch.Tensor]:
@@ -150,6 +172,56 @@ def test_where_no_operator_may_stand(large):
         program = torch.export.export(module, (x, y, r), dynamic_shapes=({0: rows},) * 3, strict=strict)
         assert not [node for node in program.graph.nodes if "fusionc" in str(node.target)]
     assert not file["written"]
+
+
+def check(one: Case, layout: str) -> None:
+    """Values, gradients and their gradients, of code that dynamo follows, with operators, against an eager call."""
+    with all_large(lambda: one.module(layout), "eager") as (module, _):
+        values = [value.requires_grad_(value.dtype != torch.int64) for value in one.tensors()]
+        moving = [value for value in (*values, *module.parameters()) if value.requires_grad]
+        found = []
+        for function in (compiled(module, backend="eager"), module):
+            outputs = as_tuple(function(*values, **one.keywords))
+            total = sum(output.abs().square().sum() for output in outputs)
+            first = torch.autograd.grad(total, moving, create_graph=True, materialize_grads=True)
+            second = sum(gradient.abs().square().sum() for gradient in first)
+            second = torch.autograd.grad(second, moving, materialize_grads=True) if second.requires_grad else ()
+            found.append([*outputs, *first, *second])
+        assert_same(*found)
+
+
+RANDOM = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@RANDOM
+@given(data=st.data(), layout=st.sampled_from(("mul_ir", "ir_mul")))
+def test_random_trees(data, layout):
+    check(case(fusionc.parse(data.draw(trees(data.draw(st.integers(2, 3)))).text)["d"]), layout)
+
+
+@RANDOM
+@given(one=site_diagrams(), layout=st.sampled_from(("mul_ir", "ir_mul")))
+def test_random_diagrams_over_sites(one, layout):
+    try:
+        diagram = fusionc.parse(one.text)["d"]
+    except fusionc.CompileError:
+        return
+    check(case(diagram), layout)
+
+
+def test_sites_are_behind_an_operator():
+    """A compiler would undo the pieces: it holds all pairs at once, and adds them up one number at a time."""
+    one, graphs = case(small("many")), []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    compiled(one.module(), backend=backend)(*one.tensors(), **one.keywords)
+    called = [str(node.target) for graph in graphs for node in graph.graph.nodes if node.op == "call_function"]
+    assert sum("fusionc" in name for name in called) == 1
+    assert not any("index" in name for name in called)
 
 
 def test_a_large_result():

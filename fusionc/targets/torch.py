@@ -190,7 +190,9 @@ class _Printer:
     def _functions(self) -> tuple[list[dict[str, Any]], list[str]]:
         """All functions of the diagram, and the stages that they form, as a tree of text."""
         about, reason = f"The arithmetic of `{self.program.name}`.", why_not_scalar(self.program)
-        if self.options.style != "batched" and reason:
+        if self.program.sites:
+            about += " Code that is compiled for a CPU calls it as an operator."
+        elif self.options.style != "batched" and reason:
             about += f" Compilers get it as it stands: {reason}."
         functions = [self._function(self.stage, self.file.inner, about)]
         if self.is_scalar:
@@ -198,11 +200,23 @@ class _Printer:
         tree = [f"{self.file.stages} = _Stage("]
         self._branch(functions, self.stage, functions[0], tree, "    ")
         tree.append(")")
+        if self.program.sites:
+            tree.append(self._as_operator())
         if self.is_scalar:
             kinds, widths = _tuple_text(self.stage.kinds), _tuple_text([one.dim for one in self.program.outputs])
             call = f'_traced("{self.program.name}", {self.file.scalar}, kinds={kinds}, widths={widths})'
             tree.append(f"{self.file.traced} = {call}")
         return functions, tree
+
+    def _as_operator(self) -> str:
+        """The stage of a diagram over sites, for compiled code."""
+        program, first = self.program, self.program.legs[0]
+        keywords = ", ".join(f'"{name}"' for name in (*(one.name for one in program.relations), *self.sizes.values()))
+        behind = int(first.kind != "index") + bool(first.domain)
+        domains = [self.sizes.get(one.domain or "", one.domain) for one in program.outputs]
+        outputs = ", ".join(f'("{domain}", {one.dim})' for domain, one in zip(domains, program.outputs, strict=True))
+        call = f'_as_operator({self.file.stages}, "{program.name}", ({keywords},), {behind}, ({outputs},))'
+        return f"{self.file.stages} = {call}"
 
     def _branch(
         self, functions: list[dict[str, Any]], stage: Stage, own: dict[str, Any], tree: list[str], indent: str
