@@ -126,7 +126,7 @@ def test_declared_output_equals_e3nn(mode, normalize, paths, data):
 
 @pytest.mark.parametrize("normalize", NORMALIZE)
 @pytest.mark.parametrize("paths", PATHS)
-@PROPERTY
+@settings(PROPERTY, max_examples=7)
 @given(data=st.data())
 def test_kept_paths_equal_e3nn_with_one_output_for_each_path(normalize, paths, data):
     """`out[path, u]` with unequal multiplicities, inferred output: NequIP's pattern of one block for each path."""
