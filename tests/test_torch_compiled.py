@@ -26,7 +26,7 @@ CASES = {
     "weights of every element": "(x: 2x0e + 3x1o, y: 1o, r: weights) -> * in lmax 1 "
     "{ x[u] y -> out[path,u] * r[path,u] }",
     "rows of a table": "(z: index(5), x: 4x0e + 4x1o, y: 0e + 1o) -> 4x0e + 4x1o { x[u] y -> out[u] * W[z,path,u] }",
-    "two outputs": "(x: 2x1o, y: 1o) -> (s: 2x0e + 2x1e, t: *) "
+    "two outputs": "(x: 2x1o, y: 1o) -> (s: 2x0e + 2x1e, t: * in 0e + 1e) "
     "{ x[u] y -> s[u] * W[path,u]; x[u] y -> t[path,u] }",
     "a copy": "(x: 4x0e + 4x1o) -> 4x0e + 4x1o { x[u] -> out[u] }",
     "some components are zero": "(x: 4x0e + 4x1o, y: 0e) -> (s: 4x0e + 4x1o, t: 4x0e) "
