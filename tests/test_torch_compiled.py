@@ -6,6 +6,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import mmap
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -222,6 +224,17 @@ def test_sites_are_behind_an_operator():
     called = [str(node.target) for graph in graphs for node in graph.graph.nodes if node.op == "call_function"]
     assert sum("fusionc" in name for name in called) == 1
     assert not any("index" in name for name in called)
+
+
+def test_no_compiler_is_loaded_before_it_is_needed():
+    code = (
+        "import sys, torch, fusionc\n"
+        "diagram = fusionc.parse('diagram d(x: 2x1o, y: 1o) -> * { x[u] y -> out[path,u] }')['d']\n"
+        "diagram.module()()(torch.ones(6), torch.ones(3))\n"
+        "print('torch._dynamo' in sys.modules)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"
 
 
 def test_a_large_result():
