@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import mmap
 import subprocess
 import sys
@@ -71,22 +72,15 @@ def large():
         yield make
 
 
-def operands(module: torch.nn.Module, *batch: int) -> list[torch.Tensor]:
-    """Random operands in float64, as the docstring of the function has their dimensions."""
-    found = []
-    for line in module.forward.__globals__["d"].__doc__.split("\n"):
-        if ": [..., " in line and "->" not in line:
-            found.append(torch.randn(*batch, int(line.split("..., ")[1].split("]")[0]), dtype=torch.float64))
-        elif "integers from" in line:
-            found.append(torch.randint(0, 5, batch))
-    return found
+def operands(text: str, *batch: int) -> list[torch.Tensor]:
+    values = case(fusionc.parse(f"diagram d{text}")["d"], batch=math.prod(batch)).tensors()
+    return [value.reshape(*batch, *value.shape[1:]) for value in values]
 
 
 def with_gradients(function, module: torch.nn.Module, values: list[torch.Tensor]) -> list[torch.Tensor]:
     """Outputs, and gradients by all operands and weights of a sum of them in which every number counts."""
     leaves = [one.clone().requires_grad_() if one.is_floating_point() else one for one in values]
-    outputs = function(*leaves)
-    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    outputs = as_tuple(function(*leaves))
     total = sum((one * torch.arange(one.numel()).view(one.shape).cos()).sum() for one in outputs)
     asked = [one for one in leaves if one.requires_grad] + list(module.parameters())
     return [*outputs, *torch.autograd.grad(total, asked)]
@@ -103,7 +97,7 @@ def test_values_and_gradients(large, name):
     module, file = large(CASES[name], "mul_ir" if name == "two outputs" else "ir_mul")
     function = compiled(module, dynamic=True, backend="aot_eager" if name == "weights of every element" else "eager")
     for batch in ((7,), (9,)):
-        values = operands(module, *batch)
+        values = operands(CASES[name], *batch)
         wanted, file["written"] = with_gradients(module, module, values), 0
         assert_same(with_gradients(function, module, values), wanted)
         assert file["written"]
@@ -112,7 +106,7 @@ def test_values_and_gradients(large, name):
 def test_some_gradients(large):
     """Of operands that are asked for, by outputs that count."""
     module, _ = large(CASES["two outputs"])
-    values = [one.requires_grad_() for one in operands(module, 7)]
+    values = [one.requires_grad_() for one in operands(CASES["two outputs"], 7)]
     for backend in ("eager", "aot_eager"):
         function = compiled(module, backend=backend)
         for place in range(2):
@@ -124,7 +118,7 @@ def test_some_gradients(large):
 def test_gradients_of_gradients(large):
     """Where the compiled code is one that torch differentiates twice."""
     module, _ = large(CASES["weights of every element"])
-    values = [one.requires_grad_() for one in operands(module, 7)]
+    values = [one.requires_grad_() for one in operands(CASES["weights of every element"], 7)]
 
     def twice(function):
         (force,) = torch.autograd.grad(function(*values).square().sum(), values[1], create_graph=True)
@@ -135,7 +129,7 @@ def test_gradients_of_gradients(large):
 
 def test_no_memory_is_given_twice(large):
     module, _ = large(CASES["a copy"])
-    (value,) = operands(module, 7)
+    (value,) = operands(CASES["a copy"], 7)
     probe, function = torch.randn_like(value), compiled(module)
     assert function(value).data_ptr() != value.data_ptr()
     (gradient,) = torch.autograd.grad(function(value.requires_grad_()), value, probe)
@@ -145,12 +139,13 @@ def test_no_memory_is_given_twice(large):
 
 def test_within_other_code(large):
     """Two in a row, with operations between, evaluated again for the gradients; weights that a step changes."""
-    module, _ = large("(x: 4x0e + 4x1o, y: 0e + 1o) -> 4x0e + 4x1o { x[u] y -> out[u] * W[path,u] }")
+    text = "(x: 4x0e + 4x1o, y: 0e + 1o) -> 4x0e + 4x1o { x[u] y -> out[u] * W[path,u] }"
+    module, _ = large(text)
 
     def network(x, y):
         return checkpoint(lambda x, y: module(module(x.sin(), y).tanh(), y), x, y, use_reentrant=False)
 
-    function, values = compiled(network), operands(module, 2, 3)
+    function, values = compiled(network), operands(text, 2, 3)
     for _ in range(2):
         assert_same(with_gradients(function, module, values), with_gradients(network, module, values))
         with torch.no_grad():
@@ -160,7 +155,7 @@ def test_within_other_code(large):
 def test_where_no_operator_may_stand(large):
     """Transforms inside compiled code, halves (whose result is cast), exported programs: plain statements."""
     module, file = large(CASES["weights of every element"])
-    x, y, r = operands(module, 7)
+    x, y, r = operands(CASES["weights of every element"], 7)
     file["written"] = 0
     for function in (
         lambda x: torch.func.grad(lambda one: module(one, y, r).square().sum())(x),
@@ -224,6 +219,20 @@ def test_sites_are_behind_an_operator():
     called = [str(node.target) for graph in graphs for node in graph.graph.nodes if node.op == "call_function"]
     assert sum("fusionc" in name for name in called) == 1
     assert not any("index" in name for name in called)
+
+
+def test_an_eager_call_takes_no_operator():
+    """Not of the statements for compilers either, where a style wants just these: tangents would be zero."""
+    text = CASES["weights of every element"]
+    kind = fusionc.parse(f"diagram d{text}")["d"].module(style="scalar")
+    with all_large(lambda: kind(dtype=torch.float64)) as (module, file):
+        x, y, r = operands(text, 7)
+        module(x, y, r)
+        with torch.autograd.forward_ad.dual_level():
+            dual = torch.autograd.forward_ad.make_dual(x, 2 * x)
+            tangent = torch.autograd.forward_ad.unpack_dual(module(dual, y, r)).tangent
+        torch.testing.assert_close(tangent, module(2 * x, y, r))
+        assert not file["written"]
 
 
 def test_no_compiler_is_loaded_before_it_is_needed():

@@ -26,7 +26,7 @@ FUNCTION_NAMES = frozenset(
         "_widened _Kept _terms _has_numbers _looked_up _every _crossed _behind _rows_at _over _SORTED _uncast "
         "_is_autocast _is_batched _detached _spare _give_back "
         "_is_large _is_opaque _is_transformed _Traced _traced _compiled _assembled _places _as_operator _operator "
-        "_listed _compiled_once _apart _stage_gradients "
+        "_listed _unlisted _batch _in_rows _first_numbers _compiled_once _apart _stage_gradients "
         "_layered _correlated _spread _everywhere _multiplied _empty _evaluate mmap Any _runs_kernels _jit "
         "_compute _count _parts _precision _launch _check_inside _flat _sorted_pairs _Diagram _allocate _run _plain "
         "_gradients _Apply _register _fake _setup _backward _INTERPRETED math"
