@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from hypothesis import HealthCheck, settings
-from site_strategies import SIZES
+from site_strategies import DECLARED, SIZES
 
 import fusionc
 from fusionc.driver import CheckedDiagram
@@ -112,6 +112,13 @@ def example(name: str) -> fusionc.Diagram:
 @lru_cache
 def small(name: str) -> fusionc.Diagram:
     return fusionc.parse(SMALL)[name]
+
+
+@lru_cache
+def odd(name: str) -> fusionc.Diagram:
+    spaces = "irreps H = 2x0e + 2x1o; irreps Y = 0e + 1o\n"
+    text = f"{spaces}diagram d{ODD[name]}" if name in ODD else GROUPS[name]
+    return fusionc.parse(DECLARED + text)["d"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,12 +16,13 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from site_cases import Case, case, small
+from site_cases import SMALL_NAMES, Case, case, odd, small
 from site_strategies import site_diagrams
 from strategies import trees
 from torch.utils.checkpoint import checkpoint
 
 import fusionc
+from fusionc.targets.torch_pairs import PairLoop
 from fusionc.tools.verify import as_tuple
 
 pytestmark = pytest.mark.skipif(not hasattr(mmap, "MADV_HUGEPAGE"), reason="asks the system of Linux")
@@ -204,6 +205,40 @@ def test_random_diagrams_over_sites(one, layout):
     except fusionc.CompileError:
         return
     check(case(diagram), layout)
+
+
+LOOPS = ("kept on pairs", "kept without sites", "into the neighbours", "two sets", "nothing on pairs")
+
+
+@pytest.mark.parametrize("name", [*SMALL_NAMES, *LOOPS, "rows at both ends"])
+def test_loops_over_pairs(name, monkeypatch):
+    """Two pairs at a time: sums over sites and over everything, outputs over pairs, weights that all of them share."""
+    monkeypatch.setattr(PairLoop, "piece", 2)
+    one = case(small(name) if name in SMALL_NAMES else odd(name))
+    has_loops = "_over_pairs" in type(one.module()).forward.__globals__
+    assert has_loops == (name != "rows at both ends")  # (a pair has a row of weights there, which no loop reads)
+    check(one, "ir_mul")
+
+
+def test_a_loop_is_compiled_once():
+    """For any number of pairs, a batch of the same rank; where a compiler watches an operator, which is its first call;
+    a single pair has none."""
+    made = []
+
+    def counting(graph, inputs):
+        made.append(graph)
+        return graph.forward
+
+    one = case(small("message"))
+    with all_large(one.module, counting) as (module, _):
+        function = compiled(module)
+        for pairs in (7, 12, 1, 0, 7):
+            x, y, r = one.tensors()
+            edges = torch.randint(x.shape[-2], (2, pairs))
+            values = x, y[..., :1, :].repeat_interleave(pairs, -2), r[..., :1, :].repeat_interleave(pairs, -2)
+            wanted = with_gradients(functools.partial(module, edges=edges), module, values)
+            assert_same(with_gradients(functools.partial(function, edges=edges), module, values), wanted)
+    assert len(made) == 2  # its value and its gradients
 
 
 def test_sites_are_behind_an_operator():

@@ -25,9 +25,10 @@ from site_cases import (
     case,
     check_strategies,
     example,
+    odd,
     small,
 )
-from site_strategies import DECLARED, SIZES, site_diagrams
+from site_strategies import SIZES, site_diagrams
 
 import fusionc
 from fusionc.tools.sites import Inputs, permuted, permuted_inputs
@@ -51,11 +52,8 @@ def test_small_diagrams_equal_the_oracle(name, layout):
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", [*ODD, *GROUPS])
 def test_odd_diagrams_equal_the_oracle(name, layout):
-    spaces = "irreps H = 2x0e + 2x1o; irreps Y = 0e + 1o\n"
-    text = f"{spaces}diagram d{ODD[name]}" if name in ODD else GROUPS[name]
-    diagram = fusionc.parse(DECLARED + text)["d"]
-    check_strategies(case(diagram), layout)
-    result = verify(diagram.checked, 0, 2, layout)
+    check_strategies(case(odd(name)), layout)
+    result = verify(odd(name).checked, 0, 2, layout)
     assert result.ok, str(result)
 
 

@@ -9,16 +9,18 @@ from __future__ import annotations
 import hashlib
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any
 
 from fusionc.program.ir import Program, ProgramLeg
 from fusionc.targets.names import Namer, class_name
 from fusionc.targets.registry import Emission, Options
 from fusionc.targets.templates import template
+from fusionc.targets.torch_loops import Phase
 from fusionc.targets.torch_ops import Arithmetic
+from fusionc.targets.torch_pairs import LoopedArithmetic, PairLoop, pair_loops
 from fusionc.targets.torch_patterns import held, piece_size
 from fusionc.targets.torch_rows import RowArithmetic, suits_rows
 from fusionc.targets.torch_scalars import ScalarArithmetic, why_not_scalar
@@ -62,6 +64,8 @@ def shell(emissions: Sequence[Emission], diagrams: Sequence[Mapping[str, Any]], 
         "over_sites": any(emission.program.sites for emission in emissions),
         "called": called,
         "has_traced": any(diagram["is_traced"] for diagram in diagrams),
+        "has_loops": any(diagram["has_loops"] for diagram in diagrams),
+        "has_opaque": any(diagram["is_opaque"] for diagram in diagrams),
     }
 
 
@@ -74,12 +78,19 @@ class FileNames:
     inner: str
     scalar: str
     traced: str
+    looped: str
     gradients: str
     stages: str
     weights: str
     table: str
     indices: str
     result: str
+    namer: Namer
+    """What hands out more."""
+
+    @property
+    def all(self) -> list[str]:
+        return [name for name in vars(self).values() if isinstance(name, str)]
 
 
 def _file_names(emissions: Sequence[Emission]) -> list[FileNames]:
@@ -97,14 +108,19 @@ def _file_names(emissions: Sequence[Emission]) -> list[FileNames]:
         function = program.name if program.name not in modules else namer.fresh(f"{program.name}_function")
         bare = program.name.lstrip("_")  # (a class takes a name with two in front for one of its own)
         upper, inner = bare.upper(), namer.fresh(f"_{bare}")
-        scalar, gradients = namer.fresh(f"{inner}_scalar"), namer.fresh(f"{inner}_gradients")
-        stages, traced = namer.fresh(f"_{upper}"), namer.fresh(f"_{upper}_TRACED")
-        result = namer.fresh(f"{module}Output")
-        table, indices = namer.fresh(f"_{upper}_CONSTANTS"), namer.fresh(f"_{upper}_INDICES")
-        weights = namer.fresh(f"_{upper}_WEIGHTS")
-        names.append(
-            FileNames(module, function, inner, scalar, traced, gradients, stages, weights, table, indices, result)
-        )
+        own = {
+            "scalar": f"{inner}_scalar",
+            "traced": f"_{upper}_TRACED",
+            "looped": f"{inner}_looped",
+            "gradients": f"{inner}_gradients",
+            "stages": f"_{upper}",
+            "weights": f"_{upper}_WEIGHTS",
+            "table": f"_{upper}_CONSTANTS",
+            "indices": f"_{upper}_INDICES",
+            "result": f"{module}Output",
+        }
+        fresh = {key: namer.fresh(wish) for key, wish in own.items()}
+        names.append(FileNames(module=module, function=function, inner=inner, namer=namer, **fresh))
     return names
 
 
@@ -122,7 +138,7 @@ class _Printer:
         arguments = [leg.name for leg in program.legs] + [weight.name for weight in program.weights]
         arguments += _by_keyword(program)
         self.class_name, self.function = self.file.module, self.file.function
-        self.reserved = [*arguments, *(value for value in asdict(self.file).values() if value)]
+        self.reserved = [*arguments, *self.file.all]
         self.namer = Namer(self.reserved)
         self.dtype, self.compute = map(self.namer.fresh, ("dtype", "compute"))
         self.sizes = {name: self.namer.fresh(f"n_{name}") for name in self.program.sites}
@@ -139,6 +155,17 @@ class _Printer:
     def is_scalar(self) -> bool:
         """Whether there is a statement for each component beside the large operations, for compilers."""
         return self.options.style != "batched" and not why_not_scalar(self.program)
+
+    @cached_property
+    def loops(self) -> dict[Phase, tuple[PairLoop, str]]:
+        """What is computed for pairs, as loops for compilers, and what each is called."""
+        found = [] if self.options.style == "batched" else pair_loops(self.program, self.reserved)
+        return {loop.phase: (loop, self.file.namer.fresh(f"{self.file.stages}_PAIRS")) for loop in found}
+
+    @property
+    def is_opaque(self) -> bool:
+        """Whether compilers get all of it as an operator: it ranges over sites, and has no loops for them."""
+        return bool(self.program.sites) and not self.loops
 
     def diagram(self) -> dict[str, Any]:
         program = self.program
@@ -175,6 +202,8 @@ class _Printer:
             "body": [*self._checks(), "", *self._calls()],
             "definitions": functions,
             "is_traced": self.is_scalar,
+            "has_loops": bool(self.loops),
+            "is_opaque": self.is_opaque,
             "tree": tree,
             "weights_name": self.file.weights,
             "fingerprint": self.emission.weights,
@@ -189,24 +218,50 @@ class _Printer:
 
     def _functions(self) -> tuple[list[dict[str, Any]], list[str]]:
         """All functions of the diagram, and the stages that they form, as a tree of text."""
-        about, reason = f"The arithmetic of `{self.program.name}`.", why_not_scalar(self.program)
-        if self.program.sites:
+        program = self.program
+        about, reason = f"The arithmetic of `{program.name}`.", why_not_scalar(program)
+        if self.is_opaque:
             about += " Code that is compiled for a CPU calls it as an operator."
+        elif self.loops:
+            about += " Code that is compiled for a CPU has loops over pairs instead."
         elif self.options.style != "batched" and reason:
             about += f" Compilers get it as it stands: {reason}."
         functions = [self._function(self.stage, self.file.inner, about)]
         if self.is_scalar:
-            functions.append(self._scalar())
-        tree = [f"{self.file.stages} = _Stage("]
+            about = f"The arithmetic of `{program.name}` component by component: what a compiler makes one loop of."
+            functions.append(self._scalar(program, self.file.scalar, self.stage.operands, about))
+        tree = self._looped(functions)
+        tree.append(f"{self.file.stages} = _Stage(")
         self._branch(functions, self.stage, functions[0], tree, "    ")
+        if self.loops:
+            tree.append(f"    looped={self.file.looped},")
         tree.append(")")
-        if self.program.sites:
+        if self.is_opaque:
             tree.append(self._as_operator())
         if self.is_scalar:
-            kinds, widths = _tuple_text(self.stage.kinds), _tuple_text([one.dim for one in self.program.outputs])
-            call = f'_traced("{self.program.name}", {self.file.scalar}, kinds={kinds}, widths={widths})'
+            kinds, widths = _tuple_text(self.stage.kinds), _tuple_text([one.dim for one in program.outputs])
+            call = f'_traced("{program.name}", {self.file.scalar}, kinds={kinds}, widths={widths})'
             tree.append(f"{self.file.traced} = {call}")
         return functions, tree
+
+    def _looped(self, functions: list[dict[str, Any]]) -> list[str]:
+        """The value once more, in a function that calls loops over pairs; what is computed for a pair; these loops."""
+        calls = []
+        for loop, called in self.loops.values():
+            about = f"The arithmetic of a pair of `{loop.phase.relation}`, component by component."
+            name = self.file.namer.fresh(f"{self.file.inner}_pair")
+            functions.append(self._scalar(loop.program, name, [source.name for source in loop.sources], about))
+            calls.append(self._over_pairs(loop, name, called))
+        if self.loops:
+            about = f"The arithmetic of `{self.program.name}` in code that is compiled for a CPU."
+            functions.append(self._function(self.stage, self.file.looped, about, self.loops))
+        return calls
+
+    def _over_pairs(self, loop: PairLoop, name: str, called: str) -> str:
+        """A loop over pairs, as what code that is compiled calls."""
+        reads, ends = (_tuple_text(rows) for rows in ([source.row for source in loop.sources], loop.ends))
+        widths = _tuple_text([output.dim for output in loop.program.outputs])
+        return f'{called} = _over_pairs("{name.lstrip("_")}", {name}, {reads}, {ends}, {widths}, {loop.piece})'
 
     def _as_operator(self) -> str:
         """The stage of a diagram over sites, for compiled code."""
@@ -238,7 +293,7 @@ class _Printer:
             called = self.file.gradients
             if one.of:
                 about = f"The gradients of one of those gradients, that of `{one.of}`, by every operand that is needed."
-                called = self.namer.fresh(f"{self.file.gradients}_{one.of}")
+                called = self.file.namer.fresh(f"{self.file.gradients}_{one.of}")
             function = self._function(one, called, about)
             functions.append(function)
             tree.append(f"{indent}    _Stage(")
@@ -246,13 +301,17 @@ class _Printer:
             tree.append(f"{indent}    ),")
         tree.append(f"{indent}),")
 
-    def _function(self, stage: Stage, name: str, about: str) -> dict[str, Any]:
-        """A function of a stage: large operations."""
+    def _function(
+        self, stage: Stage, name: str, about: str, loops: Mapping[Phase, tuple[PairLoop, str]] | None = None
+    ) -> dict[str, Any]:
+        """A function of a stage: large operations; a call for each phase over pairs, where `loops` are given."""
         program, is_value = stage.program, not stage.results
         namer = Namer([*self.reserved, *stage.operands, *self.sizes.values()])
         needed = "" if is_value else namer.fresh("needed")
         constants, index = map(namer.fresh, ("constants", "index"))
-        kind = RowArithmetic if suits_rows(program) else Arithmetic
+        kind: Callable[..., Arithmetic | RowArithmetic] = RowArithmetic if suits_rows(program) else Arithmetic
+        if loops:
+            kind = partial(LoopedArithmetic, loops=loops)
         single = is_value and len(program.outputs) == 1
         into = namer.fresh("into") if single and not program.sites else ""
         arithmetic = kind(program, namer.fresh, constants, index, self.sizes, self.tables, needed, stage.results, into)
@@ -281,15 +340,15 @@ class _Printer:
             "width": program.outputs[0].dim if arithmetic.writes else 0,
         }
 
-    def _scalar(self) -> dict[str, Any]:
-        """The value again, a statement for each component."""
-        namer, lines = Namer(self.reserved), list[str]()
-        ScalarArithmetic(self.program, namer.fresh, lines.append).run()
-        operands = [f"{operand}: Tensor" for operand in self.stage.operands]
-        about = f"The arithmetic of `{self.program.name}` component by component: what a compiler makes one loop of."
+    def _scalar(self, program: Program, name: str, operands: Sequence[str], about: str) -> dict[str, Any]:
+        """A program with a statement for each component."""
+        namer, lines = Namer([*self.reserved, *operands]), list[str]()
+        ScalarArithmetic(program, namer.fresh, lines.append).run()
         return {
-            "name": self.file.scalar,
-            "signature": _signature(self.file.scalar, operands, "tuple[tuple[Any, ...], ...]"),
+            "name": name,
+            "signature": _signature(
+                name, [f"{operand}: Tensor" for operand in operands], "tuple[tuple[Any, ...], ...]"
+            ),
             "about": textwrap.wrap(about, WIDTH),
             "body": lines,
         }
@@ -450,7 +509,7 @@ def _site_axis(leg: ProgramLeg) -> int:
     return -1 if leg.kind == "index" else -2
 
 
-def _tuple_text(values: Sequence[int]) -> str:
+def _tuple_text(values: Sequence[int | None]) -> str:
     return f"({', '.join(map(str, values))}{',' if len(values) == 1 else ''})"
 
 

@@ -145,7 +145,7 @@ class ScalarArithmetic:
 
     def _leg(self, op: LegBlock, channels: tuple[int, ...]) -> list[str]:
         mul, start, names = (channels or (1,))[0], op.start, list[str]()
-        together = self.program.layout == "ir_mul" or mul == 1
+        together = self.program.layout == "ir_mul" or mul == 1 or set(op.dims) == {1}
         for dim in (sum(op.dims),) if together else op.dims:
             piece = f"{op.leg}[..., {start}:{start + dim * mul}]"
             start += dim * mul

@@ -83,7 +83,7 @@ class Statements:
         for instruction in self.program.instructions:
             for value in dict.fromkeys(operands(instruction.op)):
                 self._readers.setdefault(value, []).append(instruction)
-        self._results = {v for o in self.program.outputs for block in o.blocks for v, _ in block.pieces}
+        self._results = self._kept()
         using = users(self.program)
         written: dict[int, str] = {}
         for phase in phases(self.program):
@@ -105,6 +105,10 @@ class Statements:
         several = self.needed and len(results) == 1  # a tuple of one
         self.lines.append(f"return {', '.join(results)}{',' if several else ''}")
         return self.lines
+
+    def _kept(self) -> set[int]:
+        """Values that something else than an instruction reads."""
+        return {v for o in self.program.outputs for block in o.blocks for v, _ in block.pieces}
 
     def say(self, text: str) -> None:
         self.said += 1
