@@ -41,7 +41,7 @@ compiled = functools.partial(torch.compile, backend="aot_eager", fullgraph=True)
 
 @contextmanager
 def all_large(
-    make: Callable[[], torch.nn.Module], backend: str = "aot_eager"
+    make: Callable[[], torch.nn.Module], backend: str | Callable = "aot_eager"
 ) -> Iterator[tuple[torch.nn.Module, dict]]:
     """A module whose results all count as large, and its file: `file["written"]` says how many were written into memory
     of earlier ones."""
@@ -220,17 +220,20 @@ def test_loops_over_pairs(name, monkeypatch):
     check(one, "ir_mul")
 
 
-def test_a_loop_is_compiled_once():
-    """For any number of pairs, a batch of the same rank; where a compiler watches an operator, which is its first call;
-    a single pair has none."""
-    made = []
+class Counting:
+    """A compiler that changes nothing, and counts what it is given."""
 
-    def counting(graph, inputs):
-        made.append(graph)
+    made = 0
+
+    def __call__(self, graph, inputs):
+        self.made += 1
         return graph.forward
 
-    one = case(small("message"))
-    with all_large(one.module, counting) as (module, _):
+
+def test_a_loop_over_pairs_is_compiled_once():
+    """For any number of pairs, though a compiler watches the first call of an operator; a single pair has none."""
+    one, backend = case(small("message")), Counting()
+    with all_large(one.module, backend) as (module, _):
         function = compiled(module)
         for pairs in (7, 12, 1, 0, 7):
             x, y, r = one.tensors()
@@ -238,7 +241,19 @@ def test_a_loop_is_compiled_once():
             values = x, y[..., :1, :].repeat_interleave(pairs, -2), r[..., :1, :].repeat_interleave(pairs, -2)
             wanted = with_gradients(functools.partial(module, edges=edges), module, values)
             assert_same(with_gradients(functools.partial(function, edges=edges), module, values), wanted)
-    assert len(made) == 2  # its value and its gradients
+    assert backend.made == 2  # its value and its gradients
+
+
+def test_what_writes_large_results_is_compiled_once():
+    """For batches of any size but one."""
+    text, backend = CASES["weights of every element"], Counting()
+    kind = fusionc.parse(f"diagram d{text}")["d"].module()
+    with all_large(lambda: kind(dtype=torch.float64), backend) as (module, _):
+        function = compiled(module)
+        for batch in (7, 12, 1, 7):
+            values = operands(text, batch)
+            assert_same(with_gradients(function, module, values), with_gradients(module, module, values))
+    assert backend.made == 2
 
 
 def test_sites_are_behind_an_operator():

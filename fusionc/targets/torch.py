@@ -240,7 +240,7 @@ class _Printer:
             tree.append(self._as_operator())
         if self.is_scalar:
             kinds, widths = _tuple_text(self.stage.kinds), _tuple_text([one.dim for one in program.outputs])
-            call = f'_traced("{program.name}", {self.file.scalar}, kinds={kinds}, widths={widths})'
+            call = f'_traced("{program.name}", {self.file.scalar}, {kinds}, {widths})'
             tree.append(f"{self.file.traced} = {call}")
         return functions, tree
 
@@ -261,7 +261,8 @@ class _Printer:
         """A loop over pairs, as what code that is compiled calls."""
         reads, ends = (_tuple_text(rows) for rows in ([source.row for source in loop.sources], loop.ends))
         widths = _tuple_text([output.dim for output in loop.program.outputs])
-        return f'{called} = _over_pairs("{name.lstrip("_")}", {name}, {reads}, {ends}, {widths}, {loop.piece})'
+        about = f'"{name.lstrip("_")}", {name}, {reads}, {ends}, {widths}, {loop.piece}'
+        return f"{called} = _over_pairs({about})"
 
     def _as_operator(self) -> str:
         """The stage of a diagram over sites, for compiled code."""
