@@ -188,7 +188,7 @@ def check(one: Case, layout: str) -> None:
         assert_same(*found)
 
 
-RANDOM = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+RANDOM = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @RANDOM
