@@ -222,6 +222,12 @@ def test_loops_over_pairs(name, monkeypatch):
         assert_same(with_gradients(functools.partial(function, **given), module, one.tensors()), wanted)
 
 
+def test_many_terms_are_no_loop(monkeypatch):
+    """A compiler would take minutes."""
+    monkeypatch.setattr("fusionc.targets.torch_pairs.MOST_TERMS", 10)
+    assert "_over_pairs" not in type(case(small("message")).module("ir_mul")).forward.__globals__
+
+
 class Counting:
     """A compiler that changes nothing, and counts what it is given."""
 

@@ -37,6 +37,10 @@ from fusionc.targets.torch_text import unflattened
 CACHE = 3 * 2**19
 """Numbers that pairs read and give at a time: with a half or twice as many, calls took longer."""
 
+MOST_TERMS = 1500
+"""A compiler takes a tenth of a second for each term of a loop with its gradients: pairs with more terms keep their
+large operations, which take twice as long."""
+
 OVER_PAIRS, SHARED = -1, None
 """In place of a row of the relation: what stands with the pair; what is the same for all, or added up over all."""
 
@@ -74,7 +78,7 @@ def pair_loops(program: Program, reserved: Sequence[str]) -> list[PairLoop]:
     for phase in phases(program):
         if phase.relation:
             loop = _Builder(program, phase, Namer(reserved)).loop()
-            if loop is None or why_not_scalar(loop.program):
+            if loop is None or why_not_scalar(loop.program, MOST_TERMS):
                 return []
             found.append(loop)
     return found

@@ -32,9 +32,9 @@ MOST_TERMS = 4000
 """A compiler takes about 5 ms for each term: programs with more keep their large operations."""
 
 
-def why_not_scalar(program: Program) -> str:
+def why_not_scalar(program: Program, most: int = MOST_TERMS) -> str:
     """Why a program has no statement for each component; empty where it has. Channels go element by element or are
-    summed away, nothing ranges over sites, and a compiler takes seconds, not minutes."""
+    summed away, nothing ranges over sites, and there are so many terms at most."""
     if program.sites:
         return "it ranges over sites"
     if program.is_complex:
@@ -52,7 +52,7 @@ def why_not_scalar(program: Program) -> str:
             if any(program.instructions[value].channels != instruction.channels for value in op.values):
                 return "it has more than one channel index"
             terms += len(op.entries)
-    return f"it has {terms:,} terms, and {MOST_TERMS:,} are as many as a compiler likes" if terms > MOST_TERMS else ""
+    return f"it has {terms:,} terms, and {most:,} are as many as a compiler likes" if terms > most else ""
 
 
 @dataclass
