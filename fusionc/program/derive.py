@@ -40,6 +40,7 @@ from fusionc.program.ir import (
     Total,
     WeightBlock,
     Zeros,
+    moved_output,
     operands,
     renumbered,
 )
@@ -127,16 +128,7 @@ def _opened(program: Program) -> tuple[Program, Builder]:
     for number, one in enumerate(program.instructions):
         op = renumbered(one.op, place)
         place[number] = builder.emit(op, one.components, one.channels, one.domain, one.note)
-    outputs = tuple(
-        replace(
-            output,
-            blocks=tuple(
-                replace(block, pieces=tuple((place[value], first) for value, first in block.pieces))
-                for block in output.blocks
-            ),
-        )
-        for output in program.outputs
-    )
+    outputs = tuple(moved_output(output, place) for output in program.outputs)
     return replace(program, instructions=tuple(builder.instructions), outputs=outputs), builder
 
 

@@ -219,6 +219,14 @@ class ProgramOutput:
         return sum(block.mul * block.dim for block in self.blocks)
 
 
+def moved_output(output: ProgramOutput, place: Mapping[int, int]) -> ProgramOutput:
+    """The same output of values that have moved."""
+    blocks = (
+        replace(block, pieces=tuple((place[value], first) for value, first in block.pieces)) for block in output.blocks
+    )
+    return replace(output, blocks=tuple(blocks))
+
+
 @dataclass(frozen=True)
 class ProgramLeg:
     """A leg as a caller sees it. `kind` "tensor": [..., dim]; "weights": [..., dim]; "index": [...], integers below

@@ -25,6 +25,7 @@ from fusionc.program.ir import (
     Scatter,
     WeightBlock,
     Zeros,
+    moved_output,
     operands,
     renumbered,
 )
@@ -109,7 +110,7 @@ class _Builder:
             outputs.append(self._leaving(op.value))
             ends.append(op.row if isinstance(op, Scatter) else SHARED)
         for number in self.phase.outputs:
-            outputs.append(self._moved(self.whole.outputs[number]))
+            outputs.append(replace(moved_output(self.whole.outputs[number], self.place), domain=BATCH))
             ends.append(OVER_PAIRS)
         program = replace(
             self.whole,
@@ -174,13 +175,6 @@ class _Builder:
         mul = instruction.size // instruction.components
         blocks = (OutputBlock(((self.place[value], k),), mul, 1) for k in range(instruction.components))
         return ProgramOutput(instruction.note, tuple(blocks))
-
-    def _moved(self, output: ProgramOutput) -> ProgramOutput:
-        blocks = (
-            replace(block, pieces=tuple((self.place[value], start) for value, start in block.pieces))
-            for block in output.blocks
-        )
-        return replace(output, blocks=tuple(blocks), domain=BATCH)
 
 
 @dataclass

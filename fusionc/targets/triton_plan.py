@@ -33,6 +33,7 @@ from fusionc.program.ir import (
     Total,
     WeightBlock,
     Zeros,
+    moved_output,
     operands,
     renumbered,
 )
@@ -268,16 +269,7 @@ def split_sums(program: Program) -> Program:
             one = replace(one, op=renumbered(op, place))
         place[number] = len(instructions)
         instructions.append(one)
-    outputs = tuple(
-        replace(
-            output,
-            blocks=tuple(
-                replace(block, pieces=tuple((place[value], first) for value, first in block.pieces))
-                for block in output.blocks
-            ),
-        )
-        for output in program.outputs
-    )
+    outputs = tuple(moved_output(output, place) for output in program.outputs)
     return replace(program, instructions=tuple(instructions), outputs=outputs)
 
 
