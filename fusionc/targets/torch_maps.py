@@ -92,7 +92,8 @@ class Maps(Statements):
         return f"{name}.narrow({dim}, {start}, {length})"
 
     def _selected(self, name: str, places: Sequence[int], dim: int) -> str:
-        return f"{name}.index_select({dim}, {self.index}[{self.tables.index(places)}])"
+        index = f"{self.index}[{self.tables.index(places)}]"
+        return f"_selected({name}, {index}, {dim})" if dim < -1 else f"{name}.index_select({dim}, {index})"
 
     def _some(self, value: int, places: Sequence[int], dim: int) -> str:
         """Some components of a value."""

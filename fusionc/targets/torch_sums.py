@@ -13,7 +13,6 @@ from fusionc.targets.torch_grid import correlations, grids, layers
 from fusionc.targets.torch_maps import Maps
 from fusionc.targets.torch_patterns import contiguous, grids_text
 from fusionc.targets.torch_tables import MatrixEntries
-from fusionc.targets.torch_text import is_gathered
 
 MOST_GRIDS = 12
 """A product with weights is printed in so many regular pieces at most."""
@@ -65,23 +64,11 @@ class Sums(Maps):
             return None
         dim = -1 - len(op.axes)
         right = self._picked(replace(op, terms=tuple(terms)), True)
-        product = self._let("p", self._in_its_memory(op, right, instruction))
-        name = f"_added_up({product}, {grids_text(found)}, {dim})"
+        right = right if right.isidentifier() else self._let("p", right)
+        name = f"_added_products({self.names[op.left]}, {right}, {grids_text(found)}, {dim})"
         if order == list(range(len(order))):
             return name
         return self._selected(self._let("t", name), [order.index(k) for k in range(len(order))], dim)
-
-    def _in_its_memory(self, op: Product, right: str, instruction: Instruction) -> str:
-        """A product of two values (the right one as it is picked), in the memory of one that nothing else needs."""
-        left = self.names[op.left]
-        if self.program.is_complex:  # (one of them may be real)
-            return f"{left} * {right}"
-        for value, name, other in ((op.left, left, right), (op.right, right, left)):
-            source = self.program.instructions[value]
-            whole = name == self.names[value] and source.components == len(op.terms) and self._is_fresh(value)
-            if source.domain == instruction.domain and (whole or is_gathered(name)):
-                return f"_times({name}, {other})"
-        return f"{left} * {right}"
 
     def _is_fresh(self, value: int) -> bool:
         """Whether a value has memory of its own, which nothing needs behind the instruction at hand."""
