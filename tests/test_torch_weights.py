@@ -55,6 +55,7 @@ def test_random_weights(text, layout):
         "diagram d(x: 3x0e, r: weights) -> 2x0e { x[u] -> out[w] * r[path, u, w] }",
         "diagram d(x: 3x0e + 3x1o, r: weights) -> 2x0e + 2x1o { x[u] -> out[w] * r[path, w, u] }",
         "diagram d(x: 1x2o + 1x0e, y: 3x1o, r: weights) -> 3x1e + 3x1o { x[u] y[v] -> out[v] * r[path, u, v] }",
+        "diagram d(x: 2x1o + 2x1e, y: 0e + 1o + 2e, r: weights) -> 3x1o + 3x1e { x[u] y -> out[w] * r[path, u, w] }",
         "diagram d(x: 2x1o, y: 2x1o) -> 2x2e { x[u] y[v] -> out[u] * W[path, v] }",
         "diagram d(x: 2x1o, y: 1o) -> 2x1o { x[u] y -> e[u] * V[path, u] \n e[u] y -> out[u] * W[path, u] }",
         "diagram d(x: 2x1o, y: 2x1e) -> * { y[u] x[v] -> e[u] * W[path, v] \n e[u] -> out[u] * U[path, u] }",
@@ -62,3 +63,10 @@ def test_random_weights(text, layout):
 )
 def test_these_weights(text, layout):
     measured(text, layout)
+
+
+def test_paths_are_added_up_where_their_channels_are_mixed():
+    """The weights of all four paths stand side by side: one matrix product [4 components, 4 paths · 5] [4 · 5, 5]."""
+    text = "diagram d(x: 5x1o + 5x0e, y: 0e + 1e + 2e, r: weights) -> 5x1o + 5x0e { x[u] y -> out[w] * r[path, u, w] }"
+    printed = fusionc.parse(text)["d"].emit("torch", layout="ir_mul")
+    assert "_mixed_up(torch.unflatten(t, -2, (4, 4)), (r_2,))" in printed

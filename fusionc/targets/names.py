@@ -23,7 +23,7 @@ FUNCTION_NAMES = frozenset(
         "_check_sites _check_count _check_relation _scatter _sums _few _mixed _combined _weighed _interleaved _scaled "
         "_room _place _joined _times _unbatched _recorded _Stage _Differentiable _is_plain _is_recorded _is_asked "
         "_conjugate _by_autograd _evaluated _pieces _call _placed _added _summed_up _tabulated "
-        "_added_products _selected _widened _Kept _terms _has_numbers _looked_up _every _crossed _behind "
+        "_added_products _selected _mixed_up _widened _Kept _terms _has_numbers _looked_up _every _crossed _behind "
         "_rows_at _over _SORTED _uncast "
         "_is_autocast _is_batched _detached _spare _give_back "
         "_is_large _is_opaque _is_transformed _Traced _traced _compiled _assembled _places _as_operator _operator "

@@ -21,7 +21,7 @@ from fusionc.targets.templates import template
 from fusionc.targets.torch_loops import Phase
 from fusionc.targets.torch_ops import Arithmetic
 from fusionc.targets.torch_pairs import LoopedArithmetic, PairLoop, pair_loops
-from fusionc.targets.torch_patterns import held, piece_size
+from fusionc.targets.torch_patterns import piece_size
 from fusionc.targets.torch_rows import RowArithmetic, suits_rows
 from fusionc.targets.torch_scalars import ScalarArithmetic, why_not_scalar
 from fusionc.targets.torch_stages import Stage, value_stage
@@ -337,7 +337,7 @@ class _Printer:
             ),
             "about": textwrap.wrap(about, WIDTH),
             "body": [*heads, *body],
-            "piece": 0 if program.sites else piece_size(held(program), arithmetic.said, arithmetic.WORTH),
+            "piece": 0 if program.sites else piece_size(program, arithmetic.said, arithmetic.WORTH),
             "width": program.outputs[0].dim if arithmetic.writes else 0,
         }
 

@@ -102,6 +102,9 @@ class Maps(Statements):
             return name
         if list(places) == list(range(places[0], places[0] + len(places))):
             return f"{name}.narrow({dim}, {places[0]}, {len(places)})"
+        step = places[1] - places[0]
+        if step > 1 and list(places) == list(range(places[0], places[-1] + 1, step)):
+            return f"{name}[..., {places[0]}:{places[-1] + 1}:{step}{', :' * (-1 - dim)}]"
         return self._selected(name, places, dim)
 
     def _matrix(self, rows: int, columns: int, entries: MatrixEntries, label: str) -> str:

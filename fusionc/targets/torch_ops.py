@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fusionc.algebra.surds import ONE, Surd
 from fusionc.program.ir import Instruction, LegBlock, Linear, Op, OutputBlock, Product, Program, ProgramOutput
 from fusionc.targets.torch_arrange import Run, runs
+from fusionc.targets.torch_mix import WASTE
 from fusionc.targets.torch_patterns import (
     Contraction,
     applies_matrix,
@@ -15,6 +16,7 @@ from fusionc.targets.torch_patterns import (
     by_result,
     contraction,
     gathering,
+    grid,
     is_dots,
     is_matrix_of,
     is_operand,
@@ -167,17 +169,23 @@ class Arithmetic(Sums):
         source, other = (op.left, op.right) if flip else (op.right, op.left)
         form = self._forms.get(source)
         rows, columns = instruction.components, self.program.instructions[other].components
+        base = source if form is None else form.values[0]
+        repeated = self._copies(op, rows, columns, flip)
         entries: MatrixEntries = {}
         inner = {} if form is None else by_result(form)
         for i, j, k, sign in op.terms:
             at, row = (j, i) if flip else (i, j)
             for place, c in inner.get(row, ()) if form is not None else ((row, ONE),):
-                key = (place, k * columns + at)
+                key = (place, k if repeated else k * columns + at)
                 value = c if sign > 0 else -c
                 entries[key] = entries[key] + value if key in entries else value
-        base = source if form is None else form.values[0]
-        matrix = self._made_of(base, rows, columns, entries, instruction.note)
         name, channels = self.names[other], instruction.channels
+        if repeated:
+            factors = self._made_of(base, rows, 1, entries, instruction.note)
+            if repeated == 1:
+                return f"{factors} * {name}"
+            return f"({unflattened(factors, -2, (columns, repeated))} * {name}.unsqueeze(-2)).flatten(-3, -2)"
+        matrix = self._made_of(base, rows, columns, entries, instruction.note)
         if len(channels) > 1:
             return unflattened(f"{matrix} @ {name}.flatten({-len(channels)})", -1, channels)
         into = self._into(op) if self.program.instructions[other].domain is not None else ""
@@ -188,6 +196,14 @@ class Arithmetic(Sums):
         if columns <= FEW and rows * columns * channels[0] < SMALL:
             return f"_few({matrix}, {name})"
         return f"{matrix} @ {name}"
+
+    def _copies(self, op: Product, rows: int, columns: int, flip: bool) -> int:
+        """How many components of the result each component of the operand with channels makes, one behind the other and
+        each alone, so that nothing is added up; 0 where that is not so, or the result is written into its place."""
+        taken = {term[2]: term[1] if flip else term[0] for term in op.terms}
+        times = rows // columns
+        whole = len(op.terms) == rows == times * columns and len(op.axes) == 1 and columns > 1 and not self._into(op)
+        return times if whole and [taken.get(k) for k in range(rows)] == [k // times for k in range(rows)] else 0
 
     def _made_of(self, base: int, rows: int, columns: int, entries: MatrixEntries, note: str) -> str:
         """A matrix [rows, columns] for every element, made of the components of an operand; made once, whichever way
@@ -225,6 +241,9 @@ class Arithmetic(Sums):
             op, summands = by_pairs(op)
             text = self._einsum(op, self._picked(op, False), self._picked(op, True))
             return self._let("t", self._added(summands, len(op.terms), instruction, text))
+        together = self._mixed_together(op, found, instruction.components)
+        if together is not None:
+            return self._let("t", together)
         by_part: dict[int, list[tuple[int, int, int]]] = {}
         for i, j, k, sign in op.terms:
             part, at = (i, j) if found.flip else (j, i)
@@ -256,6 +275,38 @@ class Arithmetic(Sums):
         mixed = f"{rows} @ {self._mixing(found, part)}"
         return f"({mixed}).narrow(-2, {places[0]}, {len(places)})" if small and beside else mixed
 
+    def _mixed_together(self, op: Product, found: Contraction, count: int) -> str | None:
+        """A matrix product for all parts whose weights stand side by side: rows [k, p u] by [p u, w], where they are
+        added up, or rows [k, w] by [w, p u], where each is a component of its own."""
+        if found.summed != 1 or self.program.instructions[found.mixer].domain is None:
+            return None
+        mixers, value = self._mixers(found.mixer), self.names[found.value]
+        added = grid(self.program, op, count, "pbk" if found.flip else "bpk")
+        if added is not None and not found.turned:
+            return f"_mixed_up({unflattened(value, -2, added)}, ({', '.join(mixers)},))"
+        parts, rows = (self.program.instructions[one].components for one in (found.mixer, found.value))
+        places = {k: (j, i) if found.flip else (i, j) for i, j, k, sign in op.terms if sign > 0}
+        if not (count == len(places) == len(op.terms)) or parts < 2 or not found.turned or WASTE * count < rows * parts:
+            return None
+        pieces = [f"{value} @ {mixer}.flatten(-3, -2).mT" for mixer in mixers]
+        joined = pieces[0] if len(pieces) == 1 else self._tuple("torch.cat", pieces, "dim=-1")
+        width = self.program.instructions[found.mixer].channels[0]
+        whole = f"{unflattened(joined, -1, (parts, width))}.flatten(-3, -2)"
+        order = [places[k][0] * parts + places[k][1] for k in range(count)]
+        return whole if order == list(range(rows * parts)) else self._selected(self._let("p", whole), order, -2)
+
+    def _mixers(self, mixer: int) -> list[str]:
+        """Mixing weights [parts, u, w], in pieces that stand side by side."""
+        if mixer not in self._sides:
+            return [self.names[mixer]]
+        pieces: list[list[int]] = []  # value, start, count
+        for value, at in self._sides[mixer]:
+            if pieces and pieces[-1][0] == value and sum(pieces[-1][1:]) == at:
+                pieces[-1][2] += 1
+            else:
+                pieces.append([value, at, 1])
+        return [self._narrowed(self.names[value], value, at, count, -3) for value, at, count in pieces]
+
     def _mixing(self, found: Contraction, part: int) -> str:
         """One component of mixing weights, as a matrix [summed channels, others]."""
         value, at = self._sides[found.mixer][part] if found.mixer in self._sides else (found.mixer, part)
@@ -276,6 +327,12 @@ class Arithmetic(Sums):
         domains = (self.program.instructions[op.left].domain, self.program.instructions[op.right].domain)
         if not pair or op.left_axes == op.right_axes or None in domains or any(term[3] < 0 for term in op.terms):
             return None
+        straight = op.axes == op.left_axes + op.right_axes
+        whole = grid(self.program, op, instruction.components, "bkp" if straight else "kbp")
+        if whole is not None:
+            own, other = (op.left, op.right) if straight else (op.right, op.left)
+            rows = f"{unflattened(self.names[own], -2, whole)}.flatten(-2)"
+            return unflattened(f"{rows}.mT @ {self.names[other]}", -2, (whole[1], instruction.channels[0]))
         by_result: dict[int, tuple[list[int], list[int]]] = {}
         for i, j, k, _ in sorted(op.terms):
             lefts, rights = by_result.setdefault(k, ([], []))
@@ -286,7 +343,7 @@ class Arithmetic(Sums):
         pieces = []
         for k in range(instruction.components):
             left, right = self._some(op.left, by_result[k][0], -2), self._some(op.right, by_result[k][1], -2)
-            if op.axes != op.left_axes + op.right_axes:
+            if not straight:
                 left, right = right, left
             pieces.append(f"{left}.mT @ {right}")
         return f"({pieces[0]}).unsqueeze(-3)" if len(pieces) == 1 else self._tuple("torch.stack", pieces, "dim=-3")

@@ -28,6 +28,9 @@ from fusionc.targets.torch_tables import MatrixEntries
 CACHE = 2**22
 """Numbers that fit into a cache that processors share: with half as many, calls took longer than what it saved."""
 
+LARGEST = 3 * 2**21
+"""Numbers of a result that an allocator keeps at hand."""
+
 FEW_VIEWS = 9
 """Fewer views of an operand are put side by side; more are gathered at once."""
 
@@ -151,6 +154,18 @@ def contraction(op: Product) -> Contraction | None:
     return Contraction(mixer, value, len(summed), not straight, flip)
 
 
+def grid(program: Program, op: Product, components: int, sides: str) -> tuple[int, int] | None:
+    """The rows and parts (K, P), several, of a product whose terms are a whole grid, each once: `sides` says which of
+    left, right and result (so many components) is the row k ("k"), the part p ("p"), or both, k P + p ("b")."""
+    counts = (program.instructions[op.left].components, program.instructions[op.right].components, components)
+    rows, parts = counts[sides.index("k")], counts[sides.index("p")]
+    if parts < 2 or not rows * parts == counts[sides.index("b")] == len(op.terms):
+        return None
+    places = [{"k": k, "p": p, "b": k * parts + p} for k in range(rows) for p in range(parts)]
+    whole = {(*(place[side] for side in sides), 1) for place in places}
+    return (rows, parts) if whole == set(op.terms) else None
+
+
 def is_side_by_side(op: Linear) -> bool:
     """Whether a linear map only puts components of values side by side."""
     places = sorted(k for _, _, k, _ in op.entries)
@@ -202,18 +217,18 @@ def users(program: Program) -> list[set[int]]:
     return found
 
 
-def held(program: Program, numbers: Sequence[int] | None = None) -> int:
-    """Numbers that some instructions (all of them) hold for each element, those of single products included."""
-    total = 0
-    for number in range(len(program.instructions)) if numbers is None else numbers:
+def piece_size(program: Program, operations: int, worth: int, phase: Sequence[int] | None = None) -> int:
+    """How many elements are computed at a time, by so many operations, of a phase over pairs or of the whole program:
+    what is in between should fit into a cache, and every operation should have enough to do to be worth its call: so
+    many numbers. No result of a piece is so large that its memory would come from the system at every call."""
+    numbers, mixers, largest = 0, set[int](), max(1, *(one.dim for one in program.outputs if one.domain is not None))
+    for number in range(len(program.instructions)) if phase is None else phase:
         one = program.instructions[number]
-        if one.domain is not None:
+        views = isinstance(one.op, Linear) and mixers.issuperset(one.op.values)
+        if len(one.channels) > 1 and (views or isinstance(one.op, WeightBlock)):
+            mixers.add(number)  # read where they are, once: they need no cache
+        elif one.domain is not None:
             terms = len(one.op.terms) if isinstance(one.op, Product) and one.op.left_axes == one.op.right_axes else 0
-            total += max(one.size, terms * prod(one.channels) // 2)
-    return total
-
-
-def piece_size(numbers: int, operations: int, worth: int) -> int:
-    """How many elements are computed at a time: what is in between should fit into a cache, and every operation should
-    have enough to do to be worth its call: so many numbers."""
-    return max(CACHE, worth * operations) // max(1, numbers) + 1
+            numbers += max(one.size, terms * prod(one.channels) // 2)
+            largest = max(largest, one.size)
+    return min(max(CACHE, worth * operations) // max(1, numbers), LARGEST // largest) + 1

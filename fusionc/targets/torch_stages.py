@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fusionc.program.derive import Derivative, differentiable, vjp
 from fusionc.program.ir import Program
 from fusionc.targets.torch_arrange import arranged, grouped
+from fusionc.targets.torch_mix import mixed_behind
 from fusionc.targets.torch_split import split
 
 
@@ -37,7 +38,7 @@ class Stage:
 
 def value_stage(program: Program) -> Stage:
     """The value of a program, with the stages that differentiate it."""
-    program = arranged(grouped(split(program)))
+    program = arranged(grouped(split(mixed_behind(program))))
     operands = (*(leg.name for leg in program.legs), *(weight.name for weight in program.weights))
     first = None if program.is_complex else _derived(program, differentiable(program))
     if first is None:

@@ -28,7 +28,7 @@ from fusionc.program.ir import (
     operands,
 )
 from fusionc.targets.torch_loops import Phase, phases
-from fusionc.targets.torch_patterns import held, piece_size, users
+from fusionc.targets.torch_patterns import piece_size, users
 from fusionc.targets.torch_tables import Tables
 from fusionc.targets.torch_text import WIDTH, arguments, freed, is_call, unflattened
 
@@ -175,7 +175,7 @@ class Statements:
             self._condition, name = self._when({n}), written[n]
             part, count = self.output(self.program.outputs[n]), f"{phase.relation}.shape[1]"
             self.say(f"{name} = _placed({name}, {part}, {piece}, {count}, -2)")
-        size = piece_size(held(self.program, phase.instructions), self.said - said, self.WORTH)
+        size = piece_size(self.program, self.said - said, self.WORTH, phase.instructions)
         self.lines[start:] = [line.replace("?", str(size)) for line in self.lines[start:]]
         self._flush(f"{before}    ", kept=outside)
         self._rows, self._matrices, self._aliases = known, matrices, rest

@@ -1,0 +1,99 @@
+"""Channels mixed behind a vertex rather than before it, where that costs no more.
+
+    before   P[c,p] = x[c] R[p]              out[k] = Σ M[k,(c,p)] P[c,p]      R[p]: channels [u, w], for each element
+    behind   A[k,p] = Σ M[k,(c,p)] x[c]      out[k] = Σ A[k,p] R[p]
+
+The matrix product that mixes, [k, p u] · [p u, w], then adds up the paths too: it is one for all paths whose weights
+stand side by side, where there was one for each, and their results were put together and added up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from fusionc.program.ir import Instruction, Product, Program, Term, moved_output, operands, renumbered
+from fusionc.targets.torch_patterns import applies_matrix, contraction
+
+WASTE = 2
+"""Rows A[k,p] that are zero are multiplied too: behind, so many times the products at most."""
+
+
+def mixed_behind(program: Program) -> Program:
+    """The program with every mixing that only a matrix reads behind that matrix."""
+    for number, instruction in enumerate(program.instructions):
+        found = _behind(program, number, instruction)
+        if found is not None:
+            return mixed_behind(found)
+    return program
+
+
+def _behind(program: Program, number: int, instruction: Instruction) -> Program | None:
+    """The program with the mixing that an instruction reads behind it; None where there is none, or it would cost."""
+    op = instruction.op
+    if not isinstance(op, Product):
+        return None
+    flip = not applies_matrix(op, False)
+    if flip and not applies_matrix(op, True):
+        return None
+    inner, matrix = (op.right, op.left) if flip else (op.left, op.right)
+    mixing = program.instructions[inner].op
+    if not isinstance(mixing, Product) or not _is_alone(program, inner, number):
+        return None
+    found = contraction(mixing)
+    if found is None or found.summed != 1 or found.turned:
+        return None
+    mixer, value = (program.instructions[one] for one in (found.mixer, found.value))
+    if {mixer.domain, value.domain, program.instructions[matrix].domain} != {instruction.domain}:
+        return None
+    sources = {k: (j, i) if found.flip else (i, j) for i, j, k, sign in mixing.terms if sign > 0}
+    parts, rows = mixer.components, instruction.components
+    if len(sources) != len(mixing.terms) or {part for _, part in sources.values()} != set(range(parts)):
+        return None
+    if parts < 2 or rows * parts > WASTE * len(sources):
+        return None
+    terms = list[Term]()
+    for i, j, k, sign in op.terms:
+        at, by = (j, i) if flip else (i, j)
+        component, part = sources[at]
+        terms.append((component, by, k * parts + part, sign))
+    terms.sort(key=lambda term: (term[2], term[0]))
+    mixer_axes, axes = (mixing.left_axes, mixing.right_axes) if found.flip else (mixing.right_axes, mixing.left_axes)
+    first = Product(found.value, matrix, axes, "", axes, tuple(terms))
+    grid = tuple((k * parts + part, part, k, 1) for k in range(rows) for part in range(parts))
+    made = replace(instruction, op=first, components=rows * parts, channels=value.channels)
+    return _Moved(program, inner, number, made, Product(-1, found.mixer, axes, mixer_axes, mixing.axes, grid)).program()
+
+
+def _is_alone(program: Program, value: int, reader: int) -> bool:
+    """Whether nothing but one instruction reads a value."""
+    readers = [at for at, one in enumerate(program.instructions) if value in operands(one.op)]
+    in_outputs = any(value == v for output in program.outputs for block in output.blocks for v, _ in block.pieces)
+    return readers == [reader] and not in_outputs
+
+
+@dataclass
+class _Moved:
+    """Rewrites a program: instruction `gone` is left out, and `number` becomes two, `first` and `second` of it."""
+
+    source: Program
+    gone: int
+    number: int
+    first: Instruction
+    second: Product
+    instructions: list[Instruction] = field(default_factory=list)
+    place: dict[int, int] = field(default_factory=dict)
+
+    def program(self) -> Program:
+        for number, instruction in enumerate(self.source.instructions):
+            if number == self.gone:
+                continue
+            if number == self.number:
+                self.place[-1] = self._add(self.first)
+                instruction = replace(instruction, op=self.second)
+            self.place[number] = self._add(instruction)
+        outputs = tuple(moved_output(output, self.place) for output in self.source.outputs)
+        return replace(self.source, instructions=tuple(self.instructions), outputs=outputs)
+
+    def _add(self, instruction: Instruction) -> int:
+        self.instructions.append(replace(instruction, op=renumbered(instruction.op, self.place)))
+        return len(self.instructions) - 1
