@@ -288,6 +288,8 @@ class Arithmetic(Sums):
         places = {k: (j, i) if found.flip else (i, j) for i, j, k, sign in op.terms if sign > 0}
         if not (count == len(places) == len(op.terms)) or parts < 2 or not found.turned or WASTE * count < rows * parts:
             return None
+        if len(mixers) == parts and count < rows * parts:
+            return None
         pieces = [f"{value} @ {mixer}.flatten(-3, -2).mT" for mixer in mixers]
         joined = pieces[0] if len(pieces) == 1 else self._tuple("torch.cat", pieces, "dim=-1")
         width = self.program.instructions[found.mixer].channels[0]
