@@ -337,7 +337,7 @@ class _Printer:
             ),
             "about": textwrap.wrap(about, WIDTH),
             "body": [*heads, *body],
-            "piece": 0 if program.sites else piece_size(program, arithmetic.said, arithmetic.WORTH, arithmetic.reused),
+            "piece": 0 if program.sites else piece_size(program, arithmetic.said, arithmetic.WORTH),
             "width": program.outputs[0].dim if arithmetic.writes else 0,
         }
 

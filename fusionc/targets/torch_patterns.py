@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import gcd, prod
 
@@ -217,9 +217,7 @@ def users(program: Program) -> list[set[int]]:
     return found
 
 
-def piece_size(
-    program: Program, operations: int, worth: int, reused: Collection[int], phase: Sequence[int] | None = None
-) -> int:
+def piece_size(program: Program, operations: int, worth: int, phase: Sequence[int] | None = None) -> int:
     """How many elements are computed at a time, by so many operations, of a phase over pairs or of the whole program:
     what is in between should fit into a cache, and every operation should have enough to do to be worth its call: so
     many numbers. No result of a piece is so large that its memory would come from the system at every call."""
@@ -229,7 +227,7 @@ def piece_size(
         views = isinstance(one.op, Linear) and mixers.issuperset(one.op.values)
         if len(one.channels) > 1 and (views or isinstance(one.op, WeightBlock)):
             mixers.add(number)  # read where they are, once: they need no cache
-        elif one.domain is not None and number not in reused:
+        elif one.domain is not None:
             terms = len(one.op.terms) if isinstance(one.op, Product) and one.op.left_axes == one.op.right_axes else 0
             numbers += max(one.size, terms * prod(one.channels) // 2)
             largest = max(largest, one.size)

@@ -75,8 +75,6 @@ class Statements:
     """Values whose memory is that of a result."""
     _weighing: dict[int, Product] = field(default_factory=dict)
     """Values that are multiplied by their weights where they are written into an output."""
-    reused: set[int] = field(default_factory=set)
-    """Values in the memory of what they are computed from."""
     _summed_early: list[Instruction] = field(default_factory=list)
     """Values of which the sum over everything was taken before they were combined."""
 
@@ -177,7 +175,7 @@ class Statements:
             self._condition, name = self._when({n}), written[n]
             part, count = self.output(self.program.outputs[n]), f"{phase.relation}.shape[1]"
             self.say(f"{name} = _placed({name}, {part}, {piece}, {count}, -2)")
-        size = piece_size(self.program, self.said - said, self.WORTH, self.reused, phase.instructions)
+        size = piece_size(self.program, self.said - said, self.WORTH, phase.instructions)
         self.lines[start:] = [line.replace("?", str(size)) for line in self.lines[start:]]
         self._flush(f"{before}    ", kept=outside)
         self._rows, self._matrices, self._aliases = known, matrices, rest

@@ -46,8 +46,6 @@ class Sums(Maps):
             weights = self._selected(weights, order, dim)
         fresh = self._is_fresh(op.left)
         into = f", {self._into(op)}" if self._into(op) else ""
-        if fresh and not into:
-            self.reused.add(self._number_of(instruction))
         return f"_weighed({self.names[op.left]}, {weights}, {grids_text(found)}, {dim}, {fresh}{into})"
 
     def _summed(self, op: Product, instruction: Instruction) -> str | None:
