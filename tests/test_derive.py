@@ -33,6 +33,7 @@ TEXTS = {
     "uvw for each element": "diagram d(x: 2x1o + 2x1e + 3x0e, y: 0e + 1o + 2e, r: weights) -> 2x1o + 2x1e + 3x0e "
     "{ x[u] y -> out[w] * r[path,u,w] }",
     "uvuv": "diagram d(x: 3x1o, y: 2x1o) -> 6x0e + 6x1e { x[u] y[v] -> out[u,v] * W[path,u,v] }",
+    "weights of what has no channels": "diagram d(x: 0e + 1o) -> 2x0e + 2x1o { x -> out[u] * W[path,u] }",
     "kept": "diagram d(x: 2x0e + 2x1o, y: 0e + 1o) -> * { x[u] y -> out[path,u] * W[path,u] }",
     "product basis": "diagram d(a: 2x0e + 2x1o, z: index(3)) -> 2x0e + 2x1o { a[u] -> out[u] * W1[z,path,u]; "
     "a[u] a[u] -> out[u] * W2[z,path,u]; a[u] a[u] a[u] -> out[u] * W3[z,path,u] }",

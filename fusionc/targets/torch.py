@@ -326,7 +326,8 @@ class _Printer:
         keywords += [f"{relation.name}: Tensor" for relation in program.relations]
         keywords += [f"{self.sizes[site]}: int" for site in program.sites]
         arguments = [f"{operand}: Tensor" for operand in stage.operands] + (["*", *keywords] if keywords else [])
-        if arithmetic.writes:
+        writes = bool(into) and any(re.search(rf"\b{into}\b", line) for line in body)
+        if writes:
             arguments.append(f"{into}: Tensor | None = None")
         return {
             "name": name,
@@ -338,7 +339,7 @@ class _Printer:
             "about": textwrap.wrap(about, WIDTH),
             "body": [*heads, *body],
             "piece": 0 if program.sites else piece_size(program, arithmetic.said, arithmetic.WORTH),
-            "width": program.outputs[0].dim if arithmetic.writes else 0,
+            "width": program.outputs[0].dim if writes else 0,
         }
 
     def _scalar(self, program: Program, name: str, operands: Sequence[str], about: str) -> dict[str, Any]:

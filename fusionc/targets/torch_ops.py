@@ -170,7 +170,9 @@ class Arithmetic(Sums):
         form = self._forms.get(source)
         rows, columns = instruction.components, self.program.instructions[other].components
         base = source if form is None else form.values[0]
-        repeated = self._copies(op, rows, columns, flip)
+        name, channels = self.names[other], instruction.channels
+        into = self._into(op) if self.program.instructions[other].domain is not None and len(channels) == 1 else ""
+        repeated = 0 if into else self._copies(op, rows, columns, flip)
         entries: MatrixEntries = {}
         inner = {} if form is None else by_result(form)
         for i, j, k, sign in op.terms:
@@ -179,7 +181,6 @@ class Arithmetic(Sums):
                 key = (place, k if repeated else k * columns + at)
                 value = c if sign > 0 else -c
                 entries[key] = entries[key] + value if key in entries else value
-        name, channels = self.names[other], instruction.channels
         if repeated:
             factors = self._made_of(base, rows, 1, entries, instruction.note)
             if repeated == 1:
@@ -188,7 +189,6 @@ class Arithmetic(Sums):
         matrix = self._made_of(base, rows, columns, entries, instruction.note)
         if len(channels) > 1:
             return unflattened(f"{matrix} @ {name}.flatten({-len(channels)})", -1, channels)
-        into = self._into(op) if self.program.instructions[other].domain is not None else ""
         if into:
             return f"_multiplied({matrix}, {name}, {into})"
         if columns == 1:  # a column times a row: nothing is summed
@@ -199,10 +199,10 @@ class Arithmetic(Sums):
 
     def _copies(self, op: Product, rows: int, columns: int, flip: bool) -> int:
         """How many components of the result each component of the operand with channels makes, one behind the other and
-        each alone, so that nothing is added up; 0 where that is not so, or the result is written into its place."""
+        each alone, so that nothing is added up; 0 where that is not so."""
         taken = {term[2]: term[1] if flip else term[0] for term in op.terms}
         times = rows // columns
-        whole = len(op.terms) == rows == times * columns and len(op.axes) == 1 and columns > 1 and not self._into(op)
+        whole = len(op.terms) == rows == times * columns and len(op.axes) == 1 and columns > 1
         return times if whole and [taken.get(k) for k in range(rows)] == [k // times for k in range(rows)] else 0
 
     def _made_of(self, base: int, rows: int, columns: int, entries: MatrixEntries, note: str) -> str:
@@ -390,7 +390,6 @@ class Arithmetic(Sums):
 
     def _wide(self, function: str, parts: Sequence[str]) -> str:
         """A call with a list of many parts, a line for each, that writes an output into its place."""
-        self.writes |= bool(self.into)
         name = self.fresh("out")
         inner = [line for part in parts for line in f"{part},".split("\n")]
         lines = [f"{name} = {function}(", "    (", *(f"        {line}" for line in inner), "    ),"]

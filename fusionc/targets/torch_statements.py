@@ -52,8 +52,6 @@ class Statements:
     asked: tuple[int, ...] = ()
     into: str = ""
     """What the place is called that the single output may be written into (empty: there is none)."""
-    writes: bool = False
-    """Whether the output is written there."""
     lines: list[str] = field(default_factory=list)
     names: dict[int, str] = field(default_factory=dict)
     said: int = 0

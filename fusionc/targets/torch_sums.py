@@ -45,8 +45,8 @@ class Sums(Maps):
         if order != list(range(self.program.instructions[op.right].components)):
             weights = self._selected(weights, order, dim)
         fresh = self._is_fresh(op.left)
-        into = f", {self._into(op)}" if self._into(op) else ""
-        return f"_weighed({self.names[op.left]}, {weights}, {grids_text(found)}, {dim}, {fresh}{into})"
+        into = self._into(op)
+        return f"_weighed({self.names[op.left]}, {weights}, {grids_text(found)}, {dim}, {fresh}{f', {into}' if into else ''})"
 
     def _summed(self, op: Product, instruction: Instruction) -> str | None:
         """An elementwise product, its components added up in a few regular pieces."""
@@ -143,7 +143,6 @@ class Sums(Maps):
         last = self.program.instructions[-1]
         if not self.into or last.op is not op or self.whole_value(self.program.outputs[0].blocks) is None:
             return ""
-        self.writes = True
         return self.into
 
     def whole_value(self, blocks: Sequence[OutputBlock]) -> int | None:
