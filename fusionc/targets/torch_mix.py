@@ -9,7 +9,7 @@ stand side by side, where there was one for each, and their results were put tog
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from fusionc.program.ir import Instruction, Product, Program, Term, moved_output, operands, renumbered
 from fusionc.targets.torch_patterns import applies_matrix, contraction
@@ -57,11 +57,12 @@ def _behind(program: Program, number: int, instruction: Instruction) -> Program 
         component, part = sources[at]
         terms.append((component, by, k * parts + part, sign))
     terms.sort(key=lambda term: (term[2], term[0]))
-    mixer_axes, axes = (mixing.left_axes, mixing.right_axes) if found.flip else (mixing.right_axes, mixing.left_axes)
+    axes = mixing.right_axes if found.flip else mixing.left_axes
     first = Product(found.value, matrix, axes, "", axes, tuple(terms))
-    grid = tuple((k * parts + part, part, k, 1) for k in range(rows) for part in range(parts))
     made = replace(instruction, op=first, components=rows * parts, channels=value.channels)
-    return _Moved(program, inner, number, made, Product(-1, found.mixer, axes, mixer_axes, mixing.axes, grid)).program()
+    grid = tuple((k * parts + part, part, k, 1) for k in range(rows) for part in range(parts))
+    second = Product(inner, found.mixer, axes, axes + mixing.axes, mixing.axes, grid)
+    return _rewritten(program, inner, made, number, replace(instruction, op=second))
 
 
 def _is_alone(program: Program, value: int, reader: int) -> bool:
@@ -71,29 +72,13 @@ def _is_alone(program: Program, value: int, reader: int) -> bool:
     return readers == [reader] and not in_outputs
 
 
-@dataclass
-class _Moved:
-    """Rewrites a program: instruction `gone` is left out, and `number` becomes two, `first` and `second` of it."""
-
-    source: Program
-    gone: int
-    number: int
-    first: Instruction
-    second: Product
-    instructions: list[Instruction] = field(default_factory=list)
-    place: dict[int, int] = field(default_factory=dict)
-
-    def program(self) -> Program:
-        for number, instruction in enumerate(self.source.instructions):
-            if number == self.gone:
-                continue
-            if number == self.number:
-                self.place[-1] = self._add(self.first)
-                instruction = replace(instruction, op=self.second)
-            self.place[number] = self._add(instruction)
-        outputs = tuple(moved_output(output, self.place) for output in self.source.outputs)
-        return replace(self.source, instructions=tuple(self.instructions), outputs=outputs)
-
-    def _add(self, instruction: Instruction) -> int:
-        self.instructions.append(replace(instruction, op=renumbered(instruction.op, self.place)))
-        return len(self.instructions) - 1
+def _rewritten(program: Program, gone: int, made: Instruction, number: int, reader: Instruction) -> Program:
+    """The program with one instruction gone, and one made in its stead right before the only one that reads it."""
+    instructions, place = list[Instruction](), dict[int, int]()
+    for at, instruction in enumerate(program.instructions):
+        mine = [(gone, made), (number, reader)] if at == number else [(at, instruction)] if at != gone else []
+        for old, one in mine:
+            place[old] = len(instructions)
+            instructions.append(replace(one, op=renumbered(one.op, place)))
+    outputs = tuple(moved_output(output, place) for output in program.outputs)
+    return replace(program, instructions=tuple(instructions), outputs=outputs)

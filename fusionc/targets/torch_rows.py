@@ -23,7 +23,6 @@ from fusionc.targets.torch_grid import CALL, Rectangle, rectangles
 from fusionc.targets.torch_patterns import by_pairs
 from fusionc.targets.torch_row_maps import DENSE, RowMaps, by_row, in_order, is_contraction, is_of_one
 from fusionc.targets.torch_tables import MatrixEntries
-from fusionc.targets.torch_text import is_gathered
 
 MOST_ROWS = 256
 """So many products are held at a time: what is held should fit into a cache."""
@@ -293,7 +292,8 @@ class RowArithmetic(RowMaps):
 
 def _is_fresh(text: str) -> bool:
     """Whether rows were put into memory of their own, which nothing else needs."""
-    return is_gathered(text) or text.startswith(("_sums(", "_looked_up("))
+    gathered = text.endswith(")") and ".index_select(" in text
+    return gathered or text.startswith(("_sums(", "_looked_up("))
 
 
 def _chunks(results: Sequence[Sequence[int]]) -> list[tuple[int, int, list[int]]]:

@@ -45,8 +45,8 @@ class Sums(Maps):
         if order != list(range(self.program.instructions[op.right].components)):
             weights = self._selected(weights, order, dim)
         fresh = self._is_fresh(op.left)
-        into = self._into(op)
-        return f"_weighed({self.names[op.left]}, {weights}, {grids_text(found)}, {dim}, {fresh}{f', {into}' if into else ''})"
+        parts = [self.names[op.left], weights, grids_text(found), str(dim), str(fresh), self._into(op)]
+        return f"_weighed({', '.join(part for part in parts if part)})"
 
     def _summed(self, op: Product, instruction: Instruction) -> str | None:
         """An elementwise product, its components added up in a few regular pieces."""

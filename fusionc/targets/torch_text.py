@@ -75,8 +75,3 @@ def freed(statements: Sequence[tuple[str, str]], kept: Iterable[str]) -> list[tu
         if at in ends:
             result.append((statement[0], f"del {', '.join(ends[at])}"))
     return result
-
-
-def is_gathered(text: str) -> bool:
-    """Whether an expression puts components into memory of their own, which nothing else needs."""
-    return text.endswith(")") and ".index_select(" in text
