@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from strategies import trees
 
 import fusionc
-from fusionc.program.derive import Derivative, differentiable, jvp, vjp
+from fusionc.program.derive import Derivative, differentiable, vjp
 from fusionc.program.interpret import interpret
 from fusionc.program.ir import Program
+from fusionc.program.tangents import jvp
 from fusionc.tools.oracle import random_inputs, random_weights
 
 PROPERTY = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))

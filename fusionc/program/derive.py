@@ -8,7 +8,8 @@ x̄ the cotangent of a value x,
     Gather  <->  Scatter              Pool  <->  Spread              rows of a weight  <->  Total into rows
 
 and what has no domain (a learned weight) gets the `Total` over the domain that it was used in. Operands that are used
-twice get the sum. A derivative is a program like any other: derive it again for second derivatives.
+twice get the sum. A derivative is a program like any other: derive it again for second derivatives. `tangents` goes
+forwards.
 
 For a complex program these are the transposed maps, without conjugation: conj(vjp(…, conj(cotangent))) is the gradient.
 """
@@ -75,11 +76,6 @@ def vjp(program: Program, wrt: Sequence[str] | None = None) -> Derivative:
     return _Reverse(program, tuple(differentiable(program) if wrt is None else wrt)).derivative()
 
 
-def jvp(program: Program, wrt: Sequence[str] | None = None) -> Derivative:
-    """The program of the tangents of all outputs for given tangents of operands."""
-    return _Forward(program, tuple(differentiable(program) if wrt is None else wrt)).derivative()
-
-
 def linear(program: Program) -> tuple[str, ...]:
     """The operands in which every output is linear: with the tangent in its place, the program gives the output's."""
     return tuple(name for name in differentiable(program) if _is_linear(program, name))
@@ -92,7 +88,7 @@ def _is_linear(program: Program, name: str) -> bool:
     for one in program.instructions:
         op = one.op
         if isinstance(op, LegBlock | WeightBlock):
-            degrees.append(int(_operand(one) == name))
+            degrees.append(int(operand_of(one) == name))
         elif isinstance(op, Zeros):
             degrees.append(None)
         elif isinstance(op, Product):
@@ -107,7 +103,7 @@ def _is_linear(program: Program, name: str) -> bool:
     return reached <= {1, None}
 
 
-class _Names:
+class Names:
     """Names that no leg, weight, output, relation or set of sites has."""
 
     def __init__(self, program: Program) -> None:
@@ -122,7 +118,7 @@ class _Names:
         return wish
 
 
-def _opened(program: Program) -> tuple[Program, Builder]:
+def opened(program: Program) -> tuple[Program, Builder]:
     """A program that computes nothing twice, and its instructions, to be continued."""
     builder, place = Builder(domain_sizes(program, SIZE)), dict[int, int]()
     for number, one in enumerate(program.instructions):
@@ -131,8 +127,6 @@ def _opened(program: Program) -> tuple[Program, Builder]:
     outputs = tuple(moved_output(output, place) for output in program.outputs)
     return replace(program, instructions=tuple(builder.instructions), outputs=outputs), builder
 
-
-# --- backwards -----------------------------------------------------------------------------------------------------
 
 Part = tuple[int, tuple[tuple[int, int, Surd], ...] | None]
 """What a value contributes to a cotangent: (value, (i, k, c) …), or None for component by component."""
@@ -173,8 +167,8 @@ class _Reverse:
     """Totals into rows, whose cotangents are parts of tables."""
 
     def __post_init__(self) -> None:
-        self.names = _Names(self.program)
-        self.program, self.builder = _opened(self.program)
+        self.names = Names(self.program)
+        self.program, self.builder = opened(self.program)
         self.active = self._active()
         self.legs, self.weights = list(self.program.legs), list(self.program.weights)
 
@@ -414,7 +408,7 @@ class _Reverse:
         """The flat cotangent of a leg or weight: its cells, one behind the other, zero where no view looks."""
         leg = next((leg for leg in self.program.legs if leg.name == name), None)
         weight = next((weight for weight in self.program.weights if weight.name == name), None)
-        views = [n for n in sorted(totals) if _operand(self.program.instructions[n]) == name]
+        views = [n for n in sorted(totals) if operand_of(self.program.instructions[n]) == name]
         if not views:
             return None
         cells: dict[tuple[int, int, int], list[Cell]] = {}
@@ -480,7 +474,7 @@ def _continues(before: Table, part: Table, width: int) -> bool:
     return (part.name, part.start, part.first, part.factor) == (before.name, *places, before.factor)
 
 
-def _operand(instruction: Instruction) -> str:
+def operand_of(instruction: Instruction) -> str:
     op = instruction.op
     return op.leg if isinstance(op, LegBlock) else op.weight if isinstance(op, WeightBlock) else ""
 
@@ -519,114 +513,3 @@ def _runs(program: Program, output: ProgramOutput) -> list[Run]:
             else:
                 runs.append(Run(value, places, (len(places),)))
     return [replace(run, dims=(sum(run.dims),)) for run in runs] if program.layout == "ir_mul" else runs
-
-
-# --- forwards ------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class _Forward:
-    program: Program
-    wrt: tuple[str, ...]
-    tangents: dict[int, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.names = _Names(self.program)
-        self.program, self.builder = _opened(self.program)
-
-    def derivative(self) -> Derivative:
-        given = {name: self.names.fresh(f"tangent_{name}") for name in self.wrt}
-        for number, instruction in enumerate(self.program.instructions):
-            tangent = self._tangent(instruction, given)
-            if tangent is not None:
-                self.tangents[number] = tangent
-        outputs = tuple(self._output(output) for output in self.program.outputs)
-        legs = [(leg, given[leg.name]) for leg in self.program.legs if leg.name in given]
-        weights = [(weight, given[weight.name]) for weight in self.program.weights if weight.name in given]
-        derived = Program(
-            name=self.names.fresh(f"{self.program.name}_jvp"),
-            layout=self.program.layout,
-            is_complex=self.program.is_complex,
-            legs=(
-                *self.program.legs,
-                *(
-                    ProgramLeg(name, leg.kind, leg.dim, f"like {leg.name}", leg.domain, leg.blocks)
-                    for leg, name in legs
-                ),
-            ),
-            weights=(*self.program.weights, *(ProgramWeight(name, w.rows, w.numel) for w, name in weights)),
-            instructions=tuple(self.builder.instructions),
-            outputs=outputs,
-            sites=self.program.sites,
-            relations=self.program.relations,
-        )
-        results = tuple((a.name, b.name) for a, b in zip(self.program.outputs, outputs, strict=True))
-        return Derivative(pruned(derived), tuple(given.items()), results)
-
-    def _tangent(self, one: Instruction, given: dict[str, str]) -> int | None:
-        op = one.op
-        moved: LegBlock | WeightBlock | Linear | Gather | Scatter | Pool | Spread | Total
-        if isinstance(op, LegBlock | WeightBlock):
-            name = given.get(_operand(one))
-            if name is None:
-                return None
-            if isinstance(op, LegBlock):
-                moved = LegBlock(name, op.start, op.dims)
-            else:
-                moved = WeightBlock(name, op.start, op.rows, op.reads)
-            return self.builder.emit(moved, one.components, one.channels, one.domain, f"tangent of {one.note}")
-        if isinstance(op, Product):
-            return self._product(op, one)
-        if isinstance(op, Zeros):
-            return None
-        if isinstance(op, Linear):
-            kept = [source for source, value in enumerate(op.values) if value in self.tangents]
-            if not kept:
-                return None
-            entries = tuple((kept.index(s), i, k, c) for s, i, k, c in op.entries if s in kept)
-            moved = Linear(tuple(self.tangents[op.values[source]] for source in kept), entries, op.order)
-        elif op.value not in self.tangents:
-            return None
-        elif isinstance(op, Gather | Scatter):
-            moved = type(op)(self.tangents[op.value], op.relation, op.row)
-        elif isinstance(op, Total):
-            moved = Total(self.tangents[op.value], op.rows, op.reads)
-        else:
-            moved = type(op)(self.tangents[op.value])
-        return self.builder.emit(moved, one.components, one.channels, one.domain, f"tangent of {one.note}")
-
-    def _product(self, op: Product, one: Instruction) -> int | None:
-        """left' · right + left · right'."""
-        pairs = []
-        if op.left in self.tangents:
-            pairs.append((self.tangents[op.left], op.right))
-        if op.right in self.tangents:
-            pairs.append((op.left, self.tangents[op.right]))
-        note = f"tangent of {one.note}"
-        parts = [
-            self.builder.emit(
-                Product(left, right, op.left_axes, op.right_axes, op.axes, op.terms),
-                one.components,
-                one.channels,
-                one.domain,
-                note,
-            )
-            for left, right in pairs
-        ]
-        if len(parts) < 2:
-            return parts[0] if parts else None
-        entries = tuple((source, k, k, ONE) for k in range(one.components) for source in range(2))
-        return self.builder.emit(Linear(tuple(parts), entries), one.components, one.channels, one.domain, note)
-
-    def _output(self, output: ProgramOutput) -> ProgramOutput:
-        blocks = tuple(
-            replace(block, pieces=tuple(self._piece(value, start) for value, start in block.pieces))
-            for block in output.blocks
-        )
-        return ProgramOutput(self.names.fresh(f"tangent_{output.name}"), blocks, output.domain, output.rows)
-
-    def _piece(self, value: int, start: int) -> tuple[int, int]:
-        if value in self.tangents:
-            return self.tangents[value], start
-        one = self.program.instructions[value]
-        return self.builder.emit(Zeros(value), one.components, one.channels, one.domain, "does not depend"), start

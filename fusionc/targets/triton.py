@@ -13,8 +13,9 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fusionc.program.derive import differentiable, jvp, linear, vjp
+from fusionc.program.derive import differentiable, linear, vjp
 from fusionc.program.ir import Program
+from fusionc.program.tangents import jvp
 from fusionc.targets import torch as torch_target
 from fusionc.targets.registry import Emission, Options
 from fusionc.targets.torch_text import listed
