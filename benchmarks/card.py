@@ -1,8 +1,8 @@
-"""What is done with a GPU that is there for some minutes: its tests, then each published shape beside its peers, and one table.
+"""What is done with a GPU that is there for some minutes: its tests, then published shapes beside peers, and one table.
 
 Every part is a process of its own with a limit, so that one that hangs or crashes takes none of the others with it. The
-parts stand in order of what one wants to know first; what the time does not reach is said. `--device cpu` is the stand-in
-that checks all of this where there is no GPU.
+parts stand in order of what one wants to know first; what the time does not reach is said. `--device cpu` is the
+stand-in that checks all of this where there is no GPU.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a part: "passed", "failed", "out of time" or "not reached"; seconds; the last line that it printed."""
+    """What came of a part ("passed", "failed", "out of time", "not reached"), its seconds, the last line it printed."""
 
     part: Part
     state: str
