@@ -1,12 +1,10 @@
-"""Operators in compiled code: large results, which are written into memory of earlier ones, and diagrams over sites.
-Values and gradients against eager calls, which other tests compare with the oracle. (All results count as large.)"""
+"""Compiled code: a statement for each component, loops over pairs, operators of diagrams over sites. Values and
+gradients against eager calls, which other tests compare with the oracle."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
-import mmap
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -25,7 +23,6 @@ import fusionc
 from fusionc.targets.torch_pairs import PairLoop
 from fusionc.tools.verify import as_tuple
 
-pytestmark = pytest.mark.skipif(not hasattr(mmap, "MADV_HUGEPAGE"), reason="asks the system of Linux")
 CASES = {
     "weights of every element": "(x: 2x0e + 3x1o, y: 1o, r: weights) -> * in lmax 1 "
     "{ x[u] y -> out[path,u] * r[path,u] }",
@@ -40,37 +37,24 @@ compiled = functools.partial(torch.compile, backend="aot_eager", fullgraph=True)
 
 
 @contextmanager
-def all_large(
-    make: Callable[[], torch.nn.Module], backend: str | Callable = "aot_eager"
-) -> Iterator[tuple[torch.nn.Module, dict]]:
-    """A module whose results all count as large, and its file: `file["written"]` says how many were written into memory
-    of earlier ones."""
+def compiled_by(backend: str | Callable) -> Iterator[None]:
+    """Loops over pairs are compiled by a backend, from the beginning."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
         torch._dynamo.reset()
-        module = make()
-        file = type(module).forward.__globals__
-        empty = file["_empty"]
-
-        def counting(shape, like):
-            file["written"] += 1
-            return empty(shape, like)
-
-        for name, value in (("_is_large", lambda count, like: count > 0), ("_empty", counting), ("written", 0)):
-            patch.setitem(file, name, value)
-        yield module, file
+        yield
 
 
 @pytest.fixture
-def large():
-    """Makes such a module of a text."""
-    with contextlib.ExitStack() as stack:
+def make():
+    """Makes a module of a text."""
+    with compiled_by("aot_eager"):
+        yield module_of
 
-        def make(text: str, layout: str = "ir_mul") -> tuple[torch.nn.Module, dict]:
-            kind = fusionc.parse(f"diagram d{text}")["d"].module(layout=layout)
-            return stack.enter_context(all_large(lambda: kind(dtype=torch.float64)))
 
-        yield make
+def module_of(text: str, layout: str = "ir_mul", **options) -> torch.nn.Module:
+    kind = fusionc.parse(f"diagram d{text}")["d"].module(layout=layout, **options)
+    return kind(dtype=torch.float64)
 
 
 def operands(text: str, *batch: int) -> list[torch.Tensor]:
@@ -93,32 +77,31 @@ def assert_same(found, wanted) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_values_and_gradients(large, name):
+def test_values_and_gradients(make, name):
     """For batches of any size; one case is differentiated ahead of time, which takes longest."""
-    module, file = large(CASES[name], "mul_ir" if name == "two outputs" else "ir_mul")
+    module = make(CASES[name], "mul_ir" if name == "two outputs" else "ir_mul")
     function = compiled(module, dynamic=True, backend="aot_eager" if name == "weights of every element" else "eager")
     for batch in ((7,), (9,)):
         values = operands(CASES[name], *batch)
-        wanted, file["written"] = with_gradients(module, module, values), 0
-        assert_same(with_gradients(function, module, values), wanted)
-        assert file["written"]
+        assert_same(with_gradients(function, module, values), with_gradients(module, module, values))
 
 
-def test_some_gradients(large):
+def test_some_gradients(make):
     """Of operands that are asked for, by outputs that count."""
-    module, _ = large(CASES["two outputs"])
+    module = make(CASES["two outputs"])
     values = [one.requires_grad_() for one in operands(CASES["two outputs"], 7)]
     for backend in ("eager", "aot_eager"):
         function = compiled(module, backend=backend)
         for place in range(2):
             for asked in ([values[0]], [values[1], module.W]):
-                found, wanted = (torch.autograd.grad(f(*values)[place].sum(), asked) for f in (function, module))
+                kept = functools.partial(torch.autograd.grad, inputs=asked, materialize_grads=True)
+                found, wanted = (kept(f(*values)[place].sum()) for f in (function, module))
                 assert_same(found, wanted)
 
 
-def test_gradients_of_gradients(large):
+def test_gradients_of_gradients(make):
     """Where the compiled code is one that torch differentiates twice."""
-    module, _ = large(CASES["weights of every element"])
+    module = make(CASES["weights of every element"])
     values = [one.requires_grad_() for one in operands(CASES["weights of every element"], 7)]
 
     def twice(function):
@@ -128,8 +111,8 @@ def test_gradients_of_gradients(large):
     assert_same(twice(compiled(module, backend="eager")), twice(module))
 
 
-def test_no_memory_is_given_twice(large):
-    module, _ = large(CASES["a copy"])
+def test_no_memory_is_given_twice(make):
+    module = make(CASES["a copy"])
     (value,) = operands(CASES["a copy"], 7)
     probe, function = torch.randn_like(value), compiled(module)
     assert function(value).data_ptr() != value.data_ptr()
@@ -138,10 +121,10 @@ def test_no_memory_is_given_twice(large):
     assert gradient.data_ptr() != probe.data_ptr()
 
 
-def test_within_other_code(large):
+def test_within_other_code(make):
     """Two in a row, with operations between, evaluated again for the gradients; weights that a step changes."""
     text = "(x: 4x0e + 4x1o, y: 0e + 1o) -> 4x0e + 4x1o { x[u] y -> out[u] * W[path,u] }"
-    module, _ = large(text)
+    module = make(text)
 
     def network(x, y):
         return checkpoint(lambda x, y: module(module(x.sin(), y).tanh(), y), x, y, use_reentrant=False)
@@ -153,11 +136,10 @@ def test_within_other_code(large):
             module.W += 1
 
 
-def test_where_no_operator_may_stand(large):
+def test_where_no_operator_may_stand(make):
     """Transforms inside compiled code, halves (whose result is cast), exported programs: plain statements."""
-    module, file = large(CASES["weights of every element"])
+    module = make(CASES["weights of every element"])
     x, y, r = operands(CASES["weights of every element"], 7)
-    file["written"] = 0
     for function in (
         lambda x: torch.func.grad(lambda one: module(one, y, r).square().sum())(x),
         lambda x: torch.func.jvp(lambda one: module(one, y, r), (x,), (2 * x,))[1],
@@ -169,12 +151,12 @@ def test_where_no_operator_may_stand(large):
     for strict in (True, False):
         program = torch.export.export(module, (x, y, r), dynamic_shapes=({0: rows},) * 3, strict=strict)
         assert not [node for node in program.graph.nodes if "fusionc" in str(node.target)]
-    assert not file["written"]
 
 
 def check(one: Case, layout: str) -> None:
     """Values, gradients and their gradients, of code that dynamo follows, with operators, against an eager call."""
-    with all_large(lambda: one.module(layout), "eager") as (module, _):
+    with compiled_by("eager"):
+        module = one.module(layout)
         values = [value.requires_grad_(value.dtype != torch.int64) for value in one.tensors()]
         moving = [value for value in (*values, *module.parameters()) if value.requires_grad]
         found = []
@@ -215,8 +197,10 @@ def test_loops_over_pairs(name, monkeypatch):
     """Two pairs at a time: sums over sites and over everything, outputs over pairs, weights that all of them share."""
     monkeypatch.setattr(PairLoop, "piece", 2)
     one = case(small(name) if name in SMALL_NAMES else odd(name))
-    with all_large(lambda: one.module("ir_mul"), "eager") as (module, file):
-        assert ("_over_pairs" in file) == (name != "rows at both ends")  # (no loop reads a pair's row of a table)
+    with compiled_by("eager"):
+        module = one.module("ir_mul")
+        loops = "_over_pairs" in type(module).forward.__globals__  # (no loop reads a pair's row of a table)
+        assert loops == (name != "rows at both ends")
         function, given = compiled(module, backend="eager"), one.keywords
         wanted = with_gradients(functools.partial(module, **given), module, one.tensors())
         assert_same(with_gradients(functools.partial(function, **given), module, one.tensors()), wanted)
@@ -241,7 +225,8 @@ class Counting:
 def test_a_loop_over_pairs_is_compiled_once():
     """For any number of pairs, though a compiler watches the first call of an operator; a single pair has none."""
     one, backend = case(small("message")), Counting()
-    with all_large(one.module, backend) as (module, _):
+    with compiled_by(backend):
+        module = one.module()
         function = compiled(module)
         for pairs in (7, 12, 1, 0, 7):
             x, y, r = one.tensors()
@@ -250,18 +235,6 @@ def test_a_loop_over_pairs_is_compiled_once():
             wanted = with_gradients(functools.partial(module, edges=edges), module, values)
             assert_same(with_gradients(functools.partial(function, edges=edges), module, values), wanted)
     assert backend.made == 2  # its value and its gradients
-
-
-def test_what_writes_large_results_is_compiled_once():
-    """For batches of any size but one."""
-    text, backend = CASES["weights of every element"], Counting()
-    kind = fusionc.parse(f"diagram d{text}")["d"].module()
-    with all_large(lambda: kind(dtype=torch.float64), backend) as (module, _):
-        function = compiled(module)
-        for batch in (7, 12, 1, 7):
-            values = operands(text, batch)
-            assert_same(with_gradients(function, module, values), with_gradients(module, module, values))
-    assert backend.made == 2
 
 
 def test_sites_are_behind_an_operator():
@@ -279,18 +252,15 @@ def test_sites_are_behind_an_operator():
     assert not any("index" in name for name in called)
 
 
-def test_an_eager_call_takes_no_operator():
-    """Not of the statements for compilers either, where a style wants just these: tangents would be zero."""
+def test_forward_derivatives_of_statements_for_compilers(make):
+    """In an eager call, where a style wants just these."""
     text = CASES["weights of every element"]
-    kind = fusionc.parse(f"diagram d{text}")["d"].module(style="scalar")
-    with all_large(lambda: kind(dtype=torch.float64)) as (module, file):
-        x, y, r = operands(text, 7)
-        module(x, y, r)
-        with torch.autograd.forward_ad.dual_level():
-            dual = torch.autograd.forward_ad.make_dual(x, 2 * x)
-            tangent = torch.autograd.forward_ad.unpack_dual(module(dual, y, r)).tangent
-        torch.testing.assert_close(tangent, module(2 * x, y, r))
-        assert not file["written"]
+    module = make(text, "mul_ir", style="scalar")
+    x, y, r = operands(text, 7)
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(x, 2 * x)
+        tangent = torch.autograd.forward_ad.unpack_dual(module(dual, y, r)).tangent
+    torch.testing.assert_close(tangent, module(2 * x, y, r))
 
 
 def test_no_compiler_is_loaded_before_it_is_needed():
@@ -305,12 +275,11 @@ def test_no_compiler_is_loaded_before_it_is_needed():
 
 
 def test_a_large_result():
-    """The real thing: compiled by inductor, 34 MB, in the memory of the result before."""
+    """The real thing: compiled by inductor, 34 MB; each call has memory of its own."""
     text = "diagram d(x: 16x1o, y: 1o) -> * { x[u] y -> out[path, u] }"
     module = fusionc.parse(text)["d"].module(layout="ir_mul")()
     function = torch.compile(module, fullgraph=True)
     values = torch.randn(60_000, 48), torch.randn(60_000, 3)
-    before = function(*values).data_ptr()
-    found = function(*values)
-    assert found.data_ptr() == before
+    found, again = function(*values), function(*values)
+    assert found.data_ptr() != again.data_ptr()
     torch.testing.assert_close(found, module(*values))

@@ -56,7 +56,6 @@ class Local:
     probe: torch.Tensor
     places: Mapping[str, torch.Tensor | None]
     device: str
-    give_back: Callable[[], object]
 
     def results(self, task: str) -> Leaves:
         found = tasks.run(task, self.product, self.leaves, self.force, self.probe)
@@ -70,7 +69,7 @@ class Local:
         return measure.seconds(lambda: self._run(task), repeats, self.device)
 
     def peak_bytes(self, task: str) -> int:
-        self.give_back()
+        gc.collect()
         return measure.peak_bytes(lambda: self._run(task), self.device)
 
     def close(self) -> None:
@@ -102,10 +101,8 @@ def local(
     places: Mapping[str, torch.Tensor | None],
     mode: str,
     leaves: Leaves | None = None,
-    give_back: Callable[[], object] = gc.collect,
 ) -> Local:
-    """A contestant whose product `build` constructs, which is timed. `leaves` are already in its own order; `give_back`
-    frees what it keeps for its next results.
+    """A contestant whose product `build` constructs, which is timed. `leaves` are already in its own order.
 
     In mode `compile` the product goes through torch.compile; what that costs is in the time of the first call.
     """
@@ -130,5 +127,4 @@ def local(
         own(case.probe, places["out"]),
         places,
         device,
-        give_back,
     )

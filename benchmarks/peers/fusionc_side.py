@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import os
-import sys
 import tempfile
 from functools import partial
 
@@ -63,18 +61,11 @@ def build(case: Case, mode: str, layout: str = "mul_ir", target: str | None = No
         os.environ["FUSIONC_CACHE"] = folder
         try:
             make = partial(_product, case, layout, chosen)
-            return local(case, name, configuration, make, places(shape, layout), mode, give_back=_give_back)
+            return local(case, name, configuration, make, places(shape, layout), mode)
         except fusionc.CompileError as error:
             raise Unavailable(f"not compiled: {error.diagnostics[0].code}, {error.diagnostics[0].message}") from None
         finally:
             os.environ.pop("FUSIONC_CACHE") if before is None else os.environ.update(FUSIONC_CACHE=before)
-
-
-def _give_back() -> None:
-    """Forget the memory that generated files keep for their next results: a peak starts without it."""
-    gc.collect()
-    for file in list(sys.modules.values()):
-        vars(file).get("_SPARE", []).clear()
 
 
 def build_around(case: Case, mode: str, layout: str = "mul_ir") -> Local:
@@ -92,7 +83,7 @@ def build_around(case: Case, mode: str, layout: str = "mul_ir") -> Local:
         return product
 
     configuration = f"{layout}, gather and index_add around the product"
-    return local(case, f"{name_of(layout)}*", configuration, make, places(plain, layout), mode, give_back=_give_back)
+    return local(case, f"{name_of(layout)}*", configuration, make, places(plain, layout), mode)
 
 
 def _product(case: Case, layout: str, target: str) -> Product:

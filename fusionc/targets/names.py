@@ -12,8 +12,8 @@ from fusionc.language.source import Span
 FILE_NAMES = frozenset(
     "torch nn Tensor NamedTuple annotations bool dict float int isinstance len list reversed super tuple type zip "
     "any all enumerate range str object ValueError TypeError IndexError ImportError OSError staticmethod "
-    "triton tl contextlib math partial Callable Sequence KERNELS min max iter next hasattr slice mmap Any "
-    "getattr WeakTensorKeyDictionary ctypes sys os weakref sum map sorted memoryview _GLIBC _SPARE "
+    "triton tl contextlib math partial Callable Sequence KERNELS min max iter next hasattr slice Any "
+    "getattr WeakTensorKeyDictionary sum map "
     "RuntimeError".split()
 )
 # What the functions of diagrams use: no leg and no weight may take such a name.
@@ -25,11 +25,11 @@ FUNCTION_NAMES = frozenset(
         "_conjugate _by_autograd _evaluated _pieces _call _placed _added _summed_up _tabulated "
         "_added_products _selected _mixed_up _widened _Kept _terms _has_numbers _looked_up _every _crossed _behind "
         "_rows_at _over _SORTED _uncast "
-        "_is_autocast _is_batched _detached _spare _give_back "
-        "_is_large _is_opaque _is_transformed _Traced _traced _compiled _assembled _places _as_operator _operator "
+        "_is_autocast _is_batched _detached "
+        "_is_opaque _is_transformed _compiled _assembled _as_operator _operator "
         "_over_pairs _at_pairs _looping _pulling _listed _unlisted _batch _in_rows _first_numbers "
         "_compiled_once _apart _stage_gradients "
-        "_layered _correlated _spread _everywhere _multiplied _empty _evaluate mmap Any _runs_kernels _jit "
+        "_layered _correlated _spread _everywhere _multiplied _evaluate Any _runs_kernels _jit "
         "_compute _count _parts _precision _launch _check_inside _flat _sorted_pairs _Diagram _allocate _run _plain "
         "_gradients _Apply _register _fake _setup _backward _INTERPRETED math"
     ).split()

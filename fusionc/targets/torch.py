@@ -77,7 +77,6 @@ class FileNames:
     function: str
     inner: str
     scalar: str
-    traced: str
     looped: str
     gradients: str
     stages: str
@@ -110,7 +109,6 @@ def _file_names(emissions: Sequence[Emission]) -> list[FileNames]:
         upper, inner = bare.upper(), namer.fresh(f"_{bare}")
         own = {
             "scalar": f"{inner}_scalar",
-            "traced": f"_{upper}_TRACED",
             "looped": f"{inner}_looped",
             "gradients": f"{inner}_gradients",
             "stages": f"_{upper}",
@@ -238,10 +236,6 @@ class _Printer:
         tree.append(")")
         if self.is_opaque:
             tree.append(self._as_operator())
-        if self.is_scalar:
-            kinds, widths = _tuple_text(self.stage.kinds), _tuple_text([one.dim for one in program.outputs])
-            call = f'_traced("{program.name}", {self.file.scalar}, {kinds}, {widths})'
-            tree.append(f"{self.file.traced} = {call}")
         return functions, tree
 
     def _looped(self, functions: list[dict[str, Any]]) -> list[str]:
@@ -476,7 +470,7 @@ class _Printer:
         passed = [f"{relation.name}={relation.name}" for relation in program.relations]
         passed += [f"{self.sizes[name]}={self.sizes[name]}" for name in program.sites]
         call = f"_call({', '.join((self.file.stages, *arguments, *passed))})"
-        scalar = f"_compiled({', '.join((self.file.traced, self.dtype, *arguments))})"
+        scalar = f"_compiled({', '.join((self.file.scalar, *arguments))})"
         if self.is_scalar and self.options.style == "scalar":
             call = scalar
         elif self.is_scalar:
