@@ -20,6 +20,7 @@ from strategies import trees
 from torch.utils.checkpoint import checkpoint
 
 import fusionc
+from fusionc.targets.thresholds import Thresholds, using
 from fusionc.targets.torch_pairs import PairLoop
 from fusionc.tools.verify import as_tuple
 
@@ -206,10 +207,10 @@ def test_loops_over_pairs(name, monkeypatch):
         assert_same(with_gradients(functools.partial(function, **given), module, one.tensors()), wanted)
 
 
-def test_many_terms_are_no_loop(monkeypatch):
+def test_many_terms_are_no_loop():
     """A compiler would take minutes."""
-    monkeypatch.setattr("fusionc.targets.torch_pairs.MOST_TERMS", 10)
-    assert "_over_pairs" not in type(case(small("message")).module("ir_mul")).forward.__globals__
+    with using(Thresholds(most_terms_of_pairs=10)):
+        assert "_over_pairs" not in small("message").emit(layout="ir_mul")
 
 
 class Counting:

@@ -15,7 +15,8 @@ from test_derive import PROPERTY, case
 from test_torch_derivatives import check
 
 import fusionc
-from fusionc.targets.torch_grid import CALL, rectangles
+from fusionc.targets.thresholds import DEFAULT
+from fusionc.targets.torch_grid import rectangles
 from fusionc.tools.modules import load_module
 from fusionc.tools.oracle import evaluate, random_legs, random_weights
 from fusionc.tools.verify import as_tuple, relative
@@ -45,9 +46,9 @@ def test_rectangles_are_the_cheapest(pairs):
     prices = []
     for cuts in itertools.product((False, True), repeat=len(rows) - 1):
         starts = [0, *(at + 1 for at, cut in enumerate(cuts) if cut), len(rows)]
-        prices.append(sum(size(rows[a:b]) + CALL for a, b in itertools.pairwise(starts)))
+        prices.append(sum(size(rows[a:b]) + DEFAULT.call for a, b in itertools.pairwise(starts)))
     found, _ = rectangles(pairs, alike=False)
-    assert sum(one.size + CALL for one in found) == min(prices)
+    assert sum(one.size + DEFAULT.call for one in found) == min(prices)
 
 
 def test_rectangles_are_worth_their_calls():

@@ -17,6 +17,7 @@ import fusionc
 from fusionc.cli import main
 from fusionc.program.derive import vjp
 from fusionc.targets.registry import Options
+from fusionc.targets.thresholds import Thresholds, using
 
 FOLDER = Path(__file__).parent
 MACE = """
@@ -346,9 +347,8 @@ def test_loops_compile_with_loops_for_loads_inside():
     assert all(one.spilled == 0 and one.registers <= 128 for one in found), list(map(str, found))
 
 
-def test_loops_are_taken_where_unrolled_code_is_too_much(monkeypatch):
+def test_loops_are_taken_where_unrolled_code_is_too_much():
     """By itself, where that would compile for too long; never or always where that is asked for."""
-    from fusionc.targets import triton_split
     from fusionc.targets.triton import description
 
     program = fusionc.parse(LARGE["kept paths, unequal channels"])["d"].checked.program()
@@ -358,9 +358,9 @@ def test_loops_are_taken_where_unrolled_code_is_too_much(monkeypatch):
 
     assert "a loop over a table" not in said("auto")
     assert "a loop over a table, asked for" in said("never")
-    monkeypatch.setattr(triton_split, "PATIENCE", 100)
-    assert "several kernels would compile for too long" in said("auto")
-    assert "a loop over a table" not in said("always")
+    with using(Thresholds(patience=100)):
+        assert "several kernels would compile for too long" in said("auto")
+        assert "a loop over a table" not in said("always")
 
 
 def test_why_kernels_are_split_is_said():

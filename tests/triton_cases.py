@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
-from types import ModuleType
 
 import numpy as np
 import torch
@@ -42,8 +41,9 @@ from fusionc.driver import emission
 from fusionc.program.ir import LAYOUTS, Product, Program
 from fusionc.targets import torch as torch_target
 from fusionc.targets import triton as triton_target
-from fusionc.targets import triton_dot, triton_keep, triton_loop, triton_mix, triton_split
+from fusionc.targets import triton_keep, triton_mix, triton_split
 from fusionc.targets.registry import Options
+from fusionc.targets.thresholds import Thresholds, using
 
 
 def mixed() -> dict[str, Errors]:
@@ -54,12 +54,8 @@ def mixed() -> dict[str, Errors]:
             found[f"{name}, {layout}"] = _with_dots(case(text, layout))
     for rows, layout in ((150, "mul_ir"), (7, "ir_mul")):
         found[f"{rows} rows"] = _with_dots(_of_rows("some rows", layout, rows))
-    most = triton_dot.MOST_PARTS
-    try:
-        triton_dot.MOST_PARTS = 1
+    with using(Thresholds(most_parts=1)):
         found["several kernels"] = _with_dots(_of_rows("unlike irreps", "mul_ir", 50))
-    finally:
-        triton_dot.MOST_PARTS = most
     for layout in LAYOUTS:
         found[f"signs, {layout}"] = _with_signs(layout)
     return found
@@ -446,23 +442,17 @@ def sites() -> dict[str, Errors]:
     return found
 
 
-def _limited(limits: dict[str, object], names: tuple[str, ...], module: ModuleType = triton_split) -> dict[str, Errors]:
+def _limited(limits: Thresholds, names: tuple[str, ...]) -> dict[str, Errors]:
     """Cases with other limits on what one kernel may be."""
-    before = {name: getattr(module, name) for name in limits}
-    try:
-        for name, limit in limits.items():
-            setattr(module, name, limit)
+    with using(limits):
         return {f"{name}, {sums}": measured({**TEXTS, **MORE}[name], "mul_ir", sums) for name in names for sums in SUMS}
-    finally:
-        for name, limit in before.items():
-            setattr(module, name, limit)
 
 
 def split() -> dict[str, Errors]:
     """Kernels cut into as many parts as they can be, by outputs or by an operand."""
     names = ("uvu per element", "product basis", "density squared", "kept", "mixed before a sum")
-    found = _limited({"MOST_TERMS": 12, "MOST_MEMORY": 8}, names)
-    by_operand, way = [0], triton_split.Splitter._by_operand
+    found = _limited(Thresholds(kernel_terms=12, kernel_memory=8), names)
+    by_operand, way, effort = [0], triton_split.Splitter._by_operand, triton_split.effort
 
     def counted(*arguments):
         parts = way(*arguments)
@@ -470,19 +460,19 @@ def split() -> dict[str, Errors]:
         return parts
 
     names = ("uvu per element", "product basis", "message", "density squared", "unequal multiplicities")
-    triton_split.Splitter._by_operand = counted
+    triton_split.Splitter._by_operand, triton_split.effort = counted, lambda terms, memory: terms - memory
     try:
-        limits = {"MOST_TERMS": 12, "MOST_MEMORY": 8, "WASTE": 0.0, "effort": lambda terms, memory: terms - memory}
+        limits = Thresholds(kernel_terms=12, kernel_memory=8, doubled=0.0)
         found |= {f"{name}, by an operand": errors for name, errors in _limited(limits, names).items()}
     finally:
-        triton_split.Splitter._by_operand = way
+        triton_split.Splitter._by_operand, triton_split.effort = way, effort
     assert by_operand[0] > 20
     return found
 
 
 def kept() -> dict[str, Errors]:
     """Values that stand between kernels to save work."""
-    seen, before = [0], (triton_keep._best, triton_keep.GAIN)
+    seen, before = [0], triton_keep._best
 
     def first(found, *_):
         everything = range(len(found.cut.program.instructions))
@@ -491,26 +481,23 @@ def kept() -> dict[str, Errors]:
         return values[:1]
 
     names = ("product basis", "no block divides 48", "mixed on the way", "no channels")
-    triton_keep._best, triton_keep.GAIN = first, 10.0
+    triton_keep._best = first
     try:
-        found = _limited({"MOST_TERMS": 12}, names)
+        found = _limited(Thresholds(kernel_terms=12, gain=10.0), names)
     finally:
-        triton_keep._best, triton_keep.GAIN = before
+        triton_keep._best = before
     assert seen[0] > 4
     return found
 
 
 def looped() -> dict[str, Errors]:
     """Kernels that are loops over tables of terms, wherever they can be, with loops for loads and stores inside."""
-    found, before = {}, (triton_loop.MANY, triton_loop.TOGETHER)
-    triton_loop.MANY, triton_loop.TOGETHER = 4, 3
-    try:
+    found = {}
+    with using(Thresholds(many=4, together=3)):
         for number, (name, text) in enumerate({**TEXTS, **MORE}.items()):
             layout, sums = (("mul_ir", "sorted"), ("ir_mul", "atomic"))[number % 2]
             found[f"{name}, {layout}, {sums}"] = measured(text, layout, sums, "never")
         tables = vars(Kernels(case(TEXTS["density squared"], "mul_ir", 0), unroll="never").module)
-    finally:
-        triton_loop.MANY, triton_loop.TOGETHER = before
     stages = {name.split("_STAGE_")[1][0] for name in tables if name.endswith("_TABLE") and "_STAGE_" in name}
     assert stages >= set("012"), tables
     return found

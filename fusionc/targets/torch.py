@@ -332,7 +332,7 @@ class _Printer:
             ),
             "about": textwrap.wrap(about, WIDTH),
             "body": [*heads, *body],
-            "piece": 0 if program.sites else piece_size(program, arithmetic.said, arithmetic.WORTH),
+            "piece": 0 if program.sites else piece_size(program, arithmetic.said, arithmetic.worth),
             "width": program.outputs[0].dim if writes else 0,
         }
 

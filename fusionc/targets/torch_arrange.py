@@ -21,11 +21,10 @@ from fusionc.program.ir import (
     Unary,
     operands,
 )
+from fusionc.targets.thresholds import now
 from fusionc.targets.torch_grid import layers
 
 MOVES = (Gather, Scatter, Pool)
-MOST_LAYERS = 40
-"""Elementwise products are added up in so many layers at most."""
 
 
 def arranged(program: Program) -> Program:
@@ -68,7 +67,7 @@ def grouped(program: Program) -> Program:
             continue
         if len(op.terms) < 2 * instruction.components or program.instructions[op.left].domain is None:
             continue
-        found = layers(op.terms, MOST_LAYERS)
+        found = layers(op.terms, now().most_layers)
         source = program.instructions[op.left]
         if (
             found is None

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from fusionc.targets.thresholds import now
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -73,10 +75,6 @@ def _run(places: Sequence[int], start: int) -> int:
     return length
 
 
-CALL = 12
-"""One more operation is worth so many rows of products that nobody asked for."""
-
-
 @dataclass(frozen=True)
 class Rectangle:
     """Every one of some neighbouring components of one operand with every one of another's: pairs, row after row."""
@@ -140,10 +138,10 @@ def _last_rectangle(rows: Sequence[int], ends: Mapping[int, tuple[int, int]], be
         low, high = min(low, ends[rows[start]][0]), max(high, ends[rows[start]][1])
         height, width = rows[-1] + 1 - rows[start], high + 1 - low
         heights[width] = height
-        price = height * width + CALL
+        price = height * width + now().call
         if found is not None and price >= found.price:
             break  # (with more rows it only grows)
-        if any(own * (width - columns) >= CALL for columns, own in heights.items()):
+        if any(own * (width - columns) >= now().call for columns, own in heights.items()):
             break  # (cut there, these rows and any that also take some before them cost no more)
         if found is None or best[start].price + price < found.price:
             found = _Cover(best[start].price + price, start, range(low, high + 1))

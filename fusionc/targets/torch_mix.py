@@ -12,10 +12,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fusionc.program.ir import Instruction, Product, Program, Term, moved_output, operands, renumbered
+from fusionc.targets.thresholds import now
 from fusionc.targets.torch_patterns import applies_matrix, contraction
-
-WASTE = 2
-"""Rows A[k,p] that are zero are multiplied too: behind, so many times the products at most."""
 
 
 def mixed_behind(program: Program) -> Program:
@@ -49,7 +47,7 @@ def _behind(program: Program, number: int, instruction: Instruction) -> Program 
     parts, rows = mixer.components, instruction.components
     if len(sources) != len(mixing.terms) or {part for _, part in sources.values()} != set(range(parts)):
         return None
-    if parts < 2 or rows * parts > WASTE * len(sources):
+    if parts < 2 or rows * parts > now().mixed_zeros * len(sources):
         return None
     terms = list[Term]()
     for i, j, k, sign in op.terms:

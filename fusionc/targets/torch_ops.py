@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from fusionc.algebra.surds import ONE, Surd
 from fusionc.program.ir import Instruction, LegBlock, Linear, Op, OutputBlock, Product, Program, ProgramOutput
+from fusionc.targets.thresholds import now
 from fusionc.targets.torch_arrange import Run, runs
-from fusionc.targets.torch_mix import WASTE
 from fusionc.targets.torch_patterns import (
     Contraction,
     applies_matrix,
@@ -27,12 +27,6 @@ from fusionc.targets.torch_patterns import (
 from fusionc.targets.torch_sums import Sums
 from fusionc.targets.torch_tables import MatrixEntries
 from fusionc.targets.torch_text import unflattened
-
-SMALL = 400
-"""Matrices with fewer products of two numbers are multiplied one number at a time by torch's batched product."""
-
-FEW = 3
-"""Of such small matrices with so few columns, columns times rows are added up instead."""
 
 
 @dataclass
@@ -193,7 +187,7 @@ class Arithmetic(Sums):
             return f"_multiplied({matrix}, {name}, {into})"
         if columns == 1:  # a column times a row: nothing is summed
             return f"{matrix} * {name}"
-        if columns <= FEW and rows * columns * channels[0] < SMALL:
+        if columns <= now().few and rows * columns * channels[0] < now().small:
             return f"_few({matrix}, {name})"
         return f"{matrix} @ {name}"
 
@@ -266,7 +260,7 @@ class Arithmetic(Sums):
         are not many more."""
         value, mixer = (self.program.instructions[one] for one in (found.value, found.mixer))
         dim, work = -1 - found.summed, mixer.size // mixer.components
-        small = len(places) * work < SMALL <= value.components * work and value.components <= 2 * len(places)
+        small = len(places) * work < now().small <= value.components * work and value.components <= 2 * len(places)
         small &= mixer.domain is not None
         beside = list(places) == list(range(places[0], places[0] + len(places)))
         rows = self.names[found.value] if small and beside else self._some(found.value, places, dim)
@@ -286,7 +280,12 @@ class Arithmetic(Sums):
             return f"_mixed_up({unflattened(value, -2, added)}, ({', '.join(mixers)},))"
         parts, rows = (self.program.instructions[one].components for one in (found.mixer, found.value))
         places = {k: (j, i) if found.flip else (i, j) for i, j, k, sign in op.terms if sign > 0}
-        if not (count == len(places) == len(op.terms)) or parts < 2 or not found.turned or WASTE * count < rows * parts:
+        if (
+            not (count == len(places) == len(op.terms))
+            or parts < 2
+            or not found.turned
+            or now().mixed_zeros * count < rows * parts
+        ):
             return None
         if len(mixers) == parts and count < rows * parts:
             return None

@@ -30,18 +30,11 @@ from fusionc.program.ir import (
     renumbered,
 )
 from fusionc.targets.names import Namer
+from fusionc.targets.thresholds import now
 from fusionc.targets.torch_loops import Phase, phases
 from fusionc.targets.torch_ops import Arithmetic
 from fusionc.targets.torch_scalars import why_not_scalar
 from fusionc.targets.torch_text import unflattened
-
-CACHE = 3 * 2**19
-"""Numbers that pairs read and give at a time. With half as many, calls take longer; with twice as many they took longer
-on one machine, a tenth less on another, and held half as much memory again."""
-
-MOST_TERMS = 1500
-"""A compiler takes a tenth of a second for each term of a loop with its gradients: pairs with more terms keep their
-large operations, which take twice as long."""
 
 OVER_PAIRS, SHARED = -1, None
 """In place of a row of the relation: what stands with the pair; what is the same for all, or added up over all."""
@@ -71,7 +64,7 @@ class PairLoop:
     def piece(self) -> int:
         """How many pairs are computed at a time."""
         numbers = sum(leg.dim for leg in self.program.legs) + sum(output.dim for output in self.program.outputs)
-        return CACHE // numbers + 1
+        return now().cache_of_pairs // numbers + 1
 
 
 def pair_loops(program: Program, reserved: Sequence[str]) -> list[PairLoop]:
@@ -80,7 +73,7 @@ def pair_loops(program: Program, reserved: Sequence[str]) -> list[PairLoop]:
     for phase in phases(program):
         if phase.relation:
             loop = _Builder(program, phase, Namer(reserved)).loop()
-            if loop is None or why_not_scalar(loop.program, MOST_TERMS):
+            if loop is None or why_not_scalar(loop.program, now().most_terms_of_pairs):
                 return []
             found.append(loop)
     return found

@@ -22,20 +22,9 @@ from fusionc.program.ir import (
     WeightBlock,
     operands,
 )
+from fusionc.targets.thresholds import now
 from fusionc.targets.torch_grid import Grid, Layer
 from fusionc.targets.torch_tables import MatrixEntries
-
-CACHE = 2**22
-"""Numbers that fit into a cache that processors share: with half as many, calls took longer than what it saved."""
-
-LARGEST = 3 * 2**21
-"""Numbers of a result that an allocator keeps at hand."""
-
-FEW_VIEWS = 9
-"""Fewer views of an operand are put side by side; more are gathered at once."""
-
-LEAST_UNIT = 8
-"""What is gathered should be so many numbers wide."""
 
 
 def joined(blocks: Sequence[OutputBlock], layout: Layout) -> list[OutputBlock]:
@@ -111,7 +100,7 @@ def is_matrix_of(number: int, instruction: Instruction) -> bool:
 def gathering(program: Program, op: Op, instruction: Instruction) -> tuple[ProgramLeg, int, list[int]] | None:
     """Of a selection from many views of one leg: the leg, the largest unit that all of them are made of, and the places
     of the units that are selected."""
-    if not isinstance(op, Linear) or len(op.values) < FEW_VIEWS or not is_side_by_side(op):
+    if not isinstance(op, Linear) or len(op.values) < now().few_views or not is_side_by_side(op):
         return None
     views = [program.instructions[value].op for value in op.values]
     first = views[0]
@@ -124,7 +113,7 @@ def gathering(program: Program, op: Op, instruction: Instruction) -> tuple[Progr
     if leg is None or len(starts) < len(views) or not alike:
         return None
     unit = gcd(mul, leg.dim, *starts)
-    if unit < LEAST_UNIT:
+    if unit < now().least_unit:
         return None
     steps = range(mul // unit)
     return leg, unit, [(starts[source] + i * mul) // unit + step for source, i, _, _ in ordered for step in steps]
@@ -231,4 +220,4 @@ def piece_size(program: Program, operations: int, worth: int, phase: Sequence[in
             terms = len(one.op.terms) if isinstance(one.op, Product) and one.op.left_axes == one.op.right_axes else 0
             numbers += max(one.size, terms * prod(one.channels) // 2)
             largest = max(largest, one.size)
-    return min(max(CACHE, worth * operations) // max(1, numbers), LARGEST // largest) + 1
+    return min(max(now().cache, worth * operations) // max(1, numbers), now().largest // largest) + 1

@@ -11,16 +11,11 @@ from dataclasses import dataclass, field, replace
 
 from fusionc.algebra.surds import ONE, Surd
 from fusionc.program.ir import Instruction, LegBlock, Linear, Op, Product, Total, WeightBlock, Zeros
+from fusionc.targets.thresholds import now
 from fusionc.targets.torch_ops import Arithmetic
 from fusionc.targets.torch_patterns import by_pairs
 from fusionc.targets.torch_tables import MatrixEntries
 from fusionc.targets.torch_text import unflattened
-
-DENSE = 4
-"""A matrix of which more than one entry in so many is not zero is applied whole."""
-
-MOST_OF_A_TABLE = 128
-"""Weights that an index leg selects are prepared for the whole table where it has so few rows."""
 
 Sum = Sequence[tuple[int, Surd]]
 """Rows, and their factors."""
@@ -73,7 +68,7 @@ class RowMaps(Arithmetic):
         sums = by_row(_summed(op), instruction.components)
         size = sum(map(len, sums))
         places = [self._gathered_by(number, reader.op) for reader in self._readers.get(number, [])]
-        if not all(sums) or size == len(sums) or size * DENSE > len(sums) * source.components or not all(places):
+        if not all(sums) or size == len(sums) or size * now().dense > len(sums) * source.components or not all(places):
             return False
         rows = [row for some in places for row in some]
         if sum(len(sums[row]) for row in rows) - size > len(rows):
@@ -93,7 +88,7 @@ class RowMaps(Arithmetic):
             return None
         size = next(leg.dim for leg in self.program.legs if leg.name == op.rows[0])
         readers = self._readers.get(number, [])
-        return op if size <= MOST_OF_A_TABLE and all(self._reads_table(number, one) for one in readers) else None
+        return op if size <= now().most_of_a_table and all(self._reads_table(number, one) for one in readers) else None
 
     def _reads_table(self, number: int, reader: Instruction) -> bool:
         """Whether an instruction takes rows of a value one by one, or is tabled itself."""
@@ -179,7 +174,7 @@ class RowMaps(Arithmetic):
 
     def _applied(self, entries: MatrixEntries, rows: int, columns: int, value: str, instruction: Instruction) -> str:
         """A sparse matrix [rows, columns] over the rows of a value."""
-        if len(entries) * DENSE > rows * columns:
+        if len(entries) * now().dense > rows * columns:
             return f"_mixed({self._matrix(rows, columns, entries, instruction.note)}, {value})"
         return self._sums_of(by_row(entries, rows), value, columns, instruction.note)
 

@@ -14,24 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 from fusionc.algebra.surds import ONE, Surd
 from fusionc.program.ir import Instruction, Linear, OutputBlock, Product, Program, Total
+from fusionc.targets.thresholds import now
 from fusionc.targets.torch_arrange import Run
-from fusionc.targets.torch_grid import CALL, Rectangle, rectangles
+from fusionc.targets.torch_grid import Rectangle, rectangles
 from fusionc.targets.torch_patterns import by_pairs
-from fusionc.targets.torch_row_maps import DENSE, RowMaps, by_row, in_order, is_contraction, is_of_one
+from fusionc.targets.torch_row_maps import RowMaps, by_row, in_order, is_contraction, is_of_one
 from fusionc.targets.torch_tables import MatrixEntries
-
-MOST_ROWS = 256
-"""So many products are held at a time: what is held should fit into a cache."""
-
-FULL = 0.6
-"""So many of the sums of rows that a grid of products takes have to be there; the others are empty."""
-
-GATHERED = 2
-"""A product of rows that are gathered for it takes so many times as long as one of rows where they stand."""
 
 
 def suits_rows(program: Program) -> bool:
@@ -54,7 +45,9 @@ def suits_rows(program: Program) -> bool:
 class RowArithmetic(RowMaps):
     """Prints the instructions of a program, components before the batch."""
 
-    WORTH: ClassVar[int] = 170_000  # (what was gathered is read again at once)
+    @property
+    def worth(self) -> int:
+        return now().worth_of_rows
 
     # --- products --------------------------------------------------------------------------------------------------
 
@@ -77,7 +70,7 @@ class RowArithmetic(RowMaps):
             count, product = sum(one.size for one in found[0]), self._all_pairs(op, found[0])
             sums = by_row(own, instruction.components)
             return self._let("t", self._sums_of(sums, product, count, instruction.note))
-        if len(entries) * DENSE > instruction.components * n and n <= MOST_ROWS:
+        if len(entries) * now().dense > instruction.components * n and n <= now().most_rows:
             text = self._multiplied(op, range(n))
             return self._let("t", self._applied(entries, instruction.components, n, self._let("p", text), instruction))
         results, parts = [[i for i, _ in row] for row in by_row(entries, instruction.components)], []
@@ -115,7 +108,7 @@ class RowArithmetic(RowMaps):
                 value = c if sign > 0 else -c
                 row[at] = row[at] + value if at in row else value
         partners = range(min(j for _, j in met), max(j for _, j in met) + 1)
-        if len(met) < FULL * instruction.components * len(partners):
+        if len(met) < now().full * instruction.components * len(partners):
             return None
         rows = [sorted(met.get((k, j), {}).items()) for k in range(instruction.components) for j in partners]
         text = self._sums_of(rows, self.names[source], self._count(source), instruction.note)
@@ -135,8 +128,8 @@ class RowArithmetic(RowMaps):
         if not (self._is_plain(op, op.left) and self._is_plain(op, op.right)):
             return None
         found = rectangles([term[:2] for term in op.terms], op.left == op.right)
-        work = sum(one.size for one in found[0]) + CALL * len(found[0])
-        return found if work < GATHERED * len(op.terms) else None
+        work = sum(one.size for one in found[0]) + now().call * len(found[0])
+        return found if work < now().gathered * len(op.terms) else None
 
     def _is_only_summed(self, number: int) -> bool:
         """Whether nothing but sums of its rows is made of a value."""
@@ -164,11 +157,11 @@ class RowArithmetic(RowMaps):
         """A row for every term, a part at a time where that is written into its place."""
         alike = [v for v in self._shaped_alike(op) if v in self.names and v not in self._tabled]
         like, n = self.names[alike[0]] if alike else "", len(op.terms)
-        if not like or n <= MOST_ROWS:
+        if not like or n <= now().most_rows:
             return self._multiplied(op, range(n))
         room, parts = self._let("t", f"_room({n}, {like})"), []
-        for start in range(0, n, MOST_ROWS):
-            end = min(n, start + MOST_ROWS)
+        for start in range(0, n, now().most_rows):
+            end = min(n, start + now().most_rows)
             into = f"_place({room}, {start}, {end - start})"
             parts.append(self._let("p", self._multiplied(op, range(start, end), into)))
         return f"_joined({', '.join((room, *parts))})"
@@ -303,7 +296,7 @@ def _chunks(results: Sequence[Sequence[int]]) -> list[tuple[int, int, list[int]]
         if found:
             first, _, before = found[-1]
             together = list(dict.fromkeys((*before, *terms)))
-            if len(together) <= MOST_ROWS:
+            if len(together) <= now().most_rows:
                 found[-1] = (first, k + 1, together)
                 continue
         found.append((k, k + 1, list(terms)))

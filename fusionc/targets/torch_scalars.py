@@ -26,20 +26,18 @@ from fusionc.program.ir import (
     channel_sizes,
     operands,
 )
+from fusionc.targets.thresholds import now
 from fusionc.targets.torch_text import WIDTH, listed, unflattened
 
-MOST_TERMS = 4000
-"""A compiler takes about 5 ms for each term: programs with more keep their large operations."""
 
-
-def why_not_scalar(program: Program, most: int = MOST_TERMS) -> str:
+def why_not_scalar(program: Program, most: int | None = None) -> str:
     """Why a program has no statement for each component; empty where it has. Channels go element by element or are
     summed away, nothing ranges over sites, and there are so many terms at most."""
     if program.sites:
         return "it ranges over sites"
     if program.is_complex:
         return "its numbers are complex"
-    terms = 0
+    terms, most = 0, now().most_terms if most is None else most
     for instruction in program.instructions:
         op = instruction.op
         if len(instruction.channels) > 1 or (isinstance(op, Linear) and op.order):

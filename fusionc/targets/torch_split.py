@@ -11,13 +11,8 @@ from math import prod
 
 from fusionc.algebra.surds import ONE
 from fusionc.program.ir import Instruction, Linear, Op, OutputBlock, Product, Program, WeightBlock, operands, renumbered
+from fusionc.targets.thresholds import now
 from fusionc.targets.torch_arrange import MOVES
-
-SMALL = 1000
-"""A matrix with fewer entries stays whole."""
-
-WASTE = 4
-"""A matrix is cut where it has so many times the entries of its blocks: less is not worth more operations."""
 
 
 def split(program: Program) -> Program:
@@ -53,7 +48,7 @@ def _parts(program: Program, number: int, instruction: Instruction) -> list[list
         members.setdefault(owner[next(iter(columns))], []).append(k)
     work = sum(len(members[first]) * len(columns) for first, columns in groups.items())
     whole = instruction.components * program.instructions[op.left].components
-    if len(members) < 2 or whole < max(SMALL, WASTE * work) or len(rows) != instruction.components:
+    if len(members) < 2 or whole < max(now().whole, now().cut * work) or len(rows) != instruction.components:
         return []
     chain = _chain(program, number)
     if chain is None:

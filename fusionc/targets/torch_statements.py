@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar
 
 from fusionc.program.ir import (
     Gather,
@@ -27,6 +26,7 @@ from fusionc.program.ir import (
     Zeros,
     operands,
 )
+from fusionc.targets.thresholds import now
 from fusionc.targets.torch_loops import Phase, phases
 from fusionc.targets.torch_patterns import piece_size, users
 from fusionc.targets.torch_tables import Tables
@@ -37,9 +37,6 @@ from fusionc.targets.torch_text import WIDTH, arguments, freed, is_call, unflatt
 class Statements:
     """Prints the instructions of a program; `fresh` makes names. `needed`: what the tuple is called that says which
     outputs are asked for (empty: all), and `asked` where each output looks into it."""
-
-    WORTH: ClassVar[int] = 300_000
-    """Numbers that are worth the call of an operation: so many in the best pieces of the benchmarks' shapes."""
 
     program: Program
     fresh: Callable[[str], str]
@@ -75,6 +72,11 @@ class Statements:
     """Values that are multiplied by their weights where they are written into an output."""
     _summed_early: list[Instruction] = field(default_factory=list)
     """Values of which the sum over everything was taken before they were combined."""
+
+    @property
+    def worth(self) -> int:
+        """Numbers that are worth the call of an operation."""
+        return now().worth
 
     def run(self) -> list[str]:
         """All statements, in order; the last one returns the outputs."""
@@ -173,7 +175,7 @@ class Statements:
             self._condition, name = self._when({n}), written[n]
             part, count = self.output(self.program.outputs[n]), f"{phase.relation}.shape[1]"
             self.say(f"{name} = _placed({name}, {part}, {piece}, {count}, -2)")
-        size = piece_size(self.program, self.said - said, self.WORTH, phase.instructions)
+        size = piece_size(self.program, self.said - said, self.worth, phase.instructions)
         self.lines[start:] = [line.replace("?", str(size)) for line in self.lines[start:]]
         self._flush(f"{before}    ", kept=outside)
         self._rows, self._matrices, self._aliases = known, matrices, rest

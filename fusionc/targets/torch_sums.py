@@ -8,14 +8,12 @@ from math import prod
 
 from fusionc.algebra.surds import ONE
 from fusionc.program.ir import Instruction, Op, OutputBlock, Product, Total
-from fusionc.targets.torch_arrange import MOST_LAYERS, Run, runs
+from fusionc.targets.thresholds import now
+from fusionc.targets.torch_arrange import Run, runs
 from fusionc.targets.torch_grid import correlations, grids, layers
 from fusionc.targets.torch_maps import Maps
 from fusionc.targets.torch_patterns import contiguous, grids_text
 from fusionc.targets.torch_tables import MatrixEntries
-
-MOST_GRIDS = 12
-"""A product with weights is printed in so many regular pieces at most."""
 
 
 @dataclass
@@ -38,7 +36,7 @@ class Sums(Maps):
         if not self._is_weighing(op, instruction):
             return None
         found = grids([term[1] for term in op.terms])
-        if len(found) > MOST_GRIDS:
+        if len(found) > now().most_grids:
             return None
         order = [pick for grid in found for pick in grid.picks]
         weights, dim = self.names[op.right], -1 - len(op.axes)
@@ -60,7 +58,7 @@ class Sums(Maps):
             return None
         found = grids([term[2] for term in terms])
         order = [pick for grid in found for pick in grid.picks]
-        if len(found) > MOST_GRIDS or sorted(order) != list(range(instruction.components)):
+        if len(found) > now().most_grids or sorted(order) != list(range(instruction.components)):
             return None
         dim = -1 - len(op.axes)
         right = self._picked(replace(op, terms=tuple(terms)), True)
@@ -82,7 +80,7 @@ class Sums(Maps):
             return None
         if len({term[2] for term in op.terms}) < instruction.components or self._is_totaled(instruction):
             return None
-        found = layers(op.terms, MOST_LAYERS)
+        found = layers(op.terms, now().most_layers)
         if found is None:
             return None
         dim, sides = -1 - len(op.axes), list[tuple[str, list[int] | None]]()
@@ -107,7 +105,7 @@ class Sums(Maps):
         if not (op.left_axes == op.right_axes == op.axes and op.axes) or not self._is_totaled(instruction):
             return None
         flip, groups = correlations(op.terms)
-        if not 0 < len(groups) <= MOST_LAYERS or len({term[2] for term in op.terms}) < instruction.components:
+        if not 0 < len(groups) <= now().most_layers or len({term[2] for term in op.terms}) < instruction.components:
             return None
         dim = -1 - len(op.axes)
         own, first = self._beside_each_other(op.right if flip else op.left, [group.own for group in groups], dim)

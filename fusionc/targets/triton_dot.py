@@ -14,14 +14,12 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from fusionc.program.ir import Instruction, LegBlock, Program, ProgramOutput, WeightBlock
+from fusionc.targets.thresholds import now
 from fusionc.targets.triton_kernel import Buffer, Kernel, wrapped_def
 from fusionc.targets.triton_mix import LEAST, Mixed, Outer, Source, Term
 from fusionc.targets.triton_plan import Group, Store
 from fusionc.targets.triton_schedule import WIDTH
 from fusionc.targets.triton_values import Tile
-
-MOST_PARTS = 16
-"""How many matrix products a kernel picks from: each is a comparison or two in front of every `tl.dot`."""
 
 PROGRAMS = 1024
 """How many programs share the sums over all rows, at most; each writes a part of its own."""
@@ -175,7 +173,7 @@ def _chunks(found: Sequence[Segment]) -> list[list[Segment]]:
     chunks: list[list[Segment]] = []
     for segment in found:
         parts = sum(len(one.parts) for one in chunks[-1]) if chunks else 0
-        if not chunks or parts + len(segment.parts) > MOST_PARTS:
+        if not chunks or parts + len(segment.parts) > now().most_parts:
             chunks.append([])
         chunks[-1].append(segment)
     return chunks

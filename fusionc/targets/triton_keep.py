@@ -13,29 +13,17 @@ from dataclasses import dataclass, replace
 
 from fusionc.program.ir import Linear, Product, Program, Scatter
 from fusionc.targets.registry import Sums, Unroll
+from fusionc.targets.thresholds import now
 from fusionc.targets.triton_kernel import computed
 from fusionc.targets.triton_plan import VIEWS, Cut, Group, Step, Store, cut, steps
 from fusionc.targets.triton_split import PER_ACCESS, PER_TERM, Known, Splitter
 from fusionc.targets.triton_values import reads
-
-MOST_KEPT = 4
-"""How many values may be kept to save work."""
 
 CANDIDATES = 5
 """How many values are looked at closely."""
 
 TRIES = 5
 """How many of them are planned with, roughly."""
-
-ROOM = 2.5
-"""How many times as many components of values as of operands and results may be kept."""
-
-GAIN = 0.9
-"""What has to be left of the effort for another value to be kept."""
-
-ROUGH = 0.125
-"""What keeping a value has to save of the effort, by a rough estimate, to be tried: the estimate is low where kernels
-have many terms and many loads and stores."""
 
 Regroup = Callable[[Group, tuple[Store, ...]], Group]
 
@@ -66,13 +54,13 @@ def planned(program: Program, sums: Sums, unroll: Unroll, regroup: Regroup) -> P
     walked = _after_walks(splitter(()))
     walked += _before_walks(splitter(walked))
     found = _planned(splitter(walked))
-    for _ in range(MOST_KEPT):
+    for _ in range(now().most_kept):
         extra = sorted(found.cut.extra)
         tries = [(*extra, value) for value in _best(found, known, regroup)]
         if len(tries) > 1:
             tries = [min(tries, key=lambda one: _planned(splitter(one, rough=True)).effort)]
         other = _planned(splitter(tries[0])) if tries else found
-        if other.effort > GAIN * found.effort:
+        if other.effort > now().gain * found.effort:
             break
         found = other
     return found
@@ -122,7 +110,7 @@ def _best(found: Planned, known: Known, regroup: Regroup) -> list[int]:
     several = [part for parts in found.parts.values() if len(parts) > 2 for part in parts if part.key is None]
     used = [computed(found.cut, part) for part in several]
     instructions = found.cut.program.instructions
-    room = ROOM * _components(found.cut) - sum(instructions[value].components for value in found.cut.extra)
+    room = now().room * _components(found.cut) - sum(instructions[value].components for value in found.cut.extra)
     stored = {store.value for part in found.kernels for store in part.stores}
     gains: dict[int, float] = {}
     for value, one in enumerate(instructions):
@@ -132,12 +120,12 @@ def _best(found: Planned, known: Known, regroup: Regroup) -> list[int]:
         accesses = one.components + sum(len(names[value]) for names in readers)
         terms = sum(_terms_of(found.cut, value, names) for names in readers)
         gain = terms * PER_TERM - accesses * PER_ACCESS
-        if gain > ROUGH * found.effort:
+        if gain > now().rough * found.effort:
             gains[value] = gain
     for value in sorted(gains, key=lambda value: -gains[value])[:CANDIDATES]:
         gains[value] -= _alone(found.cut, value, known, regroup)
     best = sorted(gains, key=lambda value: -gains[value])[:TRIES]
-    return [value for value in best if gains[value] > ROUGH * found.effort]
+    return [value for value in best if gains[value] > now().rough * found.effort]
 
 
 def _alone(found: Cut, value: int, known: Known, regroup: Regroup) -> float:

@@ -23,6 +23,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from fusionc.targets import triton_kernel
+from fusionc.targets.thresholds import now
 from fusionc.targets.triton_kernel import TOTAL_PROGRAMS, Kernel, Row, Stretch, Table
 from fusionc.targets.triton_plan import Cut, Group
 from fusionc.targets.triton_schedule import Address, Load, Sink, Statement, Sum, Term
@@ -37,9 +38,6 @@ MASK = "inside"
 CELLS, START, STEP = 1 << 20, 1 << 24, 1 << 16
 """How many cells a term can name (three of them in one number), and where a component can start in a row and how far
 apart its channels can be (together with a cell in one number)."""
-
-MANY, TOGETHER = 32, 8
-"""So many loads or stores of one kind are a loop; so many components are on their way at a time."""
 
 MOST_BYTES = 1 << 28
 """What the cells of all programs may take together, if these are still as many as a GPU needs."""
@@ -260,12 +258,12 @@ class _Printer(triton_kernel._Printer):
             kinds.setdefault(one.kind, []).append(one)
         lines, rest = [], []
         for some in kinds.values():
-            many = len(some) // TOGETHER * TOGETHER if len(some) >= MANY else 0
+            many = len(some) // now().together * now().together if len(some) >= now().many else 0
             if many:
                 lines += self._move_loop(some[:many])
             rest += some[many:]
-        for start in range(0, len(rest), TOGETHER):
-            some = rest[start : start + TOGETHER]
+        for start in range(0, len(rest), now().together):
+            some = rest[start : start + now().together]
             cells = [str(self.table.cells[one.value] * self.threads) for one in some]
             lines += self._together([(one, str(one.address), cell) for one, cell in zip(some, cells, strict=True)])
         return lines
@@ -274,14 +272,14 @@ class _Printer(triton_kernel._Printer):
         """Moves of one kind, by a list of places."""
         first = len(self.places)
         self.places += [(one.address.start, one.address.step, self.table.cells[one.value]) for one in moves]
-        inner = [f"at_{k} = tl.load(places + at{f' + {k}' if k else ''})" for k in range(TOGETHER)]
+        inner = [f"at_{k} = tl.load(places + at{f' + {k}' if k else ''})" for k in range(now().together)]
         some = []
-        for k in range(TOGETHER):
+        for k in range(now().together):
             address = f"{moves[0].address.base} + (at_{k} & {START - 1})"
             if moves[0].address.step:
                 address += f" + u * (at_{k} >> {START.bit_length() - 1} & {STEP - 1})"
             some.append((moves[0], address, f"(at_{k} >> {(START * STEP).bit_length() - 1}) * {self.threads}"))
-        loop = f"for at in range({first}, {len(self.places)}, {TOGETHER}):"
+        loop = f"for at in range({first}, {len(self.places)}, {now().together}):"
         return [loop, *triton_kernel._indented([*inner, *self._together(some)])]
 
     def _together(self, moves: Sequence[tuple[_Move, str, str]]) -> list[str]:

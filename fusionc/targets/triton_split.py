@@ -18,44 +18,13 @@ from typing import TypeVar
 
 from fusionc.program.ir import LegBlock, Product, Program, Total, WeightBlock, Zeros, operands
 from fusionc.targets.registry import Unroll
+from fusionc.targets.thresholds import now
 from fusionc.targets.triton_kernel import Contents, sums
 from fusionc.targets.triton_plan import Cut, Group, Share, Store
 from fusionc.targets.triton_values import reads, tile
 
-MOST_TERMS, MOST_MEMORY, MOST_REGISTERS = 800, 120, 104
-"""A kernel with more is split. Compile time grows with terms times loads and stores; a thread has 128 registers, and
-those that are not values are for indices, masks, and loads on their way."""
-
-LONE = 106
-"""Registers of what cannot be divided further: nothing with fewer was seen to spill."""
-
-MOST_IN_A_LOOP, LOADED = 92, 86
-"""Registers of values in a kernel that walks over pairs: what stays the same from pair to pair takes some as well. With
-few sums among them there may be fewer: what is loaded is often loaded before it has to be."""
-
-ROWS, MOST_LOADED = 14, 64
-"""Where a program has several rows, each with pairs of its own: registers that a walk over pairs needs besides, and how
-many may be something else than the sums."""
-
-ONE_WALK, BESIDE_SUMS = 118, 48
-"""What a kernel may have that writes all that there is in one walk over the pairs: registers of values, and how many of
-these may be something else than the sums (which do not move; the others can be loaded late)."""
-
-ALONE = 2
-"""How many times as many terms, loads and stores may be in what can only be split by doing much of it twice."""
-
-WASTE = 1.15
-"""By how much kernels for different outputs may exceed what one kernel would do before another way is looked for."""
-
-
-MOST_UNROLLED = 2000
-"""Terms up to which a loop is not looked at."""
-
 LOOP = 1500
 """Milliseconds that a loop compiles."""
-
-PATIENCE = 45_000
-"""Milliseconds of compilation above which a loop is taken."""
 
 T = TypeVar("T")
 
@@ -140,11 +109,11 @@ class Splitter:
         """Whether a group is a loop over a table of terms: unrolled code would compile for too long, or it is asked
         for."""
         terms, memory = self._weight(group)
-        if self.unroll != "auto" or terms <= MOST_UNROLLED:
+        if self.unroll != "auto" or terms <= now().unrolled_terms:
             return self.unroll == "never" and terms > 0
         if group not in self.loops:
             least = max(1.0, _pieces(terms, memory)) * _share_of_effort(terms, memory)
-            self.loops[group] = least > PATIENCE or self._unrolled(group) > PATIENCE
+            self.loops[group] = least > now().patience or self._unrolled(group) > now().patience
         return self.loops[group]
 
     def _unrolled(self, group: Group) -> float:
@@ -162,8 +131,8 @@ class Splitter:
         if group.key is None and self.is_loop(group):
             reason = "asked for" if self.unroll == "never" else "several kernels would compile for too long"
             return f"{terms} terms, {memory} loads and stores: a loop over a table, {reason}"
-        much = [f"{terms} terms"] if terms > MOST_TERMS else []
-        much += [f"{memory} loads and stores"] if memory > MOST_MEMORY else []
+        much = [f"{terms} terms"] if terms > now().kernel_terms else []
+        much += [f"{memory} loads and stores"] if memory > now().kernel_memory else []
         much = much or [f"{self._registers(group)} registers"]
         return f"{' and '.join(much)} are too many for one kernel"
 
@@ -177,7 +146,7 @@ class Splitter:
 
     def _is_light(self, group: Group, alone: int = 1) -> bool:
         terms, memory = self._weight(group)
-        return terms <= alone * MOST_TERMS and memory <= alone * MOST_MEMORY
+        return terms <= alone * now().kernel_terms and memory <= alone * now().kernel_memory
 
     def _fits(self, group: Group, alone: int = 1) -> bool:
         if not self._is_light(group, alone):
@@ -185,16 +154,18 @@ class Splitter:
         if self.any_registers:
             return True
         if group.key is None:
-            return self._registers(group) <= MOST_REGISTERS
-        if not _has_rows(group):
-            most = min(MOST_IN_A_LOOP, max(LOADED, sums(self.cut, group) + BESIDE_SUMS))
-            return self._registers(group) <= most
-        return self._registers(group) <= min(MOST_IN_A_LOOP - ROWS, MOST_LOADED + sums(self.cut, group))
+            return self._registers(group) <= now().kernel_registers
+        limits, added = now(), sums(self.cut, group)
+        if _has_rows(group):
+            most = min(limits.walk_registers - limits.row_registers, limits.most_loaded + added)
+        else:
+            most = min(limits.walk_registers, max(limits.loaded_registers, added + limits.beside_sums))
+        return self._registers(group) <= most
 
     def _registers(self, group: Group) -> int:
         seen = self._seen(group)
         if seen not in self.known.sizes:
-            self.known.sizes[seen] = self._contents(seen).registers(MOST_REGISTERS, ONE_WALK)
+            self.known.sizes[seen] = self._contents(seen).registers(now().kernel_registers, now().one_walk)
         return self.known.sizes[seen]
 
     def _contents(self, seen: Seen) -> Contents:
@@ -207,8 +178,8 @@ class Splitter:
         """Whether a group with sums over neighbours is better left whole: in parts it would read the pairs again."""
         if group.key is None or not self._is_light(group):
             return False
-        most = min(ONE_WALK, sums(self.cut, group) + BESIDE_SUMS)
-        return self._registers(group) <= most - ROWS * _has_rows(group)
+        most = min(now().one_walk, sums(self.cut, group) + now().beside_sums)
+        return self._registers(group) <= most - now().row_registers * _has_rows(group)
 
     def effort(self, parts: Sequence[Group]) -> float:
         """What it costs to compile kernels; what is likely to spill counts twice."""
@@ -218,7 +189,7 @@ class Splitter:
                 total += LOOP
                 continue
             once = effort(*self._weight(part))
-            total += once if self._fits(part, ALONE * ALONE) else 2 * once
+            total += once if self._fits(part, now().alone * now().alone) else 2 * once
         return total
 
     # --- ways to split -----------------------------------------------------------------------------------------------
@@ -235,11 +206,12 @@ class Splitter:
             return [whole]
         outputs = self._by_outputs(whole, group)
         terms, memory = self._weight(whole)
-        fit = all(self._fits(part, ALONE) for part in outputs)
-        if fit and self.effort(outputs) <= WASTE * max(1.0, _pieces(terms, memory)) * _share_of_effort(terms, memory):
+        fit = all(self._fits(part, now().alone) for part in outputs)
+        once = max(1.0, _pieces(terms, memory)) * _share_of_effort(terms, memory)
+        if fit and self.effort(outputs) <= now().doubled * once:
             return outputs
         best, least = outputs, self.effort(outputs)
-        for alone in (ALONE, 1):
+        for alone in (now().alone, 1):
             way = self._by_operand(whole, alone, least)
             if way and self.effort(way) < least:
                 best, least = way, self.effort(way)
@@ -249,7 +221,7 @@ class Splitter:
         """Kernels for different outputs; a block that is too much by itself is split further."""
         units: list[tuple[Store, ...]] = []
         for store in whole.stores:
-            alone = self._fits(self.regroup(group, (store,)), ALONE)
+            alone = self._fits(self.regroup(group, (store,)), now().alone)
             units += [(store,)] if alone else [(one,) for one in store.apart()]
         parts: list[Group] = []
         for stores in _packed(
@@ -258,7 +230,7 @@ class Splitter:
             lambda stores: self._fits(self.regroup(group, stores)),
         ):
             part = self.regroup(group, stores)
-            again = [] if self._fits(part, ALONE) else self._by_operand(part, ALONE)
+            again = [] if self._fits(part, now().alone) else self._by_operand(part, now().alone)
             parts += again or [part]
         return parts
 
@@ -282,7 +254,9 @@ class Splitter:
         for chunk in _packed([(one,) for one in components], light, fits):
             part = self._share(whole, stores, operand, [chunk], reached, 0)
             so_far += effort(*self._weight(part))
-            lone = len(chunk) == 1 and part.key is None and light(chunk) and self._registers(part) <= LONE
+            lone = (
+                len(chunk) == 1 and part.key is None and light(chunk) and self._registers(part) <= now().lone_registers
+            )
             if so_far >= least or not (fits(chunk) or lone):
                 return []
             chunks.append(chunk)
@@ -342,7 +316,7 @@ def _has_rows(group: Group) -> bool:
 
 def _pieces(terms: int, memory: int) -> float:
     """How many kernels so much would be."""
-    return max(terms / MOST_TERMS, memory / MOST_MEMORY)
+    return max(terms / now().kernel_terms, memory / now().kernel_memory)
 
 
 def _share_of_effort(terms: int, memory: int) -> float:
