@@ -113,8 +113,9 @@ class StateTable:
     _nodes: dict[Any, Node] = field(default_factory=dict)
 
     def atom(self, edge: str, block: int, irrep: Irrep, sizes: tuple[int, ...], domain: str) -> State:
-        node = self._node((edge,), len(sizes), domain, (edge,))
-        return self._state((edge, block), node, irrep, sizes, Atom(edge, block))
+        # (a block of multiplicity 1 may stand with and without a bracket: with one channel axis, and with none)
+        node = self._node((edge, len(sizes)), len(sizes), domain, (edge,))
+        return self._state((edge, block, sizes), node, irrep, sizes, Atom(edge, block))
 
     def pair(self, left: Use, right: Use, irrep: Irrep, copy: int, ties: Ties) -> tuple[Use, Surd]:
         """Two states fused, and the factor that the canonical order of the two brings: zero where equal operands

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 from fusionc.algebra.surds import ONE
@@ -69,13 +70,14 @@ class _Lowering:
 
     def edge(self, plan: EdgePlan) -> None:
         """All blocks of an edge: the products that end in it, added up."""
-        keeps = plan.expansions[0].product.keeps
+        keeps, is_output = plan.expansions[0].product.keeps, plan.edge in self.table.graph.output_table
         sides: dict[Sizes, list[Side]] = {}
         for expansion in sorted(plan.expansions, key=lambda one: -len(one.product.leaves)):
             for sizes, side in self.product(expansion):
-                sides.setdefault(sizes, []).append(side)
+                flat = is_output and not keeps  # brackets of one output may differ: only their products have to agree
+                sides.setdefault((prod(sizes),) if flat else sizes, []).append(side)
         summed = {sizes: self.sum(parts, plan.edge) for sizes, parts in sides.items()}
-        if plan.edge in self.table.graph.output_table:
+        if is_output:
             self.outputs[plan.edge] = tuple(self._blocks(plan, summed, keeps))
             return
         for sizes, side in summed.items():
@@ -101,7 +103,7 @@ class _Lowering:
         return found
 
     def sum(self, sides: Sequence[Side], note: str) -> Side:
-        """Sides of equal channels, block by block added up."""
+        """Sides of as many channels, block by block added up; where their brackets differ, row-major in one axis."""
         if len(sides) == 1:
             return sides[0]
         builder = self.builder
@@ -116,9 +118,10 @@ class _Lowering:
             for key, start in side.starts.items()
             for i in range(dims[key])
         ]
-        first = builder[sides[0].value]
+        brackets = dict.fromkeys(builder[side.value].channels for side in sides)
+        channels = next(iter(brackets)) if len(brackets) == 1 else (prod(next(iter(brackets))),)
         op = Linear(tuple(side.value for side in sides), tuple(sorted(entries, key=lambda e: (e[2], e[0]))))
-        value = builder.emit(op, total, first.channels, self._domain(sides), note)
+        value = builder.emit(op, total, channels, self._domain(sides), note)
         return Side(value, sides[0].names, starts)
 
     def _domain(self, sides: Sequence[Side]) -> str | None:

@@ -50,9 +50,9 @@ class Maps(Statements):
             return f"{name}.movedim({axes}, {places})"
         if own == instruction.channels:
             return name
-        flat = f"{name}.flatten({-len(own)})" if len(own) > 1 else name
+        flat = f"{name}.flatten({-len(own)})" if len(own) > 1 else name if own else f"{name}.unsqueeze(-1)"
         if len(instruction.channels) < 2:
-            return flat
+            return flat if instruction.channels else f"{flat}.squeeze(-1)"
         return unflattened(flat, -1, instruction.channels)
 
     def _rearranged(self, op: Linear, instruction: Instruction, values: list[str], dim: int) -> str | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import prod
 
 from fusionc.algebra.surds import ONE, Surd
 from fusionc.program.ir import (
@@ -47,7 +48,7 @@ def why_not_scalar(program: Program, most: int | None = None) -> str:
                 return "it mixes channels"
             terms += len(op.terms)
         elif isinstance(op, Linear):
-            if any(program.instructions[value].channels != instruction.channels for value in op.values):
+            if any(prod(program.instructions[value].channels) != prod(instruction.channels) for value in op.values):
                 return "it has more than one channel index"
             terms += len(op.entries)
     return f"it has {terms:,} terms, and {most:,} are as many as a compiler likes" if terms > most else ""
