@@ -17,29 +17,35 @@ from fusionc.program.ways import Weighing
 def weigh(root: Root, mode: str | None) -> Side:
     """The blocks of a product, by place (by path number where paths are kept), with the channels of the right edge on
     its domain."""
-    product = root.product
-    by_path = [factor for factor in product.factors if factor.has_path]
-    late = [factor for factor in product.factors if not factor.has_path]
+    product, by_path, late = root.product, *_in_order(root)
     if product.keeps or len(by_path) > 1:
         found = _apart(root, by_path)
     elif not by_path:
-        wanted = _wanted(root, by_place=True)
-        found = exact(root, wanted, root.target if not late else _needed(root, late))
+        found = exact(root, _wanted(root, by_place=True), _needed(root, 0))
     else:
-        names = root.target if not late else _needed(root, late)
-        found = _weighed(root, by_path[0], names, mode)
-    for position, factor in enumerate(late):
-        names = root.target if position == len(late) - 1 else _needed(root, late[position + 1 :])
+        found = _weighed(root, by_path[0], _needed(root, 1), mode)
+    for position, factor in enumerate(late, start=len(by_path) + 1):
         part: dict[Any, int] = dict.fromkeys(found.side.starts, 0)
-        found = times(root, found, factor, part, names, key_dims(root, not product.keeps))
+        found = times(root, found, factor, part, _needed(root, position), key_dims(root, not product.keeps))
     return at_target(root, found)
 
 
-def _needed(root: Root, late: Sequence[Factor]) -> Names:
-    """Channels that the right edge or weights to come still need."""
-    seen = dict.fromkeys((*root.target, *(index for factor in late for index in factor.channels)))
+def _in_order(root: Root) -> tuple[list[Factor], list[Factor]]:
+    """The weights in the order in which a product meets them: those that differ from path to path, then the others."""
+    factors = root.product.factors
+    return [factor for factor in factors if factor.has_path], [factor for factor in factors if not factor.has_path]
+
+
+def _needed(root: Root, met: int) -> Names:
+    """Channels that are there once so many weights are met, and that the right edge or weights to come still need.
+    (Weights go by their places: one weight may stand several times on a line.)"""
+    by_path, late = _in_order(root)
+    order = [*by_path, *late]
+    if met == len(order):
+        return root.target
+    seen = dict.fromkeys((*root.target, *(index for factor in order[met:] for index in factor.channels)))
     held = {index for leaf in root.product.leaves for index in leaf.channels}
-    held |= {index for factor in root.product.factors if factor not in late for index in factor.channels}
+    held |= {index for factor in order[:met] for index in factor.channels}
     return tuple(index for index in seen if index in held)
 
 
@@ -55,15 +61,11 @@ def _apart(root: Root, factors: Sequence[Factor]) -> Placed:
     """Every path by itself, weighed one weight after the other; added up at the end unless paths are kept."""
     product, dims = root.product, key_dims(root, by_place=False)
     part: dict[Any, int] = {path.number: path.number for path, _ in root.paths}
-    rest = [factor for factor in product.factors if not factor.has_path]
-    names = _needed(root, product.factors) if product.factors else root.target
-    found = exact(root, _wanted(root, by_place=False), names, by_place=False)
-    for position, factor in enumerate(factors):
-        is_last = position == len(factors) - 1
-        after = [*factors[position + 1 :], *rest]
-        names = _needed(root, after) if after else root.target
+    found = exact(root, _wanted(root, by_place=False), _needed(root, 0), by_place=False)
+    for position, factor in enumerate(factors, start=1):
+        is_last = position == len(factors)
         into = {path.number: path.place for path, _ in root.paths} if is_last and not product.keeps else None
-        found = times(root, found, factor, part, names, dims, into)
+        found = times(root, found, factor, part, _needed(root, position), dims, into)
     return found
 
 
