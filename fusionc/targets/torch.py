@@ -162,8 +162,9 @@ class _Printer:
 
     @property
     def is_opaque(self) -> bool:
-        """Whether compilers get all of it as an operator: it ranges over sites, and has no loops for them."""
-        return bool(self.program.sites) and not self.loops
+        """Whether compilers get all of it as an operator: it ranges over sites, and has no loops for them. (Nothing is
+        recorded inside an operator, so what has no derivatives of its own is left to the compiler.)"""
+        return bool(self.program.sites) and not self.loops and bool(self.stage.derivatives)
 
     def diagram(self) -> dict[str, Any]:
         program = self.program

@@ -40,7 +40,7 @@ def value_stage(program: Program) -> Stage:
     """The value of a program, with the stages that differentiate it."""
     program = arranged(grouped(split(mixed_behind(program))))
     operands = (*(leg.name for leg in program.legs), *(weight.name for weight in program.weights))
-    first = None if program.is_complex else _derived(program, differentiable(program))
+    first = _derived(program, differentiable(program))
     if first is None:
         return Stage(program, operands)
     arguments = (*operands, *(name for _, name in first.given))
