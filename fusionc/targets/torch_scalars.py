@@ -158,9 +158,7 @@ class ScalarArithmetic:
         name = op.weight
         if op.rows:
             if (op.weight, *op.rows) not in self._rows:
-                rows = f"{op.weight}[{', '.join(op.rows)}]"
-                if len(op.rows) == 1:
-                    rows = f"_rows_at({op.weight}, {op.rows[0]})"
+                rows = f"_rows_at({op.weight}, {', '.join(op.rows)})"
                 self._rows[op.weight, *op.rows] = self._let(f"{op.weight}_rows", rows)
             name = self._rows[op.weight, *op.rows]
         size = channels[0] if channels else 1

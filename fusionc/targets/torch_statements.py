@@ -353,10 +353,7 @@ class Statements:
 
     def _row(self, op: WeightBlock, instruction: Instruction) -> str:
         """The rows that index legs select."""
-        rows = self._row_indices(op.rows, op.reads, instruction.domain)
-        if len(rows) == 1:
-            return f"_rows_at({op.weight}, {rows[0]})"
-        return f"{op.weight}[{', '.join(rows)}]"
+        return f"_rows_at({op.weight}, {', '.join(self._row_indices(op.rows, op.reads, instruction.domain))})"
 
     def _row_indices(
         self, rows: Sequence[str], reads: Sequence[tuple[str, int] | None], domain: str | None
