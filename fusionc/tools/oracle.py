@@ -90,6 +90,8 @@ class _Oracle:
             if apart and is_output:
                 self.kept.setdefault((line.target, tree.place), []).append(value)
                 continue
+            if is_output:  # lines may write its channels in brackets of different sizes: what adds up is row-major
+                value = value.reshape(*value.shape[:2], -1, value.shape[-1])
             key = (line.target, number if apart else self._block(line.target, tree.place, is_output))
             self.values[key] = self.values[key] + value if key in self.values else value
 

@@ -1,0 +1,81 @@
+"""The two oracles against each other: one that shares the paths with the compiler, and a plain reading of the text."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import reference
+import torch
+
+import fusionc
+from fusionc.tools.oracle import evaluate, random_weights
+from fusionc.tools.sites import random_batch
+
+SIZES = {"atoms": 4, "cells": 2, "edges": 7, "homes": 4}
+SITES = "sites atoms; sites cells; pairs edges(atoms, atoms); pairs homes(atoms, cells)\n"
+TEXTS = {
+    "brackets of different sizes": "diagram d(x: 2x1o, y: 3x1o, z: 6x0e + 6x1e) -> 6x0e + 6x1e "
+    "{ x[u] y[v] -> out[u,v] * W[path, u]; z[w] -> out[w] * V[path] }",
+    "one weight twice on a line": "diagram d(x: 2x1o, y: 0e) -> 3x1o { x[u] y -> out[w] * W[u,w] * W[u,w] }",
+    "one weight on two lines": "diagram d(x: 2x1o, y: 2x1o) -> 2x1o { x[u] -> out[u] * W[u]; y[u] -> out[u] * W[u] }",
+    "equal operands": "diagram d(a: 0e + 1o + 1o + 2e) -> 0e + 1o + 2e { a a a -> out * W[path] }",
+    "equal operands of two kinds": "diagram d(a: 0e + 1o, b: 1o + 2e) -> 0e + 1e + 2e { a b b a -> out * W[path] }",
+    "an inferred output": "diagram d(x: 2x1o + 1x0o, y: 0e + 1o + 2e) -> * in lmax 1 "
+    "{ x[u] y -> e[u] in lmax 2; e[u] y -> out[path,u] * W[path] }",
+    "an edge that is used twice": "diagram d(x: 2x1o) -> 2x0e + 2x2e "
+    "{ x[u] x[u] -> h[u] in 2x0e + 2e * V[path,u]; h[u] h[u] -> out[u] * W[path,u]; h[u] -> out[u] * U[path] }",
+    "a block that is declared twice": "paths path\ndiagram d(x: 2x1o + 3x1o) -> 2x0e + 1x0e + 2x2e "
+    "{ x[u] x[v] -> out[w] * W[path, u, v, w] }",
+    "half-integer spins": "group SU(2)\nnormalize norm\ndiagram d(x: 2x1/2 + 2x1, s: 1/2) -> 2x1/2 + 2x1 "
+    "{ x[u] s s -> out[u] * W[path,u] }",
+    "a loop": "diagram d(x: 2x1o, y: 1o + 2e) -> 2x0e + 2x1e { edge a: 1o, b: 0e + 2e; "
+    "x[u] -> a[u] b; b y -> c; a[u] c -> out[u] * W[path, u] }",
+    "sites": SITES + "diagram d(x: 2x0e + 2x1o[atoms], y: 1o[edges], r: weights[edges], "
+    "z: index(3)[atoms], n: index(2)) -> (s: 2x0e[atoms], b: 2x1o[edges], t: 2x0e) { x[j,u] y[i,j] -> A[i,u] in lmax 1 "
+    "* r[i,j,path,u]; "
+    "A[i,u] A[i,u] -> s[i,u] * W[n,z,path,u]; x[i,u] y[i,j] -> b[i,j,u] * V[j,z,path]; "
+    "x[i,u] x[i,u] -> t[u] * T[path] }",
+}
+
+
+def both(text: str, layout: str = "mul_ir", seed: int = 0) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+    checked, rng = fusionc.parse(text)["d"].checked, np.random.default_rng(seed)
+    names = (*checked.graph.sites, *(relation.name for relation in checked.graph.relations))
+    inputs = random_batch(checked.table, 2, rng, {name: SIZES[name] for name in names})
+    weights = random_weights(checked.table, rng)
+    given = (inputs.legs, weights, layout, inputs.relations, inputs.sizes)
+    return evaluate(checked.table, *given), reference.evaluate_arrays(text, *given)
+
+
+def same(one: tuple[np.ndarray, ...], other: tuple[np.ndarray, ...]) -> bool:
+    scale = max(1.0, *(float(np.abs(part).max(initial=0.0)) for part in other))
+    return all(
+        a.shape == b.shape and bool(np.all(np.abs(a - b) <= 1e-12 * scale)) for a, b in zip(one, other, strict=True)
+    )
+
+
+@pytest.mark.parametrize("layout", ["mul_ir", "ir_mul"])
+@pytest.mark.parametrize("name", TEXTS)
+def test_both_oracles_read_a_text_alike(name, layout):
+    assert same(*both(TEXTS[name], layout))
+
+
+def test_clebsch_gordan_coefficients_are_those_of_the_tables():
+    """Two values of the Particle Data Group's table: 1 x 1/2 and 3/2 x 1."""
+    from reference.tensors import clebsch_gordan
+
+    assert clebsch_gordan(2, 2, 1, -1, 3, 1) == pytest.approx((1 / 3) ** 0.5, abs=1e-15)
+    assert clebsch_gordan(3, 3, 2, -2, 3, 1) == pytest.approx((2 / 5) ** 0.5, abs=1e-15)
+
+
+def test_the_reference_is_e3nns_tensor_product():
+    """With the default settings two legs are `o3.TensorProduct`, weights in the same order."""
+    from e3nn import o3
+
+    text = "diagram d(x: 3x0e + 2x1o, y: 0e + 1o) -> 3x0e + 2x1o { x[u] y[v] -> out[w] * W[path, u, v, w] }"
+    listing = reference.list_paths(reference.read_diagram(text))
+    x, y = torch.randn(4, 9, dtype=torch.float64), torch.randn(4, 4, dtype=torch.float64)
+    weight = torch.randn(listing.weights["W"].numel, dtype=torch.float64)
+    product = o3.FullyConnectedTensorProduct("3x0e + 2x1o", "0e + 1o", "3x0e + 2x1o", internal_weights=False).double()
+    (got,) = reference.evaluate(listing, {"x": x, "y": y}, {"W": weight})
+    assert float((got - product(x, y, weight)).abs().max()) < 1e-6  # e3nn's own constants are rounded to float32
