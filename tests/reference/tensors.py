@@ -48,9 +48,9 @@ def by_spin(irrep: Irrep) -> tuple[int, bool]:
     return irrep[0], irrep[1] == -1
 
 
-def as_e3nn_sorts(irrep: Irrep) -> tuple[int, bool]:
-    """0e 0o 1o 1e 2e 2o: at each l the parity (-1)^l first."""
-    return irrep[0], irrep[1] == -((-1) ** (irrep[0] // 2))
+def as_e3nn_sorts(irrep: Irrep) -> tuple[int, int]:
+    """The order of `o3.Irreps.sort`, 0o 0e 1o 1e 2o 2e: by l, `o` before `e`."""
+    return irrep
 
 
 @cache
