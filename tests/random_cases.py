@@ -67,7 +67,7 @@ class Case:
 
 
 def draw(seed: int) -> Case:
-    """The case of a seed: the first text that compiles and is small. Raises what the compiler raises but diagnostics."""
+    """The case of a seed: the first text that compiles and is small. Raises `Disagreement`."""
     for number, text in enumerate(islice(random_diagrams.texts(seed), 200)):
         try:
             diagram = fusionc.parse(text)["d"]
@@ -230,7 +230,7 @@ def _by_first_oracle(case: Case, like: tuple[Tensor, ...]) -> list[Tensor]:
     if prod(batch) == 0:
         return list(like)
     legs = [
-        leg.value.expand(*batch, *leg.value.shape[len(own) :])
+        leg.value.expand((*batch, *leg.value.shape[len(own) :]))
         .reshape(prod(batch), *leg.value.shape[len(own) :])
         .numpy()
         for leg, own in zip(case.legs.values(), batches, strict=True)
@@ -238,7 +238,7 @@ def _by_first_oracle(case: Case, like: tuple[Tensor, ...]) -> list[Tensor]:
     weights = {name: weight.value.numpy() for name, weight in case.weights.items()}
     relations = {name: value.numpy() for name, value in case.relations.items()}
     found = evaluate(case.diagram.checked.table, legs, weights, case.layout, relations, case.sizes)  # type: ignore[arg-type]
-    return [torch.as_tensor(np.asarray(one)).reshape(*batch, *one.shape[1:]) for one in found]
+    return [torch.as_tensor(np.asarray(one)).reshape((*batch, *one.shape[1:])) for one in found]
 
 
 def _probe(shape: torch.Size, dtype: torch.dtype, number: int) -> Tensor:

@@ -290,7 +290,7 @@ class _Drawing:
         over = f"[{domain_of(target)}]" if target else ""
         kept, mul = rng.random() < 0.2, rng.choice([1, 2, 2, 3, 4, 6, 6])
         irreps: list[str] = []
-        for number in range(1 if kept else rng.choice([1, 1, 2, 3])):
+        for _ in range(1 if kept else rng.choice([1, 1, 2, 3])):
             unused = [edge for edge in self.internal if edge.name not in self.used]
             forced = unused[0] if unused and rng.random() < 0.9 else None
             if forced is not None and target == () and forced.domain and not self.over_sites:

@@ -91,7 +91,7 @@ class _Oracle:
                 self.kept.setdefault((line.target, tree.place), []).append(value)
                 continue
             if is_output:  # lines may write its channels in brackets of different sizes: what adds up is row-major
-                value = value.reshape(*value.shape[:2], -1, value.shape[-1])
+                value = value.reshape(*value.shape[:2], prod(value.shape[2:-1]), value.shape[-1])
             key = (line.target, number if apart else self._block(line.target, tree.place, is_output))
             self.values[key] = self.values[key] + value if key in self.values else value
 

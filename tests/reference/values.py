@@ -49,11 +49,11 @@ def evaluate(
         tail = value.shape[value.ndim - behind :]
         members = tail[:1] if leg.domain is not None else (1,)
         last = tail[-1:] if leg.kind != "index" else ()
-        flat[name] = value.expand(*batch, *tail).reshape(prod(batch), *members, *last)
+        flat[name] = value.expand((*batch, *tail)).reshape((prod(batch), *members, *last))
     pairs = {name: torch.as_tensor(value) for name, value in (relations or {}).items()}
     reading = _Evaluation(listing, flat, weights, layout, pairs, counts, prod(batch))
     outputs = reading.run()
-    return tuple(value.reshape(*batch, *value.shape[1:]) for value in outputs)
+    return tuple(value.reshape((*batch, *value.shape[1:])) for value in outputs)
 
 
 def evaluate_arrays(
