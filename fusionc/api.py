@@ -146,7 +146,7 @@ class Diagram:
         return found
 
     def evaluate(self) -> Surd:
-        """The exact value of a closed diagram, or of one from an irrep to itself: prints as `√3/2`, `float()` works.
+        """The exact value of a closed diagram, or of one from an irrep to an irrep: prints as `√3/2`, `float()` works.
 
         Raises `CompileError` where the diagram is no number.
         """

@@ -277,7 +277,7 @@ def eval_command(options: argparse.Namespace) -> int:
         numbers = [as_number(scoped) for scoped in named]
     if not numbers:
         raise UsageError(
-            f"{options.file} holds no closed diagram, and none from one irrep to itself through loops "
+            f"{options.file} holds no closed diagram, and none from one irrep to one irrep "
             "(numbers have neither channels nor weights)"
         )
     if options.json:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from fusionc.algebra.groups import GROUPS
 from fusionc.algebra.surds import Surd
 from fusionc.diagram import limits
 from fusionc.diagram.build import build, check_spaces
@@ -22,7 +23,7 @@ from fusionc.diagram.dependent import comparable, dependent_trees
 from fusionc.diagram.fusion import Fusion, count_paths, fuse
 from fusionc.diagram.ir import FusionGraph
 from fusionc.diagram.paths import PathTable, list_paths, public_paths, refuse_large_vertices
-from fusionc.diagram.wires import WireDiagram, all_labelings, is_number, wire_diagram
+from fusionc.diagram.wires import WireDiagram, all_labelings, is_closed, is_number, is_wired, wire_diagram
 from fusionc.language import syntax
 from fusionc.language.collector import without_collector
 from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
@@ -49,6 +50,9 @@ from fusionc.targets.names import (
 from fusionc.targets.registry import Emission, Options, UnknownTarget, described, find
 
 PLANNING_BATCH = 1000
+NOT_COMPILED = ("F1027", "F2002", "F2003", "F3001", "F3003", "F3005", "F3007", "F3011", "F4004")
+"""What keeps a diagram from one irrep to one irrep from being a module, and is no mistake in a number: its labels are
+added up, it may be zero by Schur's lemma, and no tensor is made of its spins."""
 DEFAULTS = Options()
 
 
@@ -121,10 +125,12 @@ class CheckedDiagram:
 
 @dataclass(frozen=True)
 class CheckedNumber:
-    """A diagram that is a number: closed, or from one irrep to itself through loops."""
+    """A diagram that is a number: closed, or from one irrep to one irrep. `not_compiled` says why it is no module,
+    where it has legs and is none."""
 
     scoped: ScopedDiagram
     wires: WireDiagram
+    not_compiled: tuple[Diagnostic, ...] = ()
 
     @property
     def name(self) -> str:
@@ -146,7 +152,7 @@ def as_number(scoped: ScopedDiagram) -> CheckedNumber:
     try:
         return CheckedNumber(scoped, wire_diagram(scoped))
     except CompileError as error:
-        if is_number(scoped.syntax):
+        if is_number(scoped):
             raise
         reasons = [note for found in error.diagnostics for note in found.notes]
         raise CompileError([_not_a_number(scoped, reasons)]) from None
@@ -159,12 +165,14 @@ def _not_a_number(scoped: ScopedDiagram, reasons: Sequence[str]) -> Diagnostic:
         f"`{name.text}` is not a number",
         name.span,
         notes=[*dict.fromkeys(reasons)],
-        help="closed diagrams have a value, and those from one irrep of multiplicity 1 to itself",
+        help="closed diagrams have a value, and those from one irrep of multiplicity 1 to one irrep",
     )
 
 
 def number_not_module(number: CheckedNumber) -> Diagnostic:
-    """F4009."""
+    """F4009, or what else keeps a number with legs from being a module."""
+    if number.not_compiled:
+        return number.not_compiled[0]
     return diagnose(
         "F4009",
         f"`{number.name}` is a number, not a module",
@@ -186,8 +194,8 @@ class Checked:
 
     @property
     def closed(self) -> tuple[CheckedNumber, ...]:
-        """The numbers that are no modules as well: those without legs."""
-        return tuple(number for number in self.numbers if number.wires.traced is None)
+        """The numbers that are no modules as well: those without legs, and those that only have a value."""
+        return tuple(number for number in self.numbers if not number.scoped.syntax.legs or number.not_compiled)
 
     @property
     def has_errors(self) -> bool:
@@ -202,28 +210,55 @@ def check_source(source: Source, folder: Path | None = None) -> Checked:
     with without_collector():
         parsed = parse(source)
         unit, resolved = resolve(source, parsed.file, folder)
-        found = [*parsed.diagnostics, *resolved, *check_spaces(unit.scope)]
+        maybe_numbers = any(is_closed(scoped.syntax) or is_wired(scoped.syntax) for scoped in unit.diagrams)
+        spaces = check_spaces(unit.scope, limits.MAX_NUMBER_L if maybe_numbers else limits.MAX_L)
+        found = [*parsed.diagnostics, *resolved, *spaces]
         diagrams, numbers = [], []
         for scoped in unit.diagrams:
-            if is_number(scoped.syntax):
-                try:
-                    numbers.append(as_number(scoped))
-                    all_labelings(numbers[-1].wires)  # unbounded loops are mistakes of the text
-                except CompileError as error:
-                    found += error.diagnostics
-                    continue
-                if not scoped.syntax.legs:
-                    continue
             incomplete = _has_mistake_inside(scoped.syntax.span, parsed.diagnostics)
-            diagram, diagnostics = check_diagram(scoped, incomplete)
+            diagram, number, diagnostics = _diagram_and_number(scoped, incomplete)
             found += diagnostics
-            if diagram is not None:
-                diagrams.append(diagram)
+            diagrams += [] if diagram is None else [diagram]
+            numbers += [] if number is None else [number]
     ordered = list(_in_order(unit, _first_of_each(found, parsed.diagnostics)))
     failed = any(diagnostic.is_error for diagnostic in ordered)
     if failed and not any(diagnostic.code == "F0013" for diagnostic in ordered):
         ordered = list(limited(ordered, 0, source.span(0, len(source.text))))
     return Checked(source, parsed.file, tuple(diagrams), tuple(numbers), tuple(ordered))
+
+
+def _diagram_and_number(
+    scoped: ScopedDiagram, incomplete: bool
+) -> tuple[CheckedDiagram | None, CheckedNumber | None, tuple[Diagnostic, ...]]:
+    """A diagram as what can be compiled and as what has an exact value, where it is the one or the other, or both."""
+    closed = is_closed(scoped.syntax)
+    if scoped.scope.group not in GROUPS or not (closed or is_wired(scoped.syntax)):
+        # Of an unknown group, which has its own diagnostic, nothing can be said of a number.
+        return (None, None, ()) if closed else _without_number(scoped, incomplete)
+    only_a_number, number = is_number(scoped), None
+    try:
+        number = as_number(scoped)
+        all_labelings(number.wires)  # unbounded loops are mistakes of the text
+    except CompileError as error:
+        if only_a_number:
+            return None, None, error.diagnostics
+        return _without_number(scoped, incomplete)
+    if closed:
+        return None, number, ()
+    diagram, found = check_diagram(scoped, incomplete)
+    errors = tuple(one for one in found if one.is_error)
+    if not errors:
+        return diagram, number if diagram is not None else None, found
+    if only_a_number and all(one.code in NOT_COMPILED for one in errors):
+        return None, replace(number, not_compiled=errors), ()
+    return None, None, found
+
+
+def _without_number(
+    scoped: ScopedDiagram, incomplete: bool
+) -> tuple[CheckedDiagram | None, None, tuple[Diagnostic, ...]]:
+    diagram, found = check_diagram(scoped, incomplete)
+    return diagram, None, found
 
 
 def _first_of_each(found: Sequence[Diagnostic], syntactic: Sequence[Diagnostic]) -> list[Diagnostic]:

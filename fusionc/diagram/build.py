@@ -60,14 +60,15 @@ def build(diagram: ScopedDiagram, incomplete: bool = False) -> tuple[FusionGraph
         return None, refused
     group = GROUPS[diagram.scope.group]
     if diagram.settings.basis not in (None, *group.bases):
-        return None, (_missing_basis(diagram, group),)
+        return None, (missing_basis(diagram, group),)
     builder = _Builder(diagram, group, incomplete)
     graph = builder.graph()
     found, broken = check_structure(graph, incomplete)
     return replace(graph, poisoned=graph.poisoned | broken), (*builder.diagnostics, *found)
 
 
-def _missing_basis(diagram: ScopedDiagram, group: Group) -> Diagnostic:
+def missing_basis(diagram: ScopedDiagram, group: Group) -> Diagnostic:
+    """F1034."""
     return diagnose(
         "F1034",
         f"{group.name} has no {diagram.settings.basis} basis",
@@ -77,13 +78,13 @@ def _missing_basis(diagram: ScopedDiagram, group: Group) -> Diagnostic:
     )
 
 
-def check_spaces(scope: Scope) -> tuple[Diagnostic, ...]:
-    """What is wrong with the irreps of declared spaces, used or not."""
+def check_spaces(scope: Scope, largest: int = limits.MAX_L) -> tuple[Diagnostic, ...]:
+    """What is wrong with the irreps of declared spaces, used or not, which have spins up to `largest`."""
     group = GROUPS.get(scope.group)
     if group is None:
         return ()
     leaves = [term for space in scope.spaces.values() for term in space.space.terms]
-    found = (term_irreps(group, leaf) for leaf in leaves if not isinstance(leaf, syntax.NameTerm))
+    found = (term_irreps(group, leaf, largest) for leaf in leaves if not isinstance(leaf, syntax.NameTerm))
     return tuple(problem for problem in found if isinstance(problem, Diagnostic))
 
 
@@ -544,11 +545,11 @@ class _Builder:
         return Weight(name, channels, "path" in indices, rows, ref.span, row_sites=((),) * len(rows), head=rows)
 
 
-def term_irreps(group: Group, term: Leaf) -> tuple[Irrep, ...] | Diagnostic:
-    """The irreps of one term, or what is wrong with it, at the place where it is written."""
+def term_irreps(group: Group, term: Leaf, largest: int = limits.MAX_L) -> tuple[Irrep, ...] | Diagnostic:
+    """The irreps of one term, of spins up to `largest`, or what is wrong with it, at the place where it is written."""
     if isinstance(term, syntax.SphericalTerm):
-        if term.lmax > limits.MAX_L:
-            return limits.spin_too_large(term.span, str(term.lmax))
+        if term.lmax > largest:
+            return limits.spin_too_large(term.span, str(term.lmax), largest)
         return group.spherical(term.lmax)
     if term.mul == 0:
         return nothing_of_something(term.span)
@@ -557,8 +558,8 @@ def term_irreps(group: Group, term: Leaf) -> tuple[Irrep, ...] | Diagnostic:
     except ValueError as error:
         end = term.span.end
         return not_an_irrep(group, term.irrep, term.span.source.span(end - len(term.irrep), end), str(error))
-    if group.dim(irrep) > 2 * limits.MAX_L + 1:
-        return limits.spin_too_large(term.span, term.irrep)
+    if group.dim(irrep) > 2 * largest + 1:
+        return limits.spin_too_large(term.span, term.irrep, largest)
     return (irrep,)
 
 

@@ -11,6 +11,7 @@ from fusionc.algebra.groups import Group
 from fusionc.algebra.irreps import Irrep
 from fusionc.diagram import limits
 from fusionc.diagram.channel_sizes import edge_mistakes, weight_mistakes
+from fusionc.diagram.coupled_fragments import alive_wires, inner_wires
 from fusionc.diagram.fusion import Fusion, TooManyPaths, count_line_paths, fuse, lists_paths, target_sizes
 from fusionc.diagram.impossible import impossible_vertex
 from fusionc.diagram.ir import Block, FusionGraph, Line, Output, Restriction
@@ -19,6 +20,12 @@ from fusionc.language.diagnostics import Diagnostic, Label, diagnose
 from fusionc.language.source import Span
 
 FEW_LINES = 200  # a longer diagram is not analysed again to word a repair
+
+NOT_COMPUTED = "what reaches no output has no paths and no weights, and is not computed"
+ZERO_ON_WIRES = (
+    "the vertices of its wire do not allow it, or it is zero by Schur's lemma: what goes in is not what comes out; "
+    "so it has no paths and no weights"
+)
 
 
 def check(graph: FusionGraph, fusion: Fusion) -> tuple[Diagnostic, ...]:
@@ -190,9 +197,10 @@ def _named_irrep(
 
 
 def _dead_edge_irreps(graph: FusionGraph, fusion: Fusion) -> Iterator[Diagnostic]:
-    """Irreps that a restriction writes out should reach an output."""
+    """Irreps that a restriction writes out should reach an output, and those of a wire stand in a path."""
+    on_wires = _alive_on_wires(graph, fusion)
     for edge, restriction in graph.restrictions:
-        alive = fusion.alive.get(edge)
+        alive = on_wires.get(edge, fusion.alive.get(edge))
         dead = [(irrep, span) for irrep, span in restriction.named if alive and irrep not in alive]
         if dead:
             words = irreps_text(graph.group, [irrep for irrep, _ in dead])
@@ -204,9 +212,20 @@ def _dead_edge_irreps(graph: FusionGraph, fusion: Fusion) -> Iterator[Diagnostic
                 f"{words} of the edge `{edge}` {_reaches(dead)} no output",
                 dead[0][1],
                 related=[Label(span, "nor does this") for _, span in dead[1:]],
-                notes=["what reaches no output has no paths and no weights, and is not computed"],
+                notes=[ZERO_ON_WIRES if edge in on_wires else NOT_COMPUTED],
                 help=f"restrict the edge to what is used: `in {kept}`",
             )
+
+
+def _alive_on_wires(graph: FusionGraph, fusion: Fusion) -> dict[str, frozenset[Irrep]]:
+    """For each wire inside of a loop the irreps that it has in some path."""
+    alive: dict[str, frozenset[Irrep]] = {}
+    labelled = {edge for edge, restriction in graph.restrictions if restriction.named}
+    for line in graph.lines:
+        if line.fragment is not None and not labelled.isdisjoint(inner_wires(line.fragment)):
+            irreps = [list(fusion.reachable[operand.edge]) for operand in line.operands]
+            alive |= alive_wires(graph.group, line.fragment, irreps, fusion.alive.get(line.target, ()))
+    return alive
 
 
 def _reaches(subjects: Sized) -> str:

@@ -12,8 +12,9 @@ from fusionc.diagram.loops import Labels, labelings, wires_of
 
 
 def fragment_labels(group: Group, fragment: Fragment, irreps: Sequence[Irrep]) -> Iterator[Labels]:
-    """The labelings of a fragment over operands with these irreps. One whose operands do not couple to the right edge
-    at all is identically zero, and is left out. Raises `CompileError` with F1035."""
+    """The labelings of a fragment over operands with these irreps. By Schur's lemma one whose operands do not couple to
+    the right edge is zero whatever its wires carry: it is no path, as in a linear map. Raises `CompileError` with
+    F1035."""
     reached = {group.trivial}
     for irrep in irreps:
         reached = {c for a in reached for c, _ in group.product(a, irrep)}
@@ -45,6 +46,19 @@ def alive_operands(
             for found, irrep in zip(alive, chosen, strict=True):
                 found.add(irrep)
     return tuple(map(frozenset, alive))
+
+
+def alive_wires(
+    group: Group, fragment: Fragment, irreps: Sequence[Sequence[Irrep]], wanted: Iterable[Irrep]
+) -> dict[str, frozenset[Irrep]]:
+    """Of each inner wire the irreps that it has in some path to a wanted irrep."""
+    targets, alive = set(wanted), {wire: set[Irrep]() for wire in inner_wires(fragment)}
+    for choice in choices(irreps):
+        for labels in fragment_labels(group, fragment, [irrep for _, irrep in choice]):
+            if labels[fragment.root] in targets:
+                for wire, found in alive.items():
+                    found.add(labels[wire])
+    return {wire: frozenset(found) for wire, found in alive.items()}
 
 
 def root_counts(group: Group, fragment: Fragment, irreps: Sequence[Irrep]) -> Mapping[Irrep, int]:

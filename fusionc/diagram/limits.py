@@ -9,6 +9,7 @@ from fusionc.language.diagnostics import Diagnostic, Label, diagnose
 from fusionc.language.source import Span
 
 MAX_L = 200
+MAX_NUMBER_L = 10_000  # of diagrams that are numbers: no vertex tensor is made of them
 MAX_DIM = 2**31 - 1
 MAX_ROWS = 2**31 - 1
 MAX_WEIGHTS = 2**31 - 1
@@ -21,13 +22,14 @@ MAX_WORK = 500_000  # steps of counting the paths of one line
 MAX_COEFFICIENTS = 20_000_000  # entries of all vertex tensors of a diagram, zeros included
 
 
-def spin_too_large(span: Span, text: str) -> Diagnostic:
-    """F3001."""
+def spin_too_large(span: Span, text: str, largest: int = MAX_L) -> Diagnostic:
+    """F3001. `largest` is `MAX_L` for what is compiled, `MAX_NUMBER_L` for numbers."""
+    reason = "a vertex of three spins l has about (2*l+1)^2 coefficients" if largest == MAX_L else "they are exact"
     return diagnose(
         "F3001",
         f"the spin of `{text}` is larger than fusionc compiles",
         span,
-        notes=[f"spins up to {MAX_L} are accepted; a vertex of three spins l has about (2*l+1)^2 coefficients"],
+        notes=[f"spins up to {largest:,} are accepted; {reason}"],
     )
 
 

@@ -6,12 +6,14 @@ Both follow e3nn: `irrep_normalization` and `path_normalization` of `e3nn.o3.Ten
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from fractions import Fraction
 from math import prod
 
 from fusionc.algebra.groups import Group
 from fusionc.algebra.irreps import Irrep
 from fusionc.algebra.surds import Surd
+from fusionc.diagram.loops import Labels, Part, Same, wires_of
 from fusionc.diagram.paths import LinePaths, PathTable, Tree
 
 
@@ -25,6 +27,21 @@ def vertex_scale(group: Group, normalize: str, a: Irrep, b: Irrep, c: Irrep) -> 
     if normalize == "norm":
         return Surd.root(Fraction(group.dim(a) * group.dim(b), group.dim(c)))
     return Surd.root(Fraction(1, group.dim(c)))
+
+
+def wiring_scale(group: Group, normalize: str, parts: Iterable[Part], labels: Labels) -> Surd:
+    """The product of the factors of all vertices of wires with these irreps.
+
+    A split is scaled like the coupling whose adjoint it is. A pair, made or closed, is the vertex of its two wires and
+    the trivial irrep: its norm is 1, and 2j+1 with `norm`. What joins two wires is no vertex.
+    """
+    scale = Surd.of(1)
+    for part in parts:
+        irreps = [labels[wire] for wire in wires_of(part)]
+        if not isinstance(part, Same):
+            a, b, c = irreps if len(irreps) == 3 else (*irreps, group.trivial)
+            scale = scale * vertex_scale(group, normalize, a, b, c)
+    return scale
 
 
 class PathScales:

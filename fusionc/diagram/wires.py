@@ -1,8 +1,8 @@
-"""Diagrams that are numbers: closed ones, and those from one irrep to itself (DESIGN 1.5).
+"""Diagrams that are numbers: closed ones, and those from one irrep to one irrep (DESIGN 1.5).
 
 Every edge is a wire with one end where it is made and one where it is used; there are no channels and no weights. Wires
 may form loops. A diagram from one irrep to itself is closed by joining its output to its leg, and divided by the
-dimension (Schur's lemma).
+dimension; between two different irreps it is zero (Schur's lemma).
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from fusionc.algebra.basis import Basis
 from fusionc.algebra.groups import GROUPS, Group
 from fusionc.algebra.irreps import Irrep
 from fusionc.diagram import limits
-from fusionc.diagram.build import term_irreps
+from fusionc.diagram.build import missing_basis, term_irreps
+from fusionc.diagram.fragments import has_loops
 from fusionc.diagram.impossible import impossible_vertex
 from fusionc.diagram.loops import Labels, Part, Same, Wiring, labelings, parts_of_line
 from fusionc.language import syntax
@@ -25,26 +26,41 @@ from fusionc.language.source import Span
 
 @dataclass(frozen=True)
 class WireDiagram:
-    """A number: its wires, a fixed factor, and the wire whose dimension divides the result (None for a closed
-    diagram)."""
+    """A number: its wires, how their vertices are normalised, a fixed factor, and the wire whose dimension divides the
+    result (None for a closed diagram). Between two different irreps the number is zero (`vanishes`)."""
 
     name: str
     group: Group
     basis: Basis
+    normalize: str
     wiring: Wiring
     factor: Fraction
     traced: str | None
     span: Span = field(compare=False, repr=False)
+    vanishes: bool = False
 
 
-def is_number(diagram: syntax.Diagram) -> bool:
-    """Whether a diagram can only be a number: without legs and outputs, or with loops between one leg and one output
-    and without channels and weights."""
-    if not diagram.legs or not diagram.outputs:
-        return not diagram.legs and not diagram.outputs
-    vertices = [statement for statement in diagram.body if isinstance(statement, syntax.Vertex)]
-    loops = any(len(vertex.right) != 1 or not vertex.left for vertex in vertices)
-    return loops and len(diagram.legs) == len(diagram.outputs) == 1 and not any(map(_has_channels, vertices))
+def is_number(scoped: ScopedDiagram) -> bool:
+    """Whether a diagram can only be a number: without legs and outputs, or with loops between one irrep and one irrep
+    and without channels and weights. What is wrong with it is then a mistake in a number."""
+    tree = scoped.syntax
+    if is_closed(tree):
+        return True
+    return is_wired(tree) and has_loops(_vertices(tree)) and _joins_irreps(scoped)
+
+
+def is_closed(tree: syntax.Diagram) -> bool:
+    """Whether a diagram has neither legs nor outputs."""
+    return not tree.legs and not tree.outputs
+
+
+def is_wired(tree: syntax.Diagram) -> bool:
+    """Whether a diagram has one leg, one output, no channels and no weights."""
+    return len(tree.legs) == len(tree.outputs) == 1 and not any(map(_has_channels, _vertices(tree)))
+
+
+def _vertices(tree: syntax.Diagram) -> list[syntax.Vertex]:
+    return [statement for statement in tree.body if isinstance(statement, syntax.Vertex)]
 
 
 def _has_channels(vertex: syntax.Vertex) -> bool:
@@ -52,13 +68,32 @@ def _has_channels(vertex: syntax.Vertex) -> bool:
     return any(edge.indices for edge in edges) or any(isinstance(f, syntax.WeightRef) for f in vertex.factors)
 
 
+def _joins_irreps(scoped: ScopedDiagram) -> bool:
+    """Whether leg and output carry one irrep each, of multiplicity 1; yes where that is not known for a mistake."""
+    leg, output = scoped.syntax.legs[0], scoped.syntax.outputs[0]
+    if leg.sites is not None or output.sites is not None:
+        return False
+    for space in (leg.type, output.type):
+        if not isinstance(space, syntax.Space):
+            return False
+        try:
+            terms = [flat.term for flat in scoped.scope.flatten(space)]
+        except CompileError:
+            continue
+        if len(terms) != 1 or not isinstance(terms[0], syntax.IrrepTerm) or (terms[0].mul or 1) != 1:
+            return False
+    return True
+
+
 def wire_diagram(scoped: ScopedDiagram) -> WireDiagram:
     """The wires of a diagram that is a number. Raises `CompileError` with everything that is wrong."""
-    builder = _Builder(scoped)
+    group = GROUPS[scoped.scope.group]
+    if scoped.settings.basis not in (None, *group.bases):
+        raise CompileError([missing_basis(scoped, group)])
+    builder = _Builder(scoped, group)
     builder.read()
     if builder.diagnostics:
         raise CompileError(builder.diagnostics)
-    group = builder.group
     wiring = Wiring(
         tuple(builder.parts),
         tuple(builder.domains.items()),
@@ -72,17 +107,19 @@ def wire_diagram(scoped: ScopedDiagram) -> WireDiagram:
         name=scoped.syntax.name.text,
         group=group,
         basis=scoped.settings.basis or group.default_basis,
+        normalize=scoped.settings.normalize,
         wiring=wiring,
         factor=builder.factor,
         traced=builder.traced,
         span=scoped.syntax.name.span,
+        vanishes=builder.vanishes,
     )
 
 
 @dataclass
 class _Builder:
     scoped: ScopedDiagram
-    group: Group = field(init=False)
+    group: Group
     diagnostics: list[Diagnostic] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
@@ -91,11 +128,9 @@ class _Builder:
     tops: dict[str, Fraction] = field(default_factory=dict)
     factor: Fraction = Fraction(1)
     traced: str | None = None
+    vanishes: bool = False
     _made: dict[str, Span] = field(default_factory=dict)
     _used: dict[str, Span] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.group = GROUPS[self.scoped.scope.group]
 
     def read(self) -> None:
         tree = self.scoped.syntax
@@ -122,13 +157,14 @@ class _Builder:
             if isinstance(output.type, syntax.Space):
                 self._allow(name, output.type)
             self._used[name] = output.span
-            if self.traced is not None:
-                self.parts.append(Same(name, self.traced))
-                self.spans.append(output.span)
         domains = [self.domains.get(name) for name in (*self._made, *self._used)]
-        one_irrep = len(set(domains)) == 1 and all(len(domain or ()) == 1 for domain in domains)
-        if tree.legs and not (one_irrep and len(tree.legs) == len(tree.outputs) == 1):
+        if tree.legs and not (len(domains) == 2 and all(len(domain or ()) == 1 for domain in domains)):
             self.diagnostics.append(_not_one_irrep(tree.name.span))
+        elif tree.legs and domains[0] != domains[1]:
+            self.vanishes = True
+        elif tree.legs:
+            self.parts = [Same(name, self.traced) for name in self._used if self.traced is not None]
+            self.spans = [output.span for output in tree.outputs]
 
     def _allow(self, wire: str, space: syntax.Restriction) -> None:
         if isinstance(space, syntax.LMax):
@@ -141,7 +177,7 @@ class _Builder:
             self.diagnostics += error.diagnostics
             return
         for flat in terms:
-            found = term_irreps(self.group, flat.term)
+            found = term_irreps(self.group, flat.term, limits.MAX_NUMBER_L)
             if isinstance(found, Diagnostic):
                 self.diagnostics.append(found)
             else:
@@ -208,15 +244,18 @@ class _Builder:
 
 def _not_one_irrep(span: Span) -> Diagnostic:
     return diagnose(
-        "F4004",
-        "splits, pairs and loops are not compiled yet in diagrams of this form",
+        "F1036",
+        "a number goes from one irrep to one irrep",
         span,
-        notes=["a diagram with loops is a number so far: closed, or from one irrep of multiplicity 1 to itself"],
+        notes=["a number is closed, or goes from one irrep of multiplicity 1 to one irrep of multiplicity 1"],
     )
 
 
 def all_labelings(diagram: WireDiagram) -> list[Labels]:
-    """All labelings as a list. Raises `CompileError` with F1035, or with F3005 where there are too many."""
+    """All labelings as a list; none of a number that vanishes. Raises `CompileError` with F1035, or with F3005 where
+    there are too many."""
+    if diagram.vanishes:
+        return []
     found: list[Labels] = []
     for labels in labelings(diagram.group, diagram.wiring, {}):
         found.append(labels)

@@ -14,6 +14,7 @@ from fractions import Fraction
 
 from fusionc.algebra.surds import ZERO, Surd
 from fusionc.diagram.loops import Closing, Coupling, Labels, Pair, Part, Splitting
+from fusionc.diagram.normalize import wiring_scale
 from fusionc.diagram.wires import WireDiagram, all_labelings
 from fusionc.rewrite.builder import End, NetworkBuilder
 from fusionc.rewrite.evaluate import evaluate
@@ -34,7 +35,7 @@ def value(diagram: WireDiagram) -> Surd:
 def network(diagram: WireDiagram, labels: Labels) -> SpinNetwork:
     """The network of a diagram whose wires have these irreps; its prefactor holds everything that is no 3j symbol."""
     builder = NetworkBuilder()
-    builder.scale(Surd.of(diagram.factor))
+    builder.scale(wiring_scale(diagram.group, diagram.normalize, diagram.wiring.parts, labels) * diagram.factor)
     twice = {wire: diagram.group.dim(irrep) - 1 for wire, irrep in labels.items()}
     wires = {wire: builder.line(twice_j) for wire, twice_j in twice.items()}  # where a wire is made, where it is used
     for part in diagram.wiring.parts:

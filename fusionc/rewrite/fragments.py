@@ -18,8 +18,8 @@ from fractions import Fraction
 from fusionc.algebra.irreps import Irrep
 from fusionc.algebra.surds import Surd
 from fusionc.diagram.ir import Fragment, FusionGraph
-from fusionc.diagram.loops import Labels, Part, Same, Splitting, Wiring, wires_of
-from fusionc.diagram.normalize import vertex_scale
+from fusionc.diagram.loops import Labels, Part, Same, Splitting, Wiring
+from fusionc.diagram.normalize import wiring_scale
 from fusionc.diagram.paths import Step, Tree, left_coupled
 from fusionc.diagram.wires import WireDiagram
 from fusionc.rewrite.closed import network
@@ -35,7 +35,7 @@ def expand(graph: FusionGraph, fragment: Fragment, tree: Tree) -> tuple[tuple[tu
     Where all coefficients are zero the first tree stands there with coefficient zero: the path is there, and vanishes.
     """
     irreps = [irrep for _, irrep in tree.leaves]
-    scale = _normalisation(graph, fragment, dict(tree.labels))
+    scale = wiring_scale(graph.group, graph.settings.normalize, fragment.wiring.parts, dict(tree.labels))
     found = [(steps, scale * _coefficient(graph, fragment, tree, steps)) for steps in _trees(graph, irreps, tree.irrep)]
     kept = tuple((steps, value) for steps, value in found if value)
     return kept or tuple(found[:1])
@@ -47,7 +47,7 @@ def _trees(graph: FusionGraph, irreps: Sequence[Irrep], target: Irrep) -> Iterat
 
 
 def _coefficient(graph: FusionGraph, fragment: Fragment, tree: Tree, steps: tuple[Step, ...]) -> Surd:
-    """The trace of the fragment after the adjoint of a tree, over the dimension."""
+    """The trace of the fragment after the adjoint of a tree, over the dimension; all vertices are isometric here."""
     labels: Labels = {**dict(tree.labels), ENTRY: tree.irrep}
     parts: list[Part] = [*fragment.wiring.parts, Same(fragment.root, ENTRY)]
     source = ENTRY
@@ -63,22 +63,10 @@ def _coefficient(graph: FusionGraph, fragment: Fragment, tree: Tree, steps: tupl
         name=graph.name,
         group=graph.group,
         basis=graph.basis,
+        normalize="component",
         wiring=Wiring(tuple(parts), (), (), graph.span),
         factor=Fraction(1),
         traced=ENTRY,
         span=graph.span,
     )
     return evaluate(network(closed, labels))
-
-
-def _normalisation(graph: FusionGraph, fragment: Fragment, labels: Labels) -> Surd:
-    """The diagram's normalisation of its own vertices; those of the trees are isometric."""
-    scale = Surd.of(1)
-    for part in fragment.wiring.parts:
-        wires = [labels[wire] for wire in wires_of(part)]
-        if len(wires) == 3:
-            scale = scale * vertex_scale(graph.group, graph.settings.normalize, wires[0], wires[1], wires[2])
-        elif not isinstance(part, Same):
-            trivial = graph.group.trivial
-            scale = scale * vertex_scale(graph.group, graph.settings.normalize, wires[0], wires[1], trivial)
-    return scale
