@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from fusionc.algebra.surds import Surd
-from fusionc.cache import import_text
+from fusionc.cache import module_of
 from fusionc.diagram.paths import Path as TreePath
 from fusionc.diagram.paths import public_paths
 from fusionc.driver import Checked, CheckedDiagram, CheckedNumber, as_number, check_source, emit, number_not_module
@@ -134,14 +134,17 @@ class Diagram:
         return emit([self.checked], target, Options(**options))
 
     def module(self, target: str = "torch", **options: Unpack[Choices]) -> type[Any]:
-        """The nn.Module class of the generated file, imported from the cache. Options as for `emit`."""
-        module = import_text(self.emit(target, **options))
+        """The nn.Module class of the generated file, imported from the cache. Options as for `emit`.
+
+        The class, its instances and their results pickle, and load wherever fusionc is installed (docs/modules.md).
+        """
+        module = module_of(self.checked, target, Options(**options))
         found: type[Any] = getattr(module, class_name(self.name))
         return found
 
     def function(self, target: str = "torch", **options: Unpack[Choices]) -> Callable[..., Any]:
-        """The pure function of the generated file: legs in order, then the learned weights."""
-        module = import_text(self.emit(target, **options))
+        """The pure function of the generated file: legs in order, then the learned weights. Pickles as `module` does."""
+        module = module_of(self.checked, target, Options(**options))
         found: Callable[..., Any] = getattr(module, module.__all__[1])
         return found
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from fusionc.arguments import BATCH, CUTOFF, MANY, parser
-from fusionc.cache import import_text, write_whole
+from fusionc.cache import import_text
 from fusionc.diagram.paths import public_paths
 from fusionc.driver import (
     Checked,
@@ -33,6 +33,7 @@ from fusionc.driver import (
     late_mistakes,
     number_not_module,
 )
+from fusionc.files import write_whole
 from fusionc.language.codes import CODES
 from fusionc.language.diagnostics import CompileError, Diagnostic
 from fusionc.language.parser import decode, parse, read

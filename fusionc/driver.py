@@ -28,9 +28,9 @@ from fusionc.language import syntax
 from fusionc.language.collector import without_collector
 from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
 from fusionc.language.parser import limited, parse
-from fusionc.language.printer import print_file
 from fusionc.language.resolve import ScopedDiagram, Unit, resolve
 from fusionc.language.source import Source, Span
+from fusionc.language.standalone import diagram_text, standalone_text
 from fusionc.program.build import Builder
 from fusionc.program.cost import count, domain_sizes
 from fusionc.program.ir import Layout, Program
@@ -119,8 +119,12 @@ class CheckedDiagram:
     @cached_property
     def text(self) -> str:
         """The diagram in canonical form, without comments."""
-        tree = self.scoped.syntax
-        return print_file(syntax.File(tree.span, (tree,)))
+        return diagram_text(self.scoped)
+
+    @cached_property
+    def standalone(self) -> str:
+        """The same with everything that it needs: a file with the same meaning."""
+        return standalone_text(self.scoped)
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,11 @@ def find(name: str) -> Emit:
     return emit
 
 
+def is_own(name: str) -> bool:
+    """Whether a target is one of fusionc's own, whose text depends on nothing but diagrams, options and version."""
+    return name in _TARGETS and _TARGETS[name] in _OWN
+
+
 def described(name: str, program: Program) -> tuple[str, ...]:
     """What of a program runs where, in a target's words; nothing where all is in one place. Raises `UnknownTarget`."""
     find(name)
@@ -143,3 +148,4 @@ def _triton_kernels(program: Program) -> Sequence[str]:
 register(Target("torch", _torch, "a PyTorch module of plain tensor operations"))
 register(Target("triton", _triton, "fused kernels for GPUs, with plain torch beside them", _triton_kernels))
 register(Target("cpu", None, "native kernels"))
+_OWN = targets()
