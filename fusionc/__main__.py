@@ -1,5 +1,21 @@
-"""`python -m fusionc`."""
+"""`python -m fusionc`, and the console script."""
 
-from fusionc.cli import entry
+from __future__ import annotations
 
-entry()
+import sys
+from typing import NoReturn
+
+
+def entry() -> NoReturn:
+    """Run the command line. It takes a while to load, and may be interrupted there."""
+    try:
+        from fusionc.cli import main
+
+        code = main()
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    entry()

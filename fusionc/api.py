@@ -38,9 +38,9 @@ class Choices(TypedDict, total=False):
     unroll: Unroll
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Program:
-    """A checked `.fus` file: its diagrams by name, in order, and the warnings about it."""
+    """A checked `.fus` file: its diagrams by name, in order, and the warnings about it. Equal where the diagrams are."""
 
     checked: Checked
 
@@ -85,10 +85,24 @@ class Program:
             raise CompileError([number_not_module(number) for number in self.checked.closed])
         return emit(self.checked.diagrams, target, Options(**options))
 
+    def __eq__(self, other: object) -> bool:
+        return dict(self.diagrams) == dict(other.diagrams) if isinstance(other, Program) else NotImplemented
 
-@dataclass(frozen=True)
+    def __hash__(self) -> int:
+        return hash(frozenset(self.diagrams.items()))
+
+    def __reduce__(self) -> tuple[type[Program], tuple[Checked]]:
+        return Program, (self.checked,)
+
+    def __deepcopy__(self, memo: object) -> Program:
+        return self  # nothing in it changes
+
+
+@dataclass(frozen=True, eq=False)
 class Diagram:
-    """One diagram of a program. What needs a module raises `CompileError` with F4009 for a diagram that is a number."""
+    """One diagram of a program. What needs a module raises `CompileError` with F4009 for a diagram that is a number.
+
+    Diagrams are equal where they say the same, with equal declarations and settings, wherever they are written."""
 
     source: CheckedDiagram | CheckedNumber
 
@@ -143,7 +157,10 @@ class Diagram:
         return found
 
     def function(self, target: str = "torch", **options: Unpack[Choices]) -> Callable[..., Any]:
-        """The pure function of the generated file: legs in order, then the learned weights. Pickles as `module` does."""
+        """The pure function of the generated file: legs in order, then the learned weights.
+
+        It pickles as `module` does. Options as for `emit`.
+        """
         module = module_of(self.checked, target, Options(**options))
         found: Callable[..., Any] = getattr(module, module.__all__[1])
         return found
@@ -170,6 +187,18 @@ class Diagram:
 
     def _repr_svg_(self) -> str:
         return self.draw()
+
+    def __eq__(self, other: object) -> bool:
+        return self.source.standalone == other.source.standalone if isinstance(other, Diagram) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.source.standalone)
+
+    def __reduce__(self) -> tuple[type[Diagram], tuple[CheckedDiagram | CheckedNumber]]:
+        return Diagram, (self.source,)
+
+    def __deepcopy__(self, memo: object) -> Diagram:
+        return self  # nothing in it changes
 
 
 def load(path: str | os.PathLike[str]) -> Program:

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import errno
 import io
 import json
 import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn
 
 from fusionc.arguments import BATCH, CUTOFF, MANY, parser
 from fusionc.cache import import_text
@@ -36,7 +34,7 @@ from fusionc.driver import (
 from fusionc.files import write_whole
 from fusionc.language.codes import CODES
 from fusionc.language.diagnostics import CompileError, Diagnostic
-from fusionc.language.parser import decode, parse, read
+from fusionc.language.parser import parse, read, read_stream
 from fusionc.language.printer import print_file
 from fusionc.language.render import render_github, render_json, render_sarif, render_text, summary
 from fusionc.language.source import Source
@@ -45,7 +43,7 @@ from fusionc.tools import listing
 from fusionc.tools.progress import Progress
 from fusionc.tools.report import cost_report, cost_table
 
-EXIT_OK, EXIT_INPUT, EXIT_USAGE, EXIT_INTERNAL = 0, 1, 2, 70
+EXIT_OK, EXIT_INPUT, EXIT_USAGE, EXIT_INTERNAL, EXIT_INTERRUPTED = 0, 1, 2, 70, 130
 
 
 class UsageError(Exception):
@@ -54,7 +52,23 @@ class UsageError(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    _settle_output()
+    _settle_streams()
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # whoever reads has seen enough
+        _drop_output()
+        return EXIT_OK
+    except OSError as error:
+        _drop_output()
+        where = "the output" if error.filename is None else error.filename
+        _complain(f"fusionc: cannot {'write' if error.filename is None else 'use'} {where}: {error.strerror or error}")
+        return EXIT_USAGE
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """A command's exit code. Raises OSError and KeyboardInterrupt, which are nobody's mistake here."""
     try:
         options = parser(COMMANDS).parse_args(arguments)
         command: Callable[[argparse.Namespace], int] = options.command
@@ -64,48 +78,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = command(options)
         sys.stdout.flush()
         return code
+    except SystemExit:  # help was asked for, or is needed
+        sys.stdout.flush()
+        raise
     except CompileError as error:
         _say(error.diagnostics)
         return EXIT_INPUT
     except UsageError as error:
-        print(f"fusionc: {error}", file=sys.stderr)
+        _complain(f"fusionc: {error}")
         return EXIT_USAGE
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_OK
-    except OSError as error:
-        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-            return _internal()
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print(f"fusionc: cannot write the output: {error.strerror}", file=sys.stderr)
-        return EXIT_USAGE
+    except OSError:
+        raise
     except Exception:
         return _internal()
 
 
 def _internal() -> int:
     """Whatever nobody has foreseen."""
-    traceback.print_exc()
-    print(
-        "fusionc: this is a mistake in fusionc, not in your file; please report it with the text above",
-        file=sys.stderr,
-    )
+    _complain(traceback.format_exc())
+    _complain("fusionc: this is a mistake in fusionc, not in your file; please report it with the text above")
     return EXIT_INTERNAL
 
 
-def _settle_output() -> None:
+def _settle_streams() -> None:
     """Roots and other signs are escaped where the output has no place for them; closed, it takes everything."""
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (as long as the process)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def entry() -> NoReturn:
-    """The console script."""
-    sys.exit(main())
+def _drop_output() -> None:
+    """What is left of an output that nobody takes goes nowhere, so that Python does not try again at its end."""
+    with suppress(OSError, ValueError):  # (what stands in for standard output may have no descriptor)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _complain(text: str) -> None:
+    """A line on standard error; where that is gone or full, the exit code has to do."""
+    with suppress(OSError):
+        print(text, file=sys.stderr)
 
 
 # --- the commands ------------------------------------------------------------------------------------------------
@@ -167,7 +183,7 @@ def _compile_ahead(text: str, arch: str, dtype: str) -> None:
 
     with Progress("compiling") as step:
         found = compile_ahead(import_text(text), arch, dtype, step)
-    print("\n".join([*map(str, found), summary_of(found)]), file=sys.stderr)
+    _complain("\n".join([*map(str, found), summary_of(found)]))
 
 
 def _check_output(options: argparse.Namespace) -> None:
@@ -196,14 +212,12 @@ def _compare(output: str | None, text: str) -> int:
     if output is None:
         raise UsageError("--check compares with the file named by -o")
     try:
-        current = Path(output).read_text(encoding="utf-8")
+        current = Path(output).read_text(encoding="utf-8") if Path(output).is_file() else None
     except (OSError, UnicodeDecodeError):
         current = None
     if current == text:
         return EXIT_OK
-    print(
-        f"fusionc: {output} is not what the diagram compiles to; run the same command without --check", file=sys.stderr
-    )
+    _complain(f"fusionc: {output} is not what the diagram compiles to; run the same command without --check")
     return EXIT_INPUT
 
 
@@ -217,7 +231,7 @@ def check_command(options: argparse.Namespace) -> int:
             found += error.diagnostics
     if options.format == "text":
         _say(found)
-        print(summary(found), file=sys.stderr)
+        _complain(summary(found))
     else:
         forms = {"json": render_json, "sarif": render_sarif, "github": render_github}
         text = forms[options.format](found)
@@ -356,14 +370,14 @@ def _enough_memory() -> Iterator[None]:
 
 
 def fmt_command(options: argparse.Namespace) -> int:
-    changed, broken = [], False
+    changed, code = [], EXIT_OK
     for file in _each_once(options.files):
         try:
             source = _source(file)
             text = _formatted(source)
         except CompileError as error:
             _say(error.diagnostics)
-            broken = True
+            code = max(code, EXIT_INPUT)
             continue
         if text != source.text:
             changed.append(file)
@@ -372,10 +386,22 @@ def fmt_command(options: argparse.Namespace) -> int:
         elif file == "-" and not options.check:
             sys.stdout.write(text)
         elif text != source.text and not options.check:
-            write_whole(Path(file), text)
+            try:
+                _rewrite(file, text)
+            except UsageError as error:  # the other files are to be formatted all the same
+                _complain(f"fusionc: {error}")
+                code = EXIT_USAGE
     if options.check and changed:
-        print(f"would reformat: {', '.join(changed)}", file=sys.stderr)
-    return EXIT_INPUT if broken or (options.check and changed) else EXIT_OK
+        _complain(f"would reformat: {', '.join(changed)}")
+        code = max(code, EXIT_INPUT)
+    return code
+
+
+def _rewrite(file: str, text: str) -> None:
+    """Put the canonical form in a file's place."""
+    if not Path(file).is_file():  # a pipe has been read, and holds nothing any more
+        raise UsageError(f"{file} is no file that can be rewritten; `fusionc fmt -` formats what it reads")
+    _write(file, text)
 
 
 def _formatted(source: Source) -> str:
@@ -436,7 +462,7 @@ def _each_once(files: list[str]) -> list[str]:
 
 
 def _source(file: str) -> Source:
-    return decode("<stdin>", sys.stdin.buffer.read()) if file == "-" else read(file)
+    return read_stream("<stdin>", sys.stdin) if file == "-" else read(file)
 
 
 def _check_file(file: str) -> Checked:
@@ -465,7 +491,7 @@ def _chosen(options: argparse.Namespace) -> tuple[CheckedDiagram, ...]:
     if options.diagram is None:
         if checked.closed:
             names = ", ".join(f"`{number.name}`" for number in checked.closed)
-            print(f"fusionc: left out {names}: `fusionc eval` has the numbers of a file", file=sys.stderr)
+            _complain(f"fusionc: left out {names}: `fusionc eval` has the numbers of a file")
         return checked.diagrams
     for number in checked.closed:
         if number.name == options.diagram:
@@ -504,7 +530,7 @@ def _domains(diagram: CheckedDiagram) -> tuple[str, ...]:
 def _say(diagnostics: Sequence[Diagnostic]) -> None:
     if diagnostics:
         color = sys.stderr.isatty() and "NO_COLOR" not in os.environ
-        print(render_text(diagnostics, color) + "\n", file=sys.stderr)
+        _complain(render_text(diagnostics, color) + "\n")
 
 
 COMMANDS = {
@@ -519,7 +545,3 @@ COMMANDS = {
     "draw": draw_command,
     "explain": explain_command,
 }
-
-
-if __name__ == "__main__":
-    entry()

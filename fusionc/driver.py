@@ -126,6 +126,10 @@ class CheckedDiagram:
         """The same with everything that it needs: a file with the same meaning."""
         return standalone_text(self.scoped)
 
+    def __reduce__(self) -> tuple[type[CheckedDiagram], tuple[object, ...]]:
+        """(What was computed from these is not worth its size.)"""
+        return CheckedDiagram, (self.scoped, self.graph, self.fusion)
+
 
 @dataclass(frozen=True)
 class CheckedNumber:
@@ -139,6 +143,11 @@ class CheckedNumber:
     @property
     def name(self) -> str:
         return self.wires.name
+
+    @cached_property
+    def standalone(self) -> str:
+        """A file with the same meaning, in canonical form."""
+        return standalone_text(self.scoped)
 
     @cached_property
     def value(self) -> Surd:

@@ -20,7 +20,10 @@ def write_whole(path: Path, text: str) -> None:
     A link is followed; a device or a pipe is written to as it is. Raises OSError where the folder or the file cannot be
     written; the old file is untouched then.
     """
-    path = path.resolve()
+    try:
+        path = path.resolve()
+    except RuntimeError as error:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
     old = _status(path)
     if old is not None and not (stat.S_ISREG(old.st_mode) or stat.S_ISDIR(old.st_mode)):
         path.write_text(text, encoding="utf-8", newline="\n")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from lark.exceptions import UnexpectedToken
 
+from fusionc.files import read_bytes
 from fusionc.language import syntax
 from fusionc.language.collector import without_collector
 from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
@@ -32,14 +34,29 @@ class ParseResult:
 def read(path: str | Path, shown: str | None = None) -> Source:
     """The text of a file, called `shown` in diagnostics; a `CompileError` says why it cannot be read."""
     name = str(path) if shown is None else shown
-    start = Source(name, "").span(0, 0)
     try:
-        with Path(path).open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = read_bytes(Path(path), MAX_BYTES)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise CompileError([diagnose("F0005", f"{name} cannot be read: {reason}", start)]) from error
+        raise _unreadable(name, error) from error
     return decode(name, data)
+
+
+def read_stream(name: str, stream: TextIO | None) -> Source:
+    """The text that is left in a stream, None where it is closed; a `CompileError` says why it cannot be read."""
+    if stream is None:
+        raise _unreadable(name, OSError("it is closed"))
+    try:
+        data = stream.buffer.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise _unreadable(name, error) from error
+    if data is None:
+        raise _unreadable(name, OSError("it has nothing to read yet, and does not wait"))
+    return decode(name, data)
+
+
+def _unreadable(name: str, error: Exception) -> CompileError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return CompileError([diagnose("F0005", f"{name} cannot be read: {reason}", Source(name, "").span(0, 0))])
 
 
 def decode(name: str, data: bytes) -> Source:

@@ -315,7 +315,7 @@ class _Resolver:
         try:
             path = (root / item.path).resolve()
             inside = path.is_relative_to(root)
-        except (OSError, ValueError) as error:  # a NUL byte, a loop of links
+        except (OSError, ValueError, RuntimeError) as error:  # a NUL byte, a loop of links
             self._fail(_import_failure(item, str(error)))
             return None
         if not inside:

@@ -6,13 +6,13 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Source:
-    """A text with the name that diagnostics give it. Two sources are the same only if they are one object."""
+    """A text with the name that diagnostics give it."""
 
     name: str
     text: str
-    _starts: list[int] = field(init=False, repr=False)
+    _starts: list[int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         starts = [0]
