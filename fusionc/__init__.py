@@ -5,11 +5,30 @@ block = program["three_body"].module()()
 y = block(x, a, b)
 """
 
-from fusionc.api import Diagram, Program, load, parse
-from fusionc.diagram.paths import Path
-from fusionc.language.diagnostics import CompileError, Diagnostic
-from fusionc.tools.report import CostReport
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from fusionc.version import __version__
+
+if TYPE_CHECKING:
+    from fusionc.api import Diagram, Program, load, parse
+    from fusionc.diagram.paths import Path
+    from fusionc.language.diagnostics import CompileError, Diagnostic
+    from fusionc.tools.report import CostReport
+
+_HOMES = {
+    "CompileError": "fusionc.language.diagnostics",
+    "CostReport": "fusionc.tools.report",
+    "Diagnostic": "fusionc.language.diagnostics",
+    "Diagram": "fusionc.api",
+    "Path": "fusionc.diagram.paths",
+    "Program": "fusionc.api",
+    "load": "fusionc.api",
+    "parse": "fusionc.api",
+}
+"""Where each public name is defined; the module is imported when the name is first used."""
 
 __all__ = [
     "CompileError",
@@ -22,3 +41,15 @@ __all__ = [
     "load",
     "parse",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

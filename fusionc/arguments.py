@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import TypeAlias
 
-from fusionc.program.ir import LAYOUTS
-from fusionc.targets.registry import DTYPES, STYLES, SUMS, UNROLLS, targets
-from fusionc.tools.report import ITEMSIZES
+from fusionc.program.memory import ITEMSIZES, LAYOUTS
+from fusionc.targets.registry import Options, targets
 from fusionc.version import __version__
 
 MANY = 40  # rows that `paths` prints before it says how many more there are
@@ -130,32 +130,9 @@ def _add_compile(commands: Commands, run: Mapping[str, Command]) -> None:
     one.add_argument("-o", "--output", metavar="OUT.py", help="default: standard output")
     known = ", ".join(target.name for target in targets())
     one.add_argument("--target", default="torch", help=f"one of {known} (default: torch)")
-    one.add_argument(
-        "--layout", choices=LAYOUTS, default="mul_ir", help="of operands and outputs (default: mul_ir, e3nn's)"
-    )
-    one.add_argument("--dtype", choices=DTYPES, help="of learned weights (default: torch's, when a module is made)")
-    one.add_argument(
-        "--sums",
-        choices=SUMS,
-        default="sorted",
-        help="how kernels sum over neighbours: over sorted pairs, always the same way, or by atomic additions "
-        "(default: sorted)",
-    )
-    one.add_argument(
-        "--unroll",
-        choices=UNROLLS,
-        default="auto",
-        help="of kernels: a statement for each term (always), loops over tables of terms, which compile in seconds "
-        "whatever their size and run more slowly (never), or such loops only where statements would take too long to "
-        "compile (auto, the default); `fusionc cost --target triton` says which were chosen",
-    )
-    one.add_argument(
-        "--style",
-        choices=STYLES,
-        default="auto",
-        help="of torch code: few large operations (batched), a statement for each component, which torch.compile makes "
-        "one loop of (scalar), or the first for eager calls and the second under a compiler (default: auto)",
-    )
+    for option in fields(Options):
+        choices, about = option.metadata["choices"], option.metadata["about"]
+        one.add_argument(f"--{option.name}", choices=choices, default=option.default, help=about)
     one.add_argument(
         "--aot",
         metavar="sm_90",

@@ -1,6 +1,7 @@
 """The command line: one function a command.
 
 Exit codes: 0 done; 1 the input is at fault and the diagnostics say so; 2 the command line is at fault; 70 fusionc is.
+A command imports what it needs, so that each starts as fast as it can.
 """
 
 from __future__ import annotations
@@ -8,40 +9,19 @@ from __future__ import annotations
 import argparse
 import difflib
 import io
-import json
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fusionc.arguments import BATCH, CUTOFF, MANY, parser
-from fusionc.cache import import_text
-from fusionc.diagram.paths import public_paths
-from fusionc.driver import (
-    Checked,
-    CheckedDiagram,
-    CheckedNumber,
-    as_number,
-    check_dtype,
-    check_source,
-    emit,
-    late_mistakes,
-    number_not_module,
-)
-from fusionc.files import write_whole
-from fusionc.language.codes import CODES
 from fusionc.language.diagnostics import CompileError, Diagnostic
-from fusionc.language.parser import parse, read, read_stream
-from fusionc.language.printer import print_file
-from fusionc.language.render import render_github, render_json, render_sarif, render_text, summary
-from fusionc.language.source import Source
-from fusionc.targets.registry import Options
-from fusionc.tools import listing
-from fusionc.tools.progress import Progress
-from fusionc.tools.report import cost_report, cost_table
+
+if TYPE_CHECKING:
+    from fusionc.driver import Checked, CheckedDiagram, CheckedNumber
+    from fusionc.language.source import Source
 
 EXIT_OK, EXIT_INPUT, EXIT_USAGE, EXIT_INTERNAL, EXIT_INTERRUPTED = 0, 1, 2, 70, 130
 
@@ -95,6 +75,8 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _internal() -> int:
     """Whatever nobody has foreseen."""
+    import traceback
+
     _complain(traceback.format_exc())
     _complain("fusionc: this is a mistake in fusionc, not in your file; please report it with the text above")
     return EXIT_INTERNAL
@@ -128,6 +110,8 @@ def _complain(text: str) -> None:
 
 
 def compile_command(options: argparse.Namespace) -> int:
+    from fusionc.tools.progress import Progress
+
     _check_ahead(options)
     _check_output(options)
     checked = _checked(options.file)
@@ -143,6 +127,10 @@ def compile_command(options: argparse.Namespace) -> int:
 
 def _compiled(checked: Checked, options: argparse.Namespace) -> str:
     """What `--emit` asks for."""
+    from fusionc.driver import check_dtype, emit, number_not_module
+    from fusionc.targets.registry import Options
+    from fusionc.tools import listing
+
     stages = {"ast": listing.list_ast, "graph": listing.list_graph, "plan": listing.list_plan}
     if options.emit in stages:
         return stages[options.emit](checked)
@@ -179,7 +167,9 @@ def _check_ahead(options: argparse.Namespace) -> None:
 
 def _compile_ahead(text: str, arch: str, dtype: str) -> None:
     """Compile all kernels of a generated file and say what they need."""
+    from fusionc.cache import import_text
     from fusionc.tools.aot import compile_ahead, summary_of
+    from fusionc.tools.progress import Progress
 
     with Progress("compiling") as step:
         found = compile_ahead(import_text(text), arch, dtype, step)
@@ -199,6 +189,8 @@ def _check_output(options: argparse.Namespace) -> None:
 
 def _write(output: str | None, text: str) -> None:
     """Write to a file, whole or not at all; to standard output where none or `-` is named."""
+    from fusionc.files import write_whole
+
     if output is None or output == "-":
         sys.stdout.write(text)
         return
@@ -222,6 +214,9 @@ def _compare(output: str | None, text: str) -> int:
 
 
 def check_command(options: argparse.Namespace) -> int:
+    from fusionc.driver import late_mistakes
+    from fusionc.language.render import render_github, render_json, render_sarif, summary
+
     found: list[Diagnostic] = []
     for file in _each_once(options.files):
         try:
@@ -241,6 +236,12 @@ def check_command(options: argparse.Namespace) -> int:
 
 
 def paths_command(options: argparse.Namespace) -> int:
+    import json
+    from dataclasses import asdict
+
+    from fusionc.diagram.paths import public_paths
+    from fusionc.tools import listing
+
     chosen = _chosen(options)
     if options.json:
         print(json.dumps({d.name: [asdict(path) for path in public_paths(d.table)] for d in chosen}, indent=1))
@@ -253,6 +254,12 @@ def paths_command(options: argparse.Namespace) -> int:
 
 
 def cost_command(options: argparse.Namespace) -> int:
+    import json
+    from dataclasses import asdict
+
+    from fusionc.tools.progress import Progress
+    from fusionc.tools.report import cost_report, cost_table
+
     with Progress("planning") as step:
         reports = []
         for diagram in _chosen_with_sizes(options):
@@ -267,6 +274,10 @@ def cost_command(options: argparse.Namespace) -> int:
 
 
 def verify_command(options: argparse.Namespace) -> int:
+    import json
+    from dataclasses import asdict
+
+    from fusionc.tools.progress import Progress
     from fusionc.tools.verify import verify  # torch
 
     results = []
@@ -282,6 +293,10 @@ def verify_command(options: argparse.Namespace) -> int:
 
 
 def eval_command(options: argparse.Namespace) -> int:
+    import json
+
+    from fusionc.driver import as_number
+
     checked = _checked(options.file)
     numbers = list(checked.numbers)
     if options.diagram is not None:
@@ -321,7 +336,11 @@ def _number_lines(number: CheckedNumber, formula: bool, latex: bool) -> list[str
 
 
 def run_command(options: argparse.Namespace) -> int:
+    import json
+    from dataclasses import asdict
+
     from fusionc.tools.molecule import MoleculeError  # torch
+    from fusionc.tools.progress import Progress
     from fusionc.tools.run import run_molecule, run_random
     from fusionc.tools.verify import EQUIVARIANCE_BOUND
 
@@ -370,6 +389,7 @@ def _enough_memory() -> Iterator[None]:
 
 
 def fmt_command(options: argparse.Namespace) -> int:
+
     changed, code = [], EXIT_OK
     for file in _each_once(options.files):
         try:
@@ -405,6 +425,9 @@ def _rewrite(file: str, text: str) -> None:
 
 
 def _formatted(source: Source) -> str:
+    from fusionc.language.parser import parse
+    from fusionc.language.printer import print_file
+
     result = parse(source)
     if result.diagnostics:
         raise CompileError(result.diagnostics)
@@ -412,6 +435,7 @@ def _formatted(source: Source) -> str:
 
 
 def _diff(source: Source, text: str) -> list[str]:
+
     before, after = source.text.splitlines(keepends=True), text.splitlines(keepends=True)
     lines = difflib.unified_diff(before, after, source.name, f"{source.name} (formatted)")
     return [line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines]
@@ -437,6 +461,8 @@ def draw_command(options: argparse.Namespace) -> int:
 
 
 def explain_command(options: argparse.Namespace) -> int:
+
+    from fusionc.language.codes import CODES
     from fusionc.tools.explain import page
 
     if options.code is None:
@@ -462,10 +488,14 @@ def _each_once(files: list[str]) -> list[str]:
 
 
 def _source(file: str) -> Source:
+    from fusionc.language.parser import read, read_stream
+
     return read_stream("<stdin>", sys.stdin) if file == "-" else read(file)
 
 
 def _check_file(file: str) -> Checked:
+    from fusionc.driver import check_source
+
     return check_source(_source(file), None if file == "-" else Path(file).parent)
 
 
@@ -479,6 +509,8 @@ def _checked(file: str) -> Checked:
 
 
 def _require_diagrams(checked: Checked) -> None:
+    from fusionc.driver import number_not_module
+
     if not checked.diagrams and checked.closed:
         raise CompileError([number_not_module(number) for number in checked.closed])
     if not checked.diagrams:
@@ -486,6 +518,8 @@ def _require_diagrams(checked: Checked) -> None:
 
 
 def _chosen(options: argparse.Namespace) -> tuple[CheckedDiagram, ...]:
+    from fusionc.driver import number_not_module
+
     checked = _checked(options.file)
     _require_diagrams(checked)
     if options.diagram is None:
@@ -509,6 +543,7 @@ def _no_diagram(options: argparse.Namespace, diagrams: Sequence[CheckedDiagram |
 
 def _chosen_with_sizes(options: argparse.Namespace) -> tuple[CheckedDiagram, ...]:
     """The chosen diagrams; every name that --size gives is a site set or a relation of one of them."""
+
     chosen = _chosen(options)
     known = dict.fromkeys(name for diagram in chosen for name in _domains(diagram))
     for name, _ in options.size:
@@ -529,6 +564,8 @@ def _domains(diagram: CheckedDiagram) -> tuple[str, ...]:
 
 def _say(diagnostics: Sequence[Diagnostic]) -> None:
     if diagnostics:
+        from fusionc.language.render import render_text
+
         color = sys.stderr.isatty() and "NO_COLOR" not in os.environ
         _complain(render_text(diagnostics, color) + "\n")
 

@@ -3,7 +3,8 @@
     text --parse--> syntax --resolve--> scoped diagrams --build--> graph --fuse, check--> checked diagram
          --list_paths--> path table --networks--> terms --lower, in several orders--> program --emit--> text
 
-Nothing here computes; this file says what follows what.
+Nothing here computes; this file says what follows what. What comes after the checks is imported where it begins: most
+commands end before it.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fusionc.algebra.groups import GROUPS
-from fusionc.algebra.surds import Surd
 from fusionc.diagram import limits
 from fusionc.diagram.build import build, check_spaces
 from fusionc.diagram.check import check
@@ -31,14 +32,6 @@ from fusionc.language.parser import limited, parse
 from fusionc.language.resolve import ScopedDiagram, Unit, resolve
 from fusionc.language.source import Source, Span
 from fusionc.language.standalone import diagram_text, standalone_text
-from fusionc.program.build import Builder
-from fusionc.program.cost import count, domain_sizes
-from fusionc.program.ir import Layout, Program
-from fusionc.program.lower import Lowered, lower, space_text
-from fusionc.program.select import RECOUPLED, STRATEGIES, WRITTEN, Plan, plan
-from fusionc.rewrite.closed import network, value
-from fusionc.rewrite.formula import Formula
-from fusionc.rewrite.reduce import formula
 from fusionc.targets.names import (
     class_name,
     name_diagnostic,
@@ -49,6 +42,13 @@ from fusionc.targets.names import (
 )
 from fusionc.targets.registry import Emission, Options, UnknownTarget, described, find
 
+if TYPE_CHECKING:
+    from fusionc.algebra.surds import Surd
+    from fusionc.program.ir import Layout, Program
+    from fusionc.program.lower import Lowered
+    from fusionc.program.select import Plan
+    from fusionc.rewrite.formula import Formula
+
 PLANNING_BATCH = 1000
 NOT_COMPILED = ("F1027", "F2002", "F2003", "F3001", "F3003", "F3005", "F3007", "F3011", "F4004")
 """What keeps a diagram from one irrep to one irrep from being a module, and is no mistake in a number: its labels are
@@ -56,7 +56,7 @@ added up, it may be zero by Schur's lemma, and no tensor is made of its spins.""
 DEFAULTS = Options()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CheckedDiagram:
     """A diagram that broke no rule; what follows is computed when it is asked for, and once."""
 
@@ -89,6 +89,10 @@ class CheckedDiagram:
 
     def lowered(self, strategy: str, layout: Layout = "mul_ir") -> Lowered:
         """A strategy's program, and what was decided on the way."""
+        from fusionc.program.build import Builder
+        from fusionc.program.cost import domain_sizes
+        from fusionc.program.lower import lower
+
         if (strategy, layout) not in self._programs:
             edges, builder = self.plan(strategy).edges, Builder(domain_sizes(self.graph, PLANNING_BATCH))
             self._programs[strategy, layout] = lower(self.table, edges, builder, layout)
@@ -96,6 +100,9 @@ class CheckedDiagram:
 
     def plan(self, strategy: str) -> Plan:
         """What a strategy couples in which order."""
+        from fusionc.program.cost import domain_sizes
+        from fusionc.program.select import plan
+
         if strategy not in self._plans:
             self.check_length()  # before the paths are listed: there may be too many
             self._plans[strategy] = plan(self.table, strategy, domain_sizes(self.graph, PLANNING_BATCH))
@@ -104,6 +111,9 @@ class CheckedDiagram:
     @cached_property
     def strategy(self) -> str:
         """The strategy whose program needs the fewest multiplications, those with constants included."""
+        from fusionc.program.cost import count
+        from fusionc.program.select import RECOUPLED, STRATEGIES, WRITTEN
+
         if not self.plan(RECOUPLED).changes:
             return WRITTEN
         costs = {name: count(self.program(name), PLANNING_BATCH) for name in STRATEGIES}
@@ -121,6 +131,11 @@ class CheckedDiagram:
         """The diagram in canonical form, without comments."""
         return diagram_text(self.scoped)
 
+    @property
+    def content(self) -> FusionGraph:
+        """What the diagram says, whatever its text looks like."""
+        return self.graph
+
     @cached_property
     def standalone(self) -> str:
         """The same with everything that it needs: a file with the same meaning."""
@@ -130,8 +145,11 @@ class CheckedDiagram:
         """(What was computed from these is not worth its size.)"""
         return CheckedDiagram, (self.scoped, self.graph, self.fusion)
 
+    def __repr__(self) -> str:
+        return f"<CheckedDiagram {self.name}>"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class CheckedNumber:
     """A diagram that is a number: closed, or from one irrep to one irrep. `not_compiled` says why it is no module,
     where it has legs and is none."""
@@ -144,6 +162,19 @@ class CheckedNumber:
     def name(self) -> str:
         return self.wires.name
 
+    def __repr__(self) -> str:
+        return f"<CheckedNumber {self.name}>"
+
+    @property
+    def content(self) -> WireDiagram:
+        """What the diagram says, whatever its text looks like."""
+        return self.wires
+
+    @cached_property
+    def text(self) -> str:
+        """The diagram in canonical form, without comments."""
+        return diagram_text(self.scoped)
+
     @cached_property
     def standalone(self) -> str:
         """A file with the same meaning, in canonical form."""
@@ -152,11 +183,16 @@ class CheckedNumber:
     @cached_property
     def value(self) -> Surd:
         """The exact value. Raises `CompileError` where the irreps of a loop are unbounded or too many."""
+        from fusionc.rewrite.closed import value
+
         return value(self.wires)
 
     @cached_property
     def formulas(self) -> tuple[Formula, ...]:
         """The sums over 6j symbols that were evaluated: one for each labeling of the wires, to be added up."""
+        from fusionc.rewrite.closed import network
+        from fusionc.rewrite.reduce import formula
+
         return tuple(formula(network(self.wires, labels)) for labels in all_labelings(self.wires))
 
 
@@ -194,7 +230,7 @@ def number_not_module(number: CheckedNumber) -> Diagnostic:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Checked:
     """A file after all checks: the diagrams that passed, those that are numbers apart, and everything there is to
     say, in the order of the text."""
@@ -204,6 +240,10 @@ class Checked:
     diagrams: tuple[CheckedDiagram, ...]
     numbers: tuple[CheckedNumber, ...]
     diagnostics: tuple[Diagnostic, ...]
+
+    def __repr__(self) -> str:
+        diagrams, found = len(self.diagrams), len(self.diagnostics)
+        return f"<Checked {self.source.name}: {diagrams} diagrams, {len(self.numbers)} numbers, {found} diagnostics>"
 
     @property
     def closed(self) -> tuple[CheckedNumber, ...]:
@@ -378,6 +418,8 @@ def _target_mistake(problem: UnknownTarget, span: Span) -> CompileError:
 
 def emission(diagram: CheckedDiagram, layout: Layout, strategy: str = "") -> Emission:
     """A diagram ready for a target's printer (by default in the cheapest strategy)."""
+    from fusionc.program.lower import space_text
+
     program = diagram.program(strategy, layout)
     texts = tuple(space_text(diagram.table, diagram.table.outputs[output.name]) for output in diagram.graph.outputs)
     return Emission(program, diagram.text, texts, diagram.meaning if program.weights else "")

@@ -78,7 +78,7 @@ def test_exit_codes(good, bad, tmp_path, capsys):
 
 
 def test_a_mistake_in_fusionc_is_told_apart(good, monkeypatch, capsys):
-    monkeypatch.setattr("fusionc.cli.emit", lambda *_: 1 / 0)
+    monkeypatch.setattr("fusionc.driver.emit", lambda *_: 1 / 0)
     assert main(["compile", str(good)]) == 70
     assert "mistake in fusionc" in capsys.readouterr().err
 

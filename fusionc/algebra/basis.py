@@ -24,16 +24,20 @@ e3nn's `wigner_3j`, that is Q_a Q_b conj(Q_c) applied to the complex one.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal
 
 from fusionc.algebra.complex_tensors import ComplexTensor, contract_pair
 from fusionc.algebra.elements import Element
 from fusionc.algebra.surds import ONE, ZERO, Surd
 from fusionc.algebra.tensors import ExactTensor, Index
 from fusionc.algebra.wigner import clebsch_gordan
+from fusionc.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = LazyModule("numpy")
 
 Basis = Literal["real", "complex"]
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import atan2, cos, hypot, pi, sin
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+from fusionc.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = LazyModule("numpy")
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from types import MappingProxyType
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from fusionc.algebra import basis as conventions
 from fusionc.algebra.basis import Basis
@@ -24,6 +22,10 @@ from fusionc.algebra.irreps import Irrep
 from fusionc.algebra.surds import ZERO, Surd
 from fusionc.algebra.tensors import ExactTensor
 from fusionc.algebra.wigner import six_j
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 LIST_LIMIT = 1_000_000
 """The longest list of irreps or weights that a method returns; beyond it, OverflowError."""

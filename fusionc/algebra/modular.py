@@ -10,13 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from fusionc.algebra.integers import is_prime, prime_divisors, square_free
 from fusionc.algebra.surds import Surd
 from fusionc.algebra.tensors import ExactTensor
+from fusionc.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = LazyModule("numpy")
 
 PRIME_BOUND = 1 << 31
 """Residues stay below this bound, so that a product of two fits into an int64."""

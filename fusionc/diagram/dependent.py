@@ -13,8 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from fusionc.algebra.irreps import Irrep
 from fusionc.algebra.modular import PrimeField, field_for
@@ -25,6 +24,12 @@ from fusionc.diagram.ir import FusionGraph, Line, Operand, Output
 from fusionc.diagram.line_words import irreps_text
 from fusionc.diagram.paths import PathTable, Tree
 from fusionc.language.diagnostics import Diagnostic, Label, diagnose
+from fusionc.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = LazyModule("numpy")
 
 MAX_COMPARED = 2000  # trees of one edge; beyond it nothing is said
 MAX_LINES = 100  # lines that one tree runs through, likewise

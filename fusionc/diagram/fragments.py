@@ -13,8 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-
-import networkx as nx
+from typing import TYPE_CHECKING
 
 from fusionc.algebra.irreps import Irrep
 from fusionc.diagram.ir import Fragment, IndexLeg, Leg, Line, Operand, Restriction, TensorLeg, Weight
@@ -23,6 +22,12 @@ from fusionc.language import syntax
 from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
 from fusionc.language.resolve import unknown_name
 from fusionc.language.source import Span
+from fusionc.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import networkx as nx
+else:
+    nx = LazyModule("networkx")
 
 
 def has_loops(vertices: Sequence[syntax.Vertex]) -> bool:
@@ -83,7 +88,7 @@ class FragmentBuilder:
     _leaves: list[str] = field(default_factory=list)
     _made: dict[str, Span] = field(default_factory=dict)
     _used: dict[str, Span] = field(default_factory=dict)
-    _classes: nx.utils.UnionFind = field(default_factory=nx.utils.UnionFind)
+    _classes: nx.utils.UnionFind = field(default_factory=lambda: nx.utils.UnionFind())
     _channels: dict[str, tuple[tuple[int, str], ...]] = field(default_factory=dict)
 
     def line(self, number: int) -> Line:

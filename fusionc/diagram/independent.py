@@ -12,10 +12,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from functools import lru_cache
-from typing import Protocol, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 from fusionc.algebra.basis import Basis
 from fusionc.algebra.characters import symmetric_power, tensor_product
@@ -23,8 +20,15 @@ from fusionc.algebra.groups import Group
 from fusionc.algebra.irreps import Irrep
 from fusionc.algebra.modular import PrimeField, field_for, radicand_primes
 from fusionc.diagram.ir import Line
+from fusionc.lazy import LazyModule
 
-Vector = NDArray[np.int64]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = LazyModule("numpy")
+
+Vector: TypeAlias = "NDArray[np.int64]"
 Step = tuple[Irrep, int]
 Groups = tuple[tuple[int, ...], ...]
 ATTEMPTS = 5

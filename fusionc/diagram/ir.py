@@ -11,8 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
-
-import networkx as nx
+from typing import TYPE_CHECKING
 
 from fusionc.algebra.basis import Basis
 from fusionc.algebra.groups import Group
@@ -20,6 +19,12 @@ from fusionc.algebra.irreps import Irrep
 from fusionc.diagram.loops import Wiring
 from fusionc.language.resolve import Settings
 from fusionc.language.source import Span
+from fusionc.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import networkx as nx
+else:
+    nx = LazyModule("networkx")
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,7 @@ class Restriction:
 
     allowed: tuple[tuple[Irrep, int | None], ...] | None
     lmax: Fraction | None
-    named: tuple[tuple[Irrep, Span], ...]
+    named: tuple[tuple[Irrep, Span], ...] = field(compare=False)
     span: Span = field(compare=False, repr=False)
 
     def admits(self, group: Group, irrep: Irrep) -> bool:

@@ -19,6 +19,7 @@ from fusionc.diagram.fusion import Fusion, line_indices, lists_paths, target_siz
 from fusionc.diagram.independent import independent_trees
 from fusionc.diagram.ir import Block, Fragment, FusionGraph, Line, Space, Weight
 from fusionc.language.diagnostics import CompileError, Diagnostic, Label, diagnose
+from fusionc.language.oneline import fitting
 
 Step = tuple[Irrep, int]  # an irrep on the way, and which copy of it where fusion has several
 
@@ -112,13 +113,37 @@ class PathTable:
 @dataclass(frozen=True)
 class Path:
     """A path as a user sees it: irreps of the leaves, the internal edges and the right edge; its weight (None where it
-    has none of its own), with the shape and offset of the path's part of that flat weight; the edge it ends in."""
+    has none of its own), with the shape and offset of the path's part of that flat weight; the edge it ends in.
+
+    `edges` has each edge with its irrep, in the order in which the lines couple them. An edge between more than two
+    operands of one line has no name, and stands as what it couples: `(x y)`. Prints as `x 1o, y 1o, e 0e -> out 0e`.
+    """
 
     irreps: tuple[str, ...]
     weight: str | None
     shape: tuple[int, ...]
     offset: int
     edge: str
+    edges: tuple[tuple[str, str], ...]
+
+    def irrep_of(self, edge: str) -> str:
+        """The irrep on an edge. Raises KeyError for an edge that the path does not have, ValueError for one that it
+        has several times with different irreps."""
+        found = dict.fromkeys(irrep for name, irrep in self.edges if name == edge)
+        if not found:
+            names = ", ".join(f"`{name}`" for name in dict(self.edges))
+            raise KeyError(f"the path has no edge `{edge}`; it has {names}")
+        if len(found) > 1:
+            raise ValueError(f"`{edge}` stands on the path several times, as {' and '.join(found)}: see `edges`")
+        return next(iter(found))
+
+    def __str__(self) -> str:
+        *left, right = (f"{edge} {irrep}" for edge, irrep in self.edges)
+        return f"{', '.join(left)} -> {right}"
+
+    def __repr__(self) -> str:
+        weight = "" if self.weight is None else f", {self.weight}[{self.offset}:{self.offset + prod(self.shape)}]"
+        return fitting(f"<Path {self}{weight}>")
 
 
 def list_paths(graph: FusionGraph, fusion: Fusion) -> PathTable:
@@ -151,18 +176,64 @@ def refuse_large_vertices(graph: FusionGraph, fusion: Fusion) -> None:
 
 def public_paths(table: PathTable) -> Iterator[Path]:
     """The paths line by line, each line's in path order, with the first of the weights that tell paths apart."""
-    group = table.graph.group
+    group, edges = table.graph.group, edge_names(table.graph)
     for line in table.graph.lines:
         if not lists_paths(table.graph, line):
             continue
         weights = [weight for weight in line.weights if weight.has_path]
+        named = edges[line.number]
         for number, tree in enumerate(table.lines[line.number].trees):
             irreps = tuple(group.format(irrep) for irrep in tree.irreps)
+            coupled = tuple((name, irreps[place]) for name, place in named.coupled())
             for weight in weights[:1]:
                 layout = table.weights[weight.name]
-                yield Path(irreps, weight.name, layout.shapes[number], layout.offsets[number], line.target)
+                yield Path(irreps, weight.name, layout.shapes[number], layout.offsets[number], line.target, coupled)
             if not weights:
-                yield Path(irreps, None, (), 0, line.target)
+                yield Path(irreps, None, (), 0, line.target, coupled)
+
+
+@dataclass(frozen=True)
+class EdgeNames:
+    """The edges of a line's trees: leaves and internal edges in the order of `Tree.irreps`, and the order in which they
+    couple, as numbers of leaves and (below zero, `~k`) of internal edges."""
+
+    leaves: tuple[str, ...]
+    inner: tuple[str, ...]
+    target: str
+    order: tuple[int, ...]
+
+    def coupled(self) -> Iterator[tuple[str, int]]:
+        """Each edge in the order of coupling, with its place in `Tree.irreps`."""
+        names = (*self.leaves, *self.inner, self.target)
+        for number in (*self.order, len(names) - 1):
+            place = number if number >= 0 else len(self.leaves) + ~number
+            yield names[place], place
+
+
+def edge_names(graph: FusionGraph) -> dict[int, EdgeNames]:
+    """The edges of every line's trees, which run on through internal edges that keep their paths."""
+    found: dict[int, EdgeNames] = {}
+    for line in graph.ordered():
+        leaves, inner, order = list[str](), list[str](), list[int]()
+        if line.fragment is not None:
+            leaves += [operand.edge for operand in line.operands]
+            inner += inner_wires(line.fragment)
+            order += [*range(len(leaves)), *(~number for number in range(len(inner)))]
+        for position, operand in enumerate(() if line.fragment is not None else line.operands):
+            subtree = graph.subtree(operand.edge)
+            if subtree is None:
+                order.append(len(leaves))
+                leaves.append(operand.edge)
+            else:
+                below = found[subtree.number]
+                order += [n + len(leaves) if n >= 0 else n - len(inner) for n in below.order]
+                leaves, inner = [*leaves, *below.leaves], [*inner, *below.inner, operand.edge]
+                order.append(~(len(inner) - 1))
+            if 0 < position < len(line.operands) - 1:
+                inner.append(f"({' '.join(operand.edge for operand in line.operands[: position + 1])})")
+                order.append(~(len(inner) - 1))
+        found[line.number] = EdgeNames(tuple(leaves), tuple(inner), line.target, tuple(order))
+    return found
 
 
 @dataclass

@@ -18,9 +18,8 @@ from math import prod
 from typing import Literal
 
 from fusionc.algebra.surds import Surd
-
-Layout = Literal["mul_ir", "ir_mul"]
-LAYOUTS: tuple[Layout, ...] = ("mul_ir", "ir_mul")
+from fusionc.program.memory import LAYOUTS as LAYOUTS
+from fusionc.program.memory import Layout as Layout
 
 BATCH = ""
 """The domain of what has the batch dimensions and no sites. The domain None: one value for all (learned weights)."""

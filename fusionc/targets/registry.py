@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
+from dataclasses import dataclass, field, fields
 from importlib import import_module
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from fusionc.program.ir import LAYOUTS, Layout, Program
+from fusionc.program.memory import LAYOUTS, Layout
+
+if TYPE_CHECKING:
+    from fusionc.program.ir import Program
 
 
 @dataclass(frozen=True)
@@ -39,35 +41,53 @@ STYLES: tuple[Style, ...] = ("auto", "batched", "scalar")
 
 @dataclass(frozen=True)
 class Options:
-    """The options of a generated file: the layout of operands and outputs ("mul_ir" is e3nn's); the dtype of learned
-    weights where the module is not told another (None: torch's default); how kernels sum over neighbours: over the
-    sorted pairs of each site, always the same way, or by atomic additions; the style of torch code: few large
-    operations ("batched"), a statement for each component ("scalar"), or the first for eager calls and the second for
-    compilers ("auto"); whether kernels have a statement for each term ("always"), are loops over tables of terms
-    wherever they can be ("never"), or are such loops where unrolled code stops paying ("auto"). Raises ValueError for
-    an unknown value."""
+    """The options of a generated file; each field says what it may be and what it is for, and the command line is made
+    from that. Raises ValueError for an unknown value."""
 
-    layout: Layout = "mul_ir"
-    dtype: str | None = None
-    sums: Sums = "sorted"
-    style: Style = "auto"
-    unroll: Unroll = "auto"
+    layout: Layout = field(
+        default="mul_ir",
+        metadata={"choices": LAYOUTS, "about": "of operands and outputs (default: mul_ir, e3nn's)"},
+    )
+    dtype: str | None = field(
+        default=None,
+        metadata={"choices": DTYPES, "about": "of learned weights (default: torch's, when a module is made)"},
+    )
+    sums: Sums = field(
+        default="sorted",
+        metadata={
+            "choices": SUMS,
+            "about": "how kernels sum over neighbours: over sorted pairs, always the same way, or by atomic additions "
+            "(default: sorted)",
+        },
+    )
+    style: Style = field(
+        default="auto",
+        metadata={
+            "choices": STYLES,
+            "about": "of torch code: few large operations (batched), a statement for each component, which "
+            "torch.compile makes one loop of (scalar), or the first for eager calls and the second under a "
+            "compiler (default: auto)",
+        },
+    )
+    unroll: Unroll = field(
+        default="auto",
+        metadata={
+            "choices": UNROLLS,
+            "about": "of kernels: a statement for each term (always), loops over tables of terms, which compile in "
+            "seconds whatever their size and run more slowly (never), or such loops only where statements would take "
+            "too long to compile (auto, the default); `fusionc cost --target triton` says which were chosen",
+        },
+    )
 
     def __post_init__(self) -> None:
-        if self.layout not in LAYOUTS:
-            raise ValueError(f"layout should be one of {', '.join(LAYOUTS)}, and is {self.layout!r}")
-        if self.dtype is not None and self.dtype not in DTYPES:
-            raise ValueError(f"dtype should be one of {', '.join(DTYPES)}, and is {self.dtype!r}")
-        if self.sums not in SUMS:
-            raise ValueError(f"sums should be one of {', '.join(SUMS)}, and is {self.sums!r}")
-        if self.style not in STYLES:
-            raise ValueError(f"style should be one of {', '.join(STYLES)}, and is {self.style!r}")
-        if self.unroll not in UNROLLS:
-            raise ValueError(f"unroll should be one of {', '.join(UNROLLS)}, and is {self.unroll!r}")
+        for option in fields(self):
+            value, choices = getattr(self, option.name), option.metadata["choices"]
+            if value not in choices and not (value is None and option.default is None):
+                raise ValueError(f"{option.name} should be one of {', '.join(choices)}, and is {value!r}")
 
 
 Emit = Callable[[Sequence[Emission], Options], str]
-Describe = Callable[[Program], Sequence[str]]
+Describe = Callable[["Program"], Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -99,13 +119,15 @@ def register(target: Target) -> None:
 
 
 def targets() -> tuple[Target, ...]:
-    """All registered targets, in order of registration."""
-    return tuple(_TARGETS.values())
+    """The targets that are built, in order of registration."""
+    return tuple(target for target in _TARGETS.values() if target.emit is not None)
 
 
 def find(name: str) -> Emit:
     """The function that prints a file for a target. Raises `UnknownTarget`."""
-    built = [target.name for target in targets() if target.emit is not None]
+    from difflib import get_close_matches
+
+    built = [target.name for target in targets()]
     if name not in _TARGETS:
         near = get_close_matches(name, built, n=1)
         help = f"did you mean `{near[0]}`?" if near else "targets: " + ", ".join(f"`{known}`" for known in built)

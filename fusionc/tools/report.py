@@ -8,18 +8,18 @@ from operator import index
 
 from fusionc.driver import CheckedDiagram, what_runs_where
 from fusionc.program.cost import Cost, count, domain_sizes
+from fusionc.program.memory import ITEMSIZES
 from fusionc.tools.dense_cost import dense_cost
 from fusionc.tools.dense_network import networks
 from fusionc.tools.dense_order import ORDERS
 from fusionc.tools.listing import table
 from fusionc.tools.reasons import reasons
 
-ITEMSIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CostReport:
     """Counted from a program, for a whole batch: multiplications, additions, bytes moved, peak bytes of intermediates.
+    Prints as the table of `fusionc cost`.
 
     `naive` is the same for the written order, `opt_einsum` for opt_einsum's order of every path by itself, both on
     dense tensors; `reasons` says in words why the plan is what it is. `strategy` names the plan. `scalings` are
@@ -41,6 +41,14 @@ class CostReport:
     """In a diagram over sites: how many members each site set and each relation has."""
     runs: tuple[str, ...] = ()
     """What runs where, if the target has more than one place for it."""
+    name: str = ""
+    """The diagram that was counted."""
+
+    def __str__(self) -> str:
+        return cost_table(self.name or self.strategy, self)
+
+    def __repr__(self) -> str:
+        return f"<CostReport {self.name or self.strategy}: {self.multiplications:,} multiplications, {_over(self)}>"
 
     @property
     def operations(self) -> int:
@@ -72,7 +80,7 @@ def cost_report(
     naive, whole = (_dense(diagram, order, batch, dtype, sizes) for order in ("written", "whole"))
     report = _report(cost, reasons(diagram), diagram.strategy, batch, dtype, naive, whole)
     over = dict(domain_sizes(diagram.graph, batch, sizes).domains)
-    return replace(report, sizes=over, runs=what_runs_where(diagram, target))
+    return replace(report, sizes=over, runs=what_runs_where(diagram, target), name=diagram.name)
 
 
 def check_sizes(diagram: CheckedDiagram, sizes: Mapping[str, int] | None) -> None:
@@ -127,7 +135,10 @@ def cost_table(name: str, report: CostReport) -> str:
         figures = (one.multiplications, one.additions, one.scalings, one.bytes, one.peak_bytes)
         lines.append((label, *(f"{figure:,}" for figure in figures), ratio))
     header = ("", "multiplications", "additions", "by constants", "bytes", "peak bytes", "ratio")
-    over = ", ".join(f"{size:,} {domain}" for domain, size in report.sizes.items()) or f"batch {report.batch:,}"
-    head = f"{name}: {over}, {report.dtype}"
+    head = f"{name}: {_over(report)}, {report.dtype}"
     words = [*(f"because: {reason}" for reason in report.reasons), *(f"runs: {line}" for line in report.runs)]
     return "\n".join([head, table(header, lines), *words])
+
+
+def _over(report: CostReport) -> str:
+    return ", ".join(f"{size:,} {domain}" for domain, size in report.sizes.items()) or f"batch {report.batch:,}"

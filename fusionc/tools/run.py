@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fusionc.algebra.elements import Element
 from fusionc.algebra.groups import Group
 from fusionc.driver import CheckedDiagram
+from fusionc.language.oneline import fitting
 from fusionc.program.cost import domain_sizes
 from fusionc.program.lower import space_text
 from fusionc.tools.modules import load_module
@@ -40,7 +41,7 @@ Step = Callable[[str], None]
 REPEATS = 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """One run of a diagram in float64: what went in, what came out, the median time of a forward pass in seconds, and
     the relative equivariance error for each group element (over sites also for another order of sites and pairs).
@@ -57,6 +58,9 @@ class Run:
     equivariance: tuple[tuple[str, float], ...]
     notes: tuple[str, ...] = ()
     sizes: Mapping[str, int] = field(default_factory=dict, hash=False)
+
+    def __repr__(self) -> str:
+        return fitting(f"<Run {self.diagram}: {self.subject}>")
 
     def __str__(self) -> str:
         rows = [f"{self.diagram}: {self.subject}"]

@@ -43,7 +43,7 @@ class Measurement:
         return self.error <= self.bound  # false for NaN
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verification:
     """All measurements of one diagram."""
 
@@ -53,6 +53,10 @@ class Verification:
     @property
     def ok(self) -> bool:
         return all(measurement.ok for measurement in self.measurements)
+
+    def __repr__(self) -> str:
+        verdict = "verified" if self.ok else "NOT VERIFIED"
+        return f"<Verification {self.diagram}: {verdict}, {len(self.measurements)} measurements>"
 
     def __str__(self) -> str:
         width = max(len(measurement.name) for measurement in self.measurements)

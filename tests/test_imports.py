@@ -1,0 +1,57 @@
+"""What each entry imports: counted, because times belong to a machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fusionc
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "four_modes.fus"
+HEAVY = ("networkx", "sympy", "lark", "torch", "numpy", "jinja2", "opt_einsum", "ase")
+
+
+def imported(code: str) -> list[str]:
+    """Which of the heavy packages, and of fusionc's own folders, a program has imported when it ends."""
+    text = (
+        f"import sys, atexit\n"
+        f"names = {HEAVY!r} + ('fusionc.driver', 'fusionc.plan', 'fusionc.rewrite', 'fusionc.program.ir')\n"
+        f"atexit.register(lambda: print('imported:', *[name for name in names if name in sys.modules]))\n{code}"
+    )
+    run = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=120, check=True)
+    return run.stdout.splitlines()[-1].split()[1:]
+
+
+def command(*arguments: str) -> str:
+    return f"from fusionc.cli import main\nsys.exit(main({list(arguments)!r}))"
+
+
+@pytest.mark.parametrize("code", ["import fusionc, fusionc.version; dir(fusionc)", "from fusionc.cli import main"])
+def test_an_import_is_light(code):
+    assert imported(code) == []
+
+
+@pytest.mark.parametrize("flags", [["--help"], ["--version"], ["compile", "--help"], ["explain", "F2001"]])
+def test_help_imports_nothing(flags):
+    assert imported(command(*flags)) == []
+
+
+def test_a_check_does_not_plan():
+    assert imported(command("check", str(EXAMPLE))) == ["lark", "fusionc.driver"]
+
+
+def test_code_is_made_without_torch():
+    found = imported(command("compile", str(EXAMPLE)))
+    assert "jinja2" in found
+    assert not {"torch", "sympy", "ase"} & {*found}
+
+
+def test_every_public_name_is_there():
+    assert {*fusionc.__all__} <= {*dir(fusionc)}
+    for name in fusionc.__all__:
+        assert getattr(fusionc, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'lod'"):
+        fusionc.lod  # noqa: B018
