@@ -114,6 +114,10 @@ def compile_command(options: argparse.Namespace) -> int:
 
     _check_ahead(options)
     _check_output(options)
+    if options.emit == "code":
+        _check_suffix(options.output, "Python", ".py", ("text/x-python",))
+    else:
+        _check_suffix(options.output, "a listing, plain text", ".txt", ())
     checked = _checked(options.file)
     with Progress("compiling"):
         text = _compiled(checked, options)
@@ -185,6 +189,18 @@ def _check_output(options: argparse.Namespace) -> None:
     if same or output.suffix == ".fus":
         what = "is the diagram itself" if same else "would be taken for a diagram"
         raise UsageError(f"-o {options.output} {what}; name another file")
+
+
+def _check_suffix(output: str | None, written: str, suffix: str, types: Sequence[str]) -> None:
+    """A name that promises another kind of file is refused; one that promises nothing (`out.tmp`) will do."""
+    if output in (None, "-") or Path(output).suffix.lower() == ".txt":
+        return
+    from mimetypes import MimeTypes  # its own tables only: those of the system differ
+
+    kind, packing = MimeTypes().guess_type(Path(output).name.lower(), strict=False)
+    if packing is not None or (kind is not None and kind not in types):
+        path = Path(output)
+        raise UsageError(f"-o {output}: what is written is {written}; write -o {path.with_name(path.stem + suffix)}")
 
 
 def _write(output: str | None, text: str) -> None:
@@ -445,6 +461,7 @@ def draw_command(options: argparse.Namespace) -> int:
     from fusionc.tools.draw import draw
 
     _check_output(options)
+    _check_suffix(options.output, "SVG", ".svg", ("image/svg+xml", "text/xml"))
     chosen = _chosen(options)
     if len(chosen) == 1:
         _write(options.output, draw(chosen[0]))

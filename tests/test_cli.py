@@ -223,6 +223,37 @@ def test_draw(good, tmp_path, capsys):
     assert (tmp_path / "d.svg").read_text().startswith(("<svg", "<?xml"))
 
 
+@pytest.mark.parametrize(
+    ("command", "output", "words"),
+    [
+        (["draw"], "d.png", "SVG; write -o {}/d.svg"),
+        (["draw"], "d.PDF", "SVG; write -o {}/d.svg"),
+        (["draw"], "d.svg.gz", "SVG"),
+        (["draw"], "d.py", "SVG"),
+        (["compile"], "d.svg", "Python; write -o {}/d.py"),
+        (["compile"], "d.json", "Python"),
+        (["compile"], "d.pyc", "Python"),
+        (["compile", "--emit", "plan"], "d.py", "a listing, plain text; write -o {}/d.txt"),
+    ],
+)
+def test_a_suffix_that_lies_is_refused(good, tmp_path, command, output, words, capsys):
+    assert main([*command, str(good), "-o", str(tmp_path / output)]) == 2
+    assert words.format(tmp_path) in capsys.readouterr().err
+    assert not (tmp_path / output).exists()
+
+
+@pytest.mark.parametrize("output", ["d.svg", "d.SVG", "d.xml", "d.txt", "d", "d.svg.tmp", "d.v2"])
+def test_a_suffix_that_promises_nothing_else_will_do(good, tmp_path, output):
+    assert main(["draw", str(good), "-o", str(tmp_path / output)]) == 0
+    assert (tmp_path / output).read_text().startswith("<svg")
+
+
+def test_help_names_the_targets_that_are_built(capsys):
+    with pytest.raises(SystemExit):
+        main(["compile", "--help"])
+    assert "one of torch, triton (default: torch)" in " ".join(capsys.readouterr().out.split())
+
+
 RECOUPLING = Path(__file__).parent.parent / "examples" / "recoupling.fus"
 
 
