@@ -267,7 +267,7 @@ def check_source(source: Source, folder: Path | None = None) -> Checked:
         spaces = check_spaces(unit.scope, limits.MAX_NUMBER_L if maybe_numbers else limits.MAX_L)
         found = [*parsed.diagnostics, *resolved, *spaces]
         diagrams, numbers = [], []
-        for scoped in unit.diagrams:
+        for scoped in unit.diagrams if unit.scope.group in GROUPS else ():
             incomplete = _has_mistake_inside(scoped.syntax.span, parsed.diagnostics)
             diagram, number, diagnostics = _diagram_and_number(scoped, incomplete)
             found += diagnostics
@@ -317,8 +317,15 @@ def _without_number(
 def _first_of_each(found: Sequence[Diagnostic], syntactic: Sequence[Diagnostic]) -> list[Diagnostic]:
     """Each mistake once; of a word that is wrong by itself (`1/0`), nothing but that."""
     spans = [diagnostic.span for diagnostic in syntactic]
-    distinct = dict.fromkeys([*syntactic, *found])
-    return [one for one in distinct if one in syntactic or not any(_inside(one.span, span) for span in spans)]
+    distinct = {(_unknown_name(one) or one): one for one in reversed([*syntactic, *found])}
+    distinct = dict(reversed(distinct.items()))
+    return [one for one in distinct.values() if one in syntactic or not any(_inside(one.span, span) for span in spans)]
+
+
+def _unknown_name(diagnostic: Diagnostic) -> str | None:
+    """What makes two diagnostics one mistake wherever they stand: a declaration that is missing."""
+    is_declared = diagnostic.code == "F1001" and not diagnostic.message.startswith("unknown edge")
+    return diagnostic.message if is_declared else None
 
 
 def _inside(inner: Span, outer: Span) -> bool:

@@ -5,7 +5,7 @@ Every mistake becomes one diagnostic; what depends on a mistake is poisoned, not
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -83,9 +83,31 @@ def check_spaces(scope: Scope, largest: int = limits.MAX_L) -> tuple[Diagnostic,
     group = GROUPS.get(scope.group)
     if group is None:
         return ()
-    leaves = [term for space in scope.spaces.values() for term in space.space.terms]
-    found = (term_irreps(group, leaf, largest) for leaf in leaves if not isinstance(leaf, syntax.NameTerm))
-    return tuple(problem for problem in found if isinstance(problem, Diagnostic))
+    terms = [term for space in scope.spaces.values() for term in space.space.terms]
+    leaves = [leaf for term in terms for leaf in (term.terms if isinstance(term, syntax.SumTerm) else (term,))]
+    found = [term_irreps(group, leaf, largest) for leaf in leaves if not isinstance(leaf, syntax.NameTerm)]
+    problems = [problem for problem in found if isinstance(problem, Diagnostic)]
+    if problems or largest > limits.MAX_L:  # (numbers make no tensors of their spaces)
+        return tuple(problems)
+    return tuple(_large_spaces(group, scope))
+
+
+def _large_spaces(group: Group, scope: Scope) -> Iterator[Diagnostic]:
+    """Declared spaces of too many components, where no name in their sums has as many."""
+    for declaration in scope.spaces.values():
+        try:
+            leaves = [flat.term for flat in scope.flatten(declaration.space)]
+        except CompileError:
+            continue
+        sizes = [(leaf.mul or 1) * sum(map(group.dim, _irreps_of(group, leaf))) for leaf in leaves]
+        named = len(declaration.space.terms) == 1 and isinstance(declaration.space.terms[0], syntax.NameTerm)
+        if sum(sizes) > limits.MAX_DIM and not named:
+            yield limits.space_too_large(declaration.space.span, sum(sizes))
+
+
+def _irreps_of(group: Group, leaf: Leaf) -> tuple[Irrep, ...]:
+    irreps = term_irreps(group, leaf)
+    return () if isinstance(irreps, Diagnostic) else irreps
 
 
 @dataclass
@@ -339,8 +361,9 @@ class _Builder:
         blocks = tuple(Block(irrep, 1 if mul is None else mul, term.span) for irrep, mul, term in pairs)
         value = Space(blocks)
         if value.dim(self.group) > limits.MAX_DIM:
-            self.diagnostics.append(limits.space_too_large(space.span, value.dim(self.group)))
-            return None
+            if len(space.terms) > 1 or not isinstance(space.terms[0], syntax.NameTerm) or space.terms[0].repeat:
+                self.diagnostics.append(limits.space_too_large(space.span, value.dim(self.group)))
+            return None  # (that of a name is said where it is declared)
         return value
 
     def _terms(self, space: syntax.Space) -> list[tuple[Irrep, int | None, FlatTerm]] | None:
@@ -366,8 +389,7 @@ class _Builder:
         if isinstance(found, Diagnostic):
             self.diagnostics.append(found)
             return []
-        mul = flat.term.mul if isinstance(flat.term, syntax.IrrepTerm) else None
-        return [(irrep, mul, flat) for irrep in found]
+        return [(irrep, flat.term.mul, flat) for irrep in found]
 
     def _restriction(self, restriction: syntax.Restriction) -> Restriction | None:
         if isinstance(restriction, syntax.LMax):
@@ -547,12 +569,12 @@ class _Builder:
 
 def term_irreps(group: Group, term: Leaf, largest: int = limits.MAX_L) -> tuple[Irrep, ...] | Diagnostic:
     """The irreps of one term, of spins up to `largest`, or what is wrong with it, at the place where it is written."""
+    if term.mul == 0:
+        return nothing_of_something(term.span)
     if isinstance(term, syntax.SphericalTerm):
         if term.lmax > largest:
             return limits.spin_too_large(term.span, str(term.lmax), largest)
         return group.spherical(term.lmax)
-    if term.mul == 0:
-        return nothing_of_something(term.span)
     try:
         irrep = group.parse(term.irrep)
     except ValueError as error:

@@ -42,7 +42,7 @@ def declared_domain(scope: Scope, name: syntax.Name | None) -> str | None:
     if name.text in scope.sites or name.text in relations_of(scope):
         return name.text
     ends = {end.text for pairs in scope.pairs.values() for end in (pairs.first, pairs.second)}
-    if name.text in scope.pairs or name.text in ends or scope.incomplete:
+    if name.text in scope.pairs or name.text in ends or name.text in scope.broken or scope.incomplete:
         raise CompileError([])
     if name.text in scope.spaces:
         raise CompileError([mistakes.space_as_sites(name, [*scope.sites, *scope.pairs])])

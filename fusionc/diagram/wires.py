@@ -158,11 +158,13 @@ class _Builder:
                 self._allow(name, output.type)
             self._used[name] = output.span
         domains = [self.domains.get(name) for name in (*self._made, *self._used)]
-        if tree.legs and not (len(domains) == 2 and all(len(domain or ()) == 1 for domain in domains)):
+        if not tree.legs or self.diagnostics:
+            return
+        if not (len(domains) == 2 and all(len(domain or ()) == 1 for domain in domains)):
             self.diagnostics.append(_not_one_irrep(tree.name.span))
-        elif tree.legs and domains[0] != domains[1]:
+        elif domains[0] != domains[1]:
             self.vanishes = True
-        elif tree.legs:
+        else:
             self.parts = [Same(name, self.traced) for name in self._used if self.traced is not None]
             self.spans = [output.span for output in tree.outputs]
 
@@ -186,7 +188,7 @@ class _Builder:
         self.domains[wire] = tuple(irreps)
 
     def _one_channel(self, flat: FlatTerm) -> None:
-        if isinstance(flat.term, syntax.IrrepTerm) and (flat.term.mul or 1) != 1:
+        if (flat.term.mul or 1) != 1:
             self._refuse("wires of a number have multiplicity one", flat.span)
 
     def _read_vertex(self, vertex: syntax.Vertex) -> None:

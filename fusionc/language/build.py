@@ -199,6 +199,15 @@ class Build(Transformer):  # type: ignore[misc]
             return syntax.SphericalTerm(_over(children), term.lmax, repeat)
         return syntax.NameTerm(_over(children), term.name, repeat)
 
+    def multiple(self, children: Children) -> syntax.SphericalTerm | syntax.NameTerm | syntax.SumTerm:
+        times, term = children[:2]
+        span, mul = _over(children), integer(times.text[:-1])
+        if isinstance(term, syntax.SphericalTerm):
+            return syntax.SphericalTerm(span, term.lmax, mul=mul)
+        if isinstance(term, syntax.NameTerm):
+            return syntax.NameTerm(span, term.name, mul=mul)
+        return syntax.SumTerm(span, mul, term.terms)
+
     def irrep(self, children: Children) -> syntax.IrrepTerm:
         mul, _, irrep = children[0].text.rpartition("x")
         return syntax.IrrepTerm(children[0].span, integer(mul) if mul else None, irrep)

@@ -24,10 +24,35 @@ class Label:
 
 
 @dataclass(frozen=True)
+class Edit:
+    """A text that takes the place of a span; where the span is empty, it is put there."""
+
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True)
+class Repair:
+    """Edits that mend a mistake, all of them together.
+
+    `effect` says what they decide, add or leave out; it is empty where nothing else can have been meant, and where a
+    diagram computes the same as before.
+    """
+
+    edits: tuple[Edit, ...]
+    effect: str = ""
+
+    @property
+    def changes_meaning(self) -> bool:
+        return bool(self.effect)
+
+
+@dataclass(frozen=True)
 class Diagnostic:
     """One mistake, or one warning.
 
-    `label` is written beside the carets, `notes` state the rule that was broken, `help` is the repair.
+    `label` is written beside the carets, `notes` state the rule that was broken, `help` says in words how to mend it,
+    and `repairs` are edits that do: alternatives, the likeliest first.
     """
 
     code: str
@@ -38,6 +63,7 @@ class Diagnostic:
     notes: tuple[str, ...] = ()
     help: str | None = None
     related: tuple[Label, ...] = ()
+    repairs: tuple[Repair, ...] = ()
 
     @property
     def is_error(self) -> bool:
@@ -53,10 +79,34 @@ def diagnose(
     notes: Iterable[str] = (),
     help: str | None = None,
     related: Iterable[Label] = (),
+    repairs: Iterable[Repair] = (),
 ) -> Diagnostic:
     """A diagnostic with the severity that the registry of codes gives it."""
     severity = CODES[code].severity
-    return Diagnostic(code, severity, message, span, label, tuple(notes), help, tuple(related))
+    return Diagnostic(code, severity, message, span, label, tuple(notes), help, tuple(related), tuple(repairs))
+
+
+def instead(span: Span, text: str, effect: str = "") -> Repair:
+    """The repair that writes `text` where `span` stands."""
+    return Repair((Edit(span, text),), effect)
+
+
+def behind(span: Span, text: str, effect: str = "") -> Repair:
+    """The repair that adds a text behind a place."""
+    return instead(span.source.span(span.end, span.end), text, effect)
+
+
+def without(span: Span, effect: str) -> Repair:
+    """The repair that leaves something out: with its line where nothing else stands on it, else with the blanks before
+    it."""
+    text, start, end = span.source.text, span.start, span.end
+    while start and text[start - 1] in " \t":
+        start -= 1
+    rest = end
+    while rest < len(text) and text[rest] in " \t\r":
+        rest += 1
+    alone = (not start or text[start - 1] == "\n") and text[rest : rest + 1] in ("\n", "")
+    return instead(span.source.span(start, min(rest + 1, len(text)) if alone else end), "", effect)
 
 
 class CompileError(Exception):

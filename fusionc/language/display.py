@@ -13,6 +13,20 @@ def visible(text: str) -> str:
     return text if text.isascii() and text.isprintable() else "".join(map(_shown, text))
 
 
+def is_hidden(char: str) -> bool:
+    """Whether a character shows nothing, or changes how others are shown; tabs and the ends of lines are none."""
+    return char not in "\t\n\r" and unicodedata.category(char) in HIDDEN
+
+
+def character_name(char: str) -> str:
+    """`U+202E RIGHT-TO-LEFT OVERRIDE`."""
+    name = unicodedata.name(char, "") or CONTROLS.get(char, "")
+    return f"U+{ord(char):04X}" + (f" {name}" if name else "")
+
+
+CONTROLS = {"\0": "NULL", "\a": "BELL", "\b": "BACKSPACE", "\x1b": "ESCAPE", "\x7f": "DELETE", "\r": "CARRIAGE RETURN"}
+
+
 def shown(char: str, column: int) -> tuple[str, int]:
     """What stands for a character at a column (counted from zero), and how many columns that takes."""
     if char == "\t":

@@ -57,4 +57,4 @@ def words() -> Words:
 
 def _boundary(name: str) -> str:
     """A word or a number ends where no letter, digit or `_` follows."""
-    return "" if name in ("STRING", "_END", "COMMENT", "IMPORT") else r"(?!\w)"
+    return "" if name in ("STRING", "_END", "COMMENT", "IMPORT", "TIMES") else r"(?!\w)"

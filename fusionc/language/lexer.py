@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from fusionc.language import syntax
-from fusionc.language.diagnostics import Diagnostic, diagnose
+from fusionc.language.diagnostics import Diagnostic, Edit, Repair, diagnose
+from fusionc.language.display import character_name, is_hidden
 from fusionc.language.grammar import words
 from fusionc.language.numbers import MAX_DECIMAL, MAX_DIGITS, MAX_EXPONENT, divides_by_zero, is_too_long
 from fusionc.language.source import Source, Span
 
 MAX_NAME = 255
+MAX_RENAMED = 1000  # places at which a repair changes a name
 BYTE_ORDER_MARK = "\ufeff"
+JOINERS = "\u200c\u200d"  # scripts and pictures need them; they change no order
 
 
 class Token:
@@ -70,13 +74,16 @@ def tokens(source: Source, aside: Aside, start: int = 0, end: int | None = None)
                 _check_name(source.span(stop - len(text), stop), aside)
         elif kind == "COMMENT":
             aside.comment(source, stop - len(text), text)
+            _check_hidden(source.span(stop - len(text), stop), aside, JOINERS)
             continue
+        elif kind == "STRING":
+            _check_hidden(source.span(stop - len(text), stop), aside, "")
         elif kind in NUMBERS and (len(text) > MAX_DIGITS or "/" in text or kind == "DECIMAL"):
             _check_number(source.span(stop - len(text), stop), aside)
         yield Token(kind, text, source, stop - len(text), stop)
 
 
-NUMBERS = frozenset({"INT", "COUNT", "HALF", "DECIMAL", "BLOCK", "IRREP"})
+NUMBERS = frozenset({"INT", "COUNT", "HALF", "DECIMAL", "BLOCK", "IRREP", "TIMES"})
 
 
 def _check_name(span: Span, aside: Aside) -> None:
@@ -86,8 +93,36 @@ def _check_name(span: Span, aside: Aside) -> None:
         aside.findings[span.start] = diagnose("F0009", message, span, label="too long")
     elif name.startswith("__"):
         message = f"`{name}` is reserved: names that begin with two underscores belong to Python"
-        help = f"write `{name.strip('_') or 'x'}`"
-        aside.findings[span.start] = diagnose("F0007", message, span, help=help)
+        other = span.source.unused(name.strip("_") or "x")
+        repairs = [renamed(span, other)]
+        aside.findings[span.start] = diagnose("F0007", message, span, help=f"write `{other}`", repairs=repairs)
+
+
+def renamed(word: Span, name: str) -> Repair:
+    """Another name wherever a word stands, outside of comments and paths."""
+    source = word.source
+    places = re.finditer(rf"#[^\n]*|\"[^\"\n]*\"|(?<!\w){re.escape(word.text)}(?!\w)", source.text)
+    spans = [source.span(*match.span()) for match in places if match[0][0] not in '#"']
+    return Repair(tuple(Edit(span, name) for span in spans[:MAX_RENAMED]))
+
+
+def _check_hidden(span: Span, aside: Aside, allowed: str) -> None:
+    """Characters that make a text look like another one, in comments and paths too."""
+    text = span.text
+    if text.isascii() and text.isprintable():
+        return
+    hidden = [place for place, char in enumerate(text, span.start) if is_hidden(char) and char not in allowed]
+    if hidden:
+        place = span.source.span(hidden[0], hidden[0] + 1)
+        edits = tuple(Edit(span.source.span(at, at + 1), "") for at in hidden[:1000])
+        aside.findings[hidden[0]] = diagnose(
+            "F0002",
+            f"unexpected character {character_name(place.text)}",
+            place,
+            label="it does not show",
+            help="leave it out: what is shown would not be what is read",
+            repairs=[Repair(edits, "" if text.startswith("#") else "the path is another one")],
+        )
 
 
 def _check_number(span: Span, aside: Aside) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from fusionc.language.diagnostics import Diagnostic, Label, diagnose
+from fusionc.language.diagnostics import Diagnostic, Label, Repair, behind, diagnose, instead
+from fusionc.language.display import character_name, is_hidden
 from fusionc.language.grammar import words
-from fusionc.language.lexer import Token
+from fusionc.language.habits import Advice, ascii_name, habit_at, write
+from fusionc.language.lexer import Token, renamed
 from fusionc.language.source import Span
 
 
@@ -39,7 +40,7 @@ class Fault:
 # --- what was expected --------------------------------------------------------------------------------------
 
 DECLARATIONS = ("group", "irreps", "sites", "pairs", "diagram", "import", "normalize", "paths", "basis")
-SPACE = {"BLOCK", "IRREP", "HALF", "INT", "COUNT", "SPHERICAL", "NAME"}
+SPACE = {"BLOCK", "TIMES", "IRREP", "HALF", "INT", "COUNT", "SPHERICAL", "NAME"}
 NUMBER = {"INT", "COUNT", "HALF", "DECIMAL", "MINUS"}
 ENDS = {"_END", "$END"}
 
@@ -104,18 +105,43 @@ def describe(fault: Fault) -> Diagnostic:
             return diagnostic
     found = fault.found
     phrases = expected(accepted, fault.rule)
+    advice = _advice(fault, accepted)
     return diagnose(
         "F0003" if found.type == "$END" else "F0001",
         f"expected {one_of(phrases)}, found {name_of(found)}",
         _place(found),
-        help=_help(fault, accepted),
+        help=advice.text if advice is not None else None,
         related=_left_open(fault, accepted),
+        repairs=advice.repairs if advice is not None else (),
     )
+
+
+def _habit(fault: Fault, accepted: Set[str]) -> Advice | None:
+    """What is written so elsewhere; `1x0.` and `5`, or `l` and `<=`, are two words here, and one to the reader."""
+    found = fault.found
+    if found.type in ENDS:
+        return None
+    space = "SPHERICAL" in accepted or (found.type in ("BADNUMBER", "DECIMAL") and bool(fault.trail))
+    listed = found.type == "COMMA" and any(token.type in ("IRREPS", "IN") for token in fault.trail)
+    more = ("PLUS" in accepted or listed) and "COMMA" not in accepted
+    places = {
+        "space": space or more,
+        "more": more,
+        "line": fault.rule == "statement",
+        "left": fault.rule == "statement",
+    }
+    kinds = [kind for kind, there in places.items() if there]
+    return habit_at(found.source, found.start, kinds)
 
 
 def is_declaration_like(token: Token) -> bool:
     """Whether a declaration begins with this word, perhaps misspelled."""
-    return token.text in DECLARATIONS or bool(_close_declaration(token))
+    return bool(declaration_meant(token))
+
+
+def declaration_meant(token: Token) -> str | None:
+    """The declaration that begins with this word, perhaps misspelled."""
+    return token.text if token.text in DECLARATIONS else _close_declaration(token)
 
 
 def _close_declaration(token: Token) -> str | None:
@@ -156,6 +182,9 @@ ARROWS = re.compile(r"[=-]+>")
 # --- mistakes of their own kind -----------------------------------------------------------------------------
 
 
+HIDDEN_HELP = "leave it out: what is shown would not be what is read"
+
+
 def _too_deep(fault: Fault, accepted: Set[str]) -> Diagnostic | None:
     if not NESTED.match(fault.found.source.text, fault.found.start):
         return None
@@ -165,26 +194,40 @@ def _too_deep(fault: Fault, accepted: Set[str]) -> Diagnostic | None:
 def _bad_character(fault: Fault, accepted: Set[str]) -> Diagnostic | None:
     if fault.found.type != "BADCHARS":
         return None
-    char = fault.text(1)
-    help: str | None
-    after_number = fault.previous is not None and fault.previous.type == "INT"
-    if char == "×" and after_number:
-        help = "write `x`, as in `64x1o`"
-    elif char.isspace() and char != "\r":
-        help = "write a plain space"
-    else:
-        help = next((help for start, help in CHARACTERS if fault.text(2).startswith(start)), None)
+    char, source, start = fault.text(1), fault.found.source, fault.found.start
     length = 2 if fault.text(2) in ("//", "/*", "<-") else 1
-    place = fault.found.source.span(fault.found.start, fault.found.start + length)
-    return diagnose("F0002", f"unexpected character {_character(char)}", place, help=help)
+    place = source.span(start, start + length)
+    advice: Advice | None
+    if fault.text(2) == "//" or char == "%":
+        advice = Advice("comments begin with `#`", (instead(place, "#"),))
+    elif is_hidden(char) and char != "\0":
+        advice = Advice(HIDDEN_HELP, (instead(place, ""),) if not _joins_words(place) else ())
+    elif advice := _habit(fault, accepted):
+        pass
+    elif char == "@" and "ARROW" not in accepted:
+        advice = write(place, "*")
+    else:
+        text = next((help for sign, help in CHARACTERS if fault.text(2).startswith(sign)), None)
+        advice = Advice(text) if text is not None else None
+    return diagnose(
+        "F0002",
+        f"unexpected character {_character(char)}",
+        place,
+        help=advice.text if advice is not None else None,
+        repairs=advice.repairs if advice is not None else (),
+    )
+
+
+def _joins_words(place: Span) -> bool:
+    """Whether two words would become one without what stands between them."""
+    before, after = place.source.text[place.start - 1 : place.start], place.source.text[place.end : place.end + 1]
+    return before.isalnum() and after.isalnum()
 
 
 def _character(char: str) -> str:
     if char.isascii() and char.isprintable():
         return f"`{char}`"
-    name = unicodedata.name(char, "")
-    code = f"U+{ord(char):04X}" + (f" {name}" if name else "")
-    return f"`{char}` ({code})" if char.isprintable() else code
+    return f"`{char}` ({character_name(char)})" if char.isprintable() else character_name(char)
 
 
 def _bad_word(fault: Fault, accepted: Set[str]) -> Diagnostic | None:
@@ -192,23 +235,37 @@ def _bad_word(fault: Fault, accepted: Set[str]) -> Diagnostic | None:
         return None
     char = next(char for char in fault.found.text if not char.isascii())
     message = f"unexpected character {_character(char)} in {name_of(fault.found)}"
-    help = "write `1/2`" if char == "½" else "names consist of the letters a to z and A to Z, digits and `_`"
-    return diagnose("F0002", message, fault.found.span, help=help)
+    if advice := _habit(fault, accepted):
+        return diagnose("F0002", message, fault.found.span, help=advice.text, repairs=advice.repairs)
+    help, repairs = "names consist of the letters a to z and A to Z, digits and `_`", list[Repair]()
+    if char == "½":
+        help, repairs = "write `1/2`", [instead(fault.found.span, "1/2")]
+    elif name := ascii_name(fault.found.text):
+        name = fault.found.source.unused(name)
+        help, repairs = f"{help}: write `{name}`", [renamed(fault.found.span, name)]
+    return diagnose("F0002", message, fault.found.span, help=help, repairs=repairs)
 
 
 def _bad_number(fault: Fault, accepted: Set[str]) -> Diagnostic | None:
     if fault.found.type != "BADNUMBER":
         return None
-    text = fault.found.text
-    lower = text.lower()
-    if re.fullmatch(r"([0-9]+x)?[0-9]+[eo]?", lower) and lower != text:
-        help = f"write `{lower}`"
-    elif "IRREP" in accepted:
-        help = "irreps are `1o` or `1e` in O(3), `1` in SO(3), `1/2` in SU(2); with a multiplicity, `64x1o`"
-    else:
-        help = "names do not begin with a digit"
+    advice = _habit(fault, accepted)
+    if advice is None and "IRREP" in accepted:
+        twice = re.match(r"[0-9]+x[0-9]+x", fault.found.text)
+        text = "a block has one multiplicity: `64x1o`" if twice else IRREPS
+        advice = Advice(text)
+    elif advice is None:
+        advice = Advice("names do not begin with a digit")
     what = "an irrep" if "IRREP" in accepted else "a name or a number"
-    return diagnose("F0001", f"{name_of(fault.found)} is not {what}", fault.found.span, help=help)
+    others = [span for span in advice.spans if span.start > fault.found.start]
+    return diagnose(
+        "F0001",
+        f"{name_of(fault.found)} is not {what}",
+        fault.found.span,
+        help=advice.text,
+        related=[Label(span, "nor is this") for span in others if span.line == fault.found.span.line][:6],
+        repairs=advice.repairs,
+    )
 
 
 def _keyword_as_name(fault: Fault, accepted: Set[str]) -> Diagnostic | None:
@@ -224,13 +281,21 @@ def _keyword_as_name(fault: Fault, accepted: Set[str]) -> Diagnostic | None:
 def _surplus_brace(fault: Fault, accepted: Set[str]) -> Diagnostic | None:
     if fault.found.type != "RBRACE" or fault.rule != "declaration":
         return None
-    return diagnose("F0001", "a `}` without a `{`", fault.found.span, label="closes nothing")
+    leave_out = instead(fault.found.span, "", "the brace is left out")
+    return diagnose(
+        "F0001",
+        "a `}` without a `{`",
+        fault.found.span,
+        label="closes nothing",
+        help="leave it out",
+        repairs=[leave_out],
+    )
 
 
+IRREPS = "irreps are `1o` or `1e` in O(3), `1` in SO(3), `1/2` in SU(2); with a multiplicity, `64x1o`"
 NESTED = re.compile(r"(?:[\[({]\s*+){16}")
 RESTRICTION = re.compile(r"[ \t]*+[A-Za-z0-9]")
 CHARACTERS = (
-    ("//", "comments begin with `#`"),
     ("/*", "comments begin with `#`"),
     ("/", "a fraction is written without blanks: `1/2`"),
     ("<-", "arrows point to the right: `a b -> c`"),
@@ -238,10 +303,13 @@ CHARACTERS = (
     ("'", 'paths stand in double quotes: `"other.fus"`'),
     ("\r", "a line ends with a line feed, or with a carriage return and a line feed"),
     ("\0", "this does not look like text"),
-    *((char, "write `->`") for char in "→⟶⇒⟹↦➝➔"),
-    *((char, "edges that meet stand side by side: `a b -> c`") for char in "⊗×⨂·⋅∘"),
-    *((char, "write `+`") for char in "⊕⨁"),
-    *((char, "write `-`") for char in "−–—"),
+    ("^", "an edge is written as often as it takes part: `x x -> y`"),
+    ("|", "a line is `edges -> edge`, with factors behind it: `* W[path, u]`"),
+    ("<", "irreps are restricted by a list, `in 0e + 1o`, or by a bound, `in lmax 2`"),
+    (".", "numbers are written `0.5`, and names have no dots"),
+    ("\\", "names are written without a backslash"),
+    ("$", "names consist of the letters a to z and A to Z, digits and `_`"),
+    *((char, "edges that meet stand side by side: `a b -> c`") for char in "⊗×⨂·⋅∘@"),
     *((char, 'write `"`') for char in "“”„«»"),
 )
 
@@ -249,74 +317,152 @@ CHARACTERS = (
 # --- repairs ------------------------------------------------------------------------------------------------
 
 
-def _help(fault: Fault, accepted: Set[str]) -> str | None:
+def _advice(fault: Fault, accepted: Set[str]) -> Advice | None:
     """The repair of a common mistake."""
-    for repair in (_for_declaration, _for_multiplicity, _for_arrow, _for_bracket, _for_missing):
-        if help := repair(fault, accepted):
-            return help
+    for repair in (_for_function, _for_declaration, _habit, _for_arrow, _for_bracket, _for_missing):
+        if advice := repair(fault, accepted):
+            return advice
     return None
 
 
-def _for_declaration(fault: Fault, accepted: Set[str]) -> str | None:
+def _for_function(fault: Fault, accepted: Set[str]) -> Advice | None:
+    """`silu(s[u])`, `sperical(2)`, `x(u)`: a name and a parenthesis."""
+    previous, found = fault.previous, fault.found
+    if found.type != "LPAR" or previous is None or previous.type not in ("NAME", "OUT"):
+        return None
+    if "LSQB" not in accepted:
+        near = get_close_matches(previous.text.lower(), ["spherical"], n=1)
+        return Advice("did you mean `spherical`?", (instead(previous.span, "spherical"),)) if near else None
+    match = ARGUMENTS.match(found.source.text, found.start)
+    inside = match[1] if match else ""
+    known = re.search(rf"\b(?:{'|'.join(map(re.escape, WORD.findall(inside)[:9])) or '(?!)'})[ \t]*:", _header(found))
+    if previous.text.lower().rpartition("_")[2] in FUNCTIONS or not match or known:
+        return Advice(
+            "there are no functions in a diagram, which is linear in each edge: what is not stands in PyTorch, between "
+            "two modules"
+        )
+    span = found.source.span(found.start, match.end())
+    repair = instead(span, f"[{inside.strip()}]")
+    return Advice(f"indices stand in square brackets: `{previous.text}[{inside.strip()}]`", (repair,))
+
+
+def _header(token: Token) -> str:
+    """The text from the last `diagram` before a word."""
+    text = token.source.text
+    return text[max(text.rfind("diagram", 0, token.start), token.start - 20_000, 0) : token.start]
+
+
+ARGUMENTS = re.compile(r"\([ \t]*((?:[A-Za-z_]\w*[ \t]*,[ \t]*)*[A-Za-z_]\w*)[ \t]*\)")
+WORD = re.compile(r"[A-Za-z_]\w*")
+FUNCTIONS = frozenset(
+    "silu relu elu gelu selu celu swish mish sigmoid tanh softmax softplus exp log sqrt sin cos abs norm normalize gate "
+    "activation act nonlinearity dropout linear mlp layernorm batchnorm sum mean max min relu6 leakyrelu".split()
+)
+
+
+def _for_declaration(fault: Fault, accepted: Set[str]) -> Advice | None:
     found = fault.found
     if fault.rule != "declaration":
         return None
     if accepted & ENDS and found.text in DECLARATIONS:
-        return f"begin `{found.text}` on a line of its own"
+        repair = instead(found.source.span(found.start, found.start), "\n")
+        return Advice(f"begin `{found.text}` on a line of its own", (repair,))
     if fault.trail:
-        return "the groups are O(3), SO(3) and SU(2)" if fault.trail[0].type == "GROUP" else None
+        return _for_group(fault, accepted) if fault.trail[0].type == "GROUP" else None
     if found.text == "import":
-        return 'write the path in double quotes: `import "other.fus"`'
+        return _for_import(found)
     if close := _close_declaration(found):
-        return f"did you mean `{close}`?"
+        return Advice(f"did you mean `{close}`?", (instead(found.span, close),))
+    if match := ASSIGNED.match(found.source.text, found.start):
+        return Advice(
+            f"a space is declared: `irreps {match[1]} = …`",
+            (instead(match_span(found, match), f"irreps {match[1]} ="),),
+        )
     if found.type in ("NAME", "OUT", "ARROW", "EDGE"):
-        return "vertices and `edge` stand in the body of a diagram: `diagram NAME(…) -> … { … }`"
+        return Advice("vertices and `edge` stand in the body of a diagram: `diagram NAME(…) -> … { … }`")
     return None
 
 
-def _for_multiplicity(fault: Fault, accepted: Set[str]) -> str | None:
-    """`64*1o`, `64 x 1o`: the text around the token tells."""
-    text, start = fault.found.source.text, fault.found.start
-    line = text.rfind("\n", 0, start) + 1
-    before = max(line, start - 40)
-    if (match := SPREAD.search(text, before, start + 40)) and match.start() <= start < match.end():
-        return f"write `{match[1]}x{match[2]}`"
-    return None
+ASSIGNED = re.compile(r"([A-Za-z_]\w*)[ \t]*:?=(?=[ \t]*(?:[0-9]+x|[0-9]+[eo]\b|spherical))")
+GROUP = re.compile(r"(S?[OU])[ \t]*\(?[ \t]*([23])[ \t]*\)?", re.IGNORECASE)
 
 
-def _for_arrow(fault: Fault, accepted: Set[str]) -> str | None:
+def match_span(token: Token, match: re.Match[str]) -> Span:
+    return token.source.span(*match.span())
+
+
+def _for_group(fault: Fault, accepted: Set[str]) -> Advice:
+    """`group SO3`."""
+    names = "the groups are O(3), SO(3) and SU(2)"
+    start = fault.trail[1].start if len(fault.trail) > 1 else fault.found.start
+    match = GROUP.match(fault.found.source.text, start)
+    name = f"{match[1].upper()}({match[2]})" if match else ""
+    if match is None or name not in ("O(3)", "SO(3)", "SU(2)"):
+        return Advice(names)
+    return Advice(f"{names}: write `{name}`", (instead(match_span(fault.found, match), name),))
+
+
+def _for_import(found: Token) -> Advice:
+    """`import other.fus`, or with single quotes."""
+    help = 'write the path in double quotes: `import "other.fus"`'
+    match = IMPORTED.match(found.source.text, found.start)
+    if match is None:
+        return Advice(help)
+    return Advice(help, (instead(match_span(found, match), f'import "{match[1] or match[2]}"'),))
+
+
+IMPORTED = re.compile(r"import[ \t]+(?:'([^'\"\n]+)'|([^\s'\"#;]+\.fus)\b)")
+
+
+def _for_arrow(fault: Fault, accepted: Set[str]) -> Advice | None:
     if "ARROW" in accepted and fault.found.type in ("EQUAL", "MINUS"):
-        return "write `->`"
+        return Advice("write `->`", (instead(fault.found.span, "->"),))
+    if "ARROW" in accepted and fault.found.type == "COLON" and fault.rule == "opening":
+        return Advice("write `->`", (instead(fault.found.span, " ->"),))
     if fault.found.type == "ARROW" and any(token.type == "ARROW" for token in fault.trail):
-        return "a statement has one `->`; write the next vertex on a line of its own"
+        return Advice("a statement has one `->`; write the next vertex on a line of its own")
     if "ARROW" in accepted and fault.found.type == "COMMA" and fault.rule == "statement":
-        return "edges that meet stand side by side: `a b -> c`"
+        return Advice("edges that meet stand side by side: `a b -> c`")
     if [token.type for token in fault.trail] == ["ARROW"]:
-        return "a vertex has at least one edge: `-> p q` creates a pair, `p q ->` closes one"
+        return Advice("a vertex has at least one edge: `-> p q` creates a pair, `p q ->` closes one")
     return None
 
 
-def _for_bracket(fault: Fault, accepted: Set[str]) -> str | None:
-    if fault.found.type == "LPAR" and "LSQB" in accepted:
-        return "indices stand in square brackets: `x[u]`"
+def _for_bracket(fault: Fault, accepted: Set[str]) -> Advice | None:
     if accepted >= {"LPAR"} and len(fault.trail) == 2 and fault.trail[0].type == "DIAGRAM":
-        return "legs stand in parentheses: `(x: H)`, or `()` where there are none"
+        return Advice("legs stand in parentheses: `(x: H)`, or `()` where there are none")
     if fault.rule == "opening" and accepted == {"RSQB"} and fault.found.type == "COMMA":
-        return "a leg lives on one index set, which is either `sites` or `pairs`"
+        return Advice("a leg lives on one index set, which is either `sites` or `pairs`")
+    if fault.found.type == "STRING" and fault.rule == "statement":
+        return Advice("a line couples edges by their names: `x[u] y[v] -> out[w] * W[path, u, v, w]`")
     return None
 
 
-def _for_missing(fault: Fault, accepted: Set[str]) -> str | None:
-    if accepted == {"COLON"} and fault.previous is not None:
-        space = fault.found.text if fault.found.type in SPACE else "64x1o"
-        return f"write `{fault.previous.text}: {space}`"
-    if fault.found.type == "IN" and fault.rule == "opening":
-        return "only an inferred output is restricted: `-> * in lmax 3`"
-    if "LBRACE" in accepted and (fault.at_cut or fault.found.type in ENDS):
-        return "a diagram has a body: `{ … }`"
-    if fault.previous is not None and fault.previous.type == "STAR" and fault.found.type == "_END":
-        return "to go on, begin the next line with `*`"
+def _for_missing(fault: Fault, accepted: Set[str]) -> Advice | None:
+    found, previous = fault.found, fault.previous
+    if accepted == {"COLON"} and previous is not None:
+        space = found.text if found.type in SPACE else "64x1o"
+        repair = _missing(found, previous, ":")
+        return Advice(f"write `{previous.text}: {space}`", (repair,) if repair else ())
+    if accepted == {"EQUAL"} and previous is not None:
+        repair = _missing(found, previous, " =")
+        return Advice(f"write `irreps {previous.text} = …`", (repair,) if repair else ())
+    if found.type == "EQUAL" and previous is not None and previous.text in ("l", "L", "j", "J"):
+        return Advice(IRREPS)
+    if found.type == "IN" and fault.rule == "opening":
+        return Advice("only an inferred output is restricted: `-> * in lmax 3`")
+    if "LBRACE" in accepted and (fault.at_cut or found.type in ENDS):
+        return Advice("a diagram has a body: `{ … }`")
+    if previous is not None and previous.type == "STAR" and found.type == "_END":
+        return Advice("to go on, begin the next line with `*`")
     return None
 
 
-SPREAD = re.compile(r"\b([0-9]+)[ \t]*(?:\*|(?<=[ \t])x(?=[ \t]))[ \t]*([0-9]+(?:/[0-9]+)?[eo]?)\b")
+def _missing(found: Token, previous: Token, sign: str) -> Repair | None:
+    """A sign between two words, or in the place of another."""
+    if found.type in SPACE | {"WEIGHTS", "INDEX"}:
+        return behind(previous.span, sign)
+    if found.type in ("EQUAL", "COLON"):
+        end = found.end + found.source.text.startswith(":=", found.start)
+        return instead(found.source.span(previous.end, end), sign)
+    return None

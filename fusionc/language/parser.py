@@ -82,7 +82,7 @@ def parse(source: Source) -> ParseResult:
     with without_collector():
         aside = Aside()
         diagnostics: list[Diagnostic] = []
-        more = 0
+        more, broken, is_partial = 0, tuple[str, ...](), False
         try:
             items = _parse_whole(source, aside)
         except UnexpectedToken as error:
@@ -91,11 +91,11 @@ def parse(source: Source) -> ParseResult:
             items = recovery.run()
             # Where the parts are sound but not their sum, what the first reading met must not be lost.
             diagnostics = recovery.diagnostics or [describe(Fault(error.token, lambda: {"_END"}, "file"))]
-            more = recovery.more
+            more, broken, is_partial = recovery.more, tuple(recovery.broken), recovery.is_partial
     diagnostics = [found for found in diagnostics if found.span.start not in aside.findings]
     diagnostics = sorted([*diagnostics, *aside.findings.values()], key=lambda found: found.span.start)
     comments = tuple(comment for _, comment in sorted(aside.comments.items()))
-    file = syntax.File(whole, items, comments)
+    file = syntax.File(whole, items, comments, broken, is_partial)
     return ParseResult(file, limited(diagnostics, more, whole))
 
 

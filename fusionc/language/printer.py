@@ -31,13 +31,16 @@ def print_term(term: syntax.Term) -> str:
     match term:
         case syntax.IrrepTerm(mul=mul, irrep=irrep):
             return irrep if mul is None else f"{mul}x{irrep}"
-        case syntax.SphericalTerm(lmax=lmax, repeat=repeat):
-            return _repeated(repeat, f"spherical({lmax})")
-        case syntax.NameTerm(name=name, repeat=repeat):
-            return _repeated(repeat, name.text)
+        case syntax.SphericalTerm(lmax=lmax, repeat=repeat, mul=mul):
+            return _repeated(repeat, mul, f"spherical({lmax})")
+        case syntax.NameTerm(name=name, repeat=repeat, mul=mul):
+            return _repeated(repeat, mul, name.text)
+        case syntax.SumTerm(mul=mul, terms=terms):
+            return f"{mul}x({' + '.join(map(print_term, terms))})"
 
 
-def _repeated(repeat: int | None, text: str) -> str:
+def _repeated(repeat: int | None, mul: int | None, text: str) -> str:
+    text = text if mul is None else f"{mul}x{text}"
     return text if repeat is None else f"{repeat} * {text}"
 
 

@@ -18,14 +18,16 @@ from fusionc.language.build import Opening
 from fusionc.language.diagnostics import Diagnostic
 from fusionc.language.grammar import grammar
 from fusionc.language.lexer import Aside, Token, statements, tokens
-from fusionc.language.mistakes import Fault, describe, is_declaration_like
+from fusionc.language.mistakes import Fault, declaration_meant, describe, is_declaration_like
 from fusionc.language.source import Source
 
 DECLARATION = r'(?:diagram|group|irreps|sites|pairs)[ \t]+[A-Za-z_]|import[ \t]*"'
 CUT = re.compile(rf"^[ \t]*+(?={DECLARATION})", re.MULTILINE)
 CODE = re.compile(r'(?:[^#;\n"]++|"[^"\n]*+"?)*+')
 OPEN_END = re.compile(r"[+,=:]\s*\Z")
-GOES_ON = re.compile(r"(?:[ \t\r]*+(?:#[^\n]*+)?\n)*+[ \t]*+(?:[+*{]|in\b)")
+GOES_ON = re.compile(r"[ \t]*+(?:[+*{]|in\b)")
+EMPTY_LINES = re.compile(r"(?:[ \t\r]*+(?:#[^\n]*+)?\n)*+")
+DECLARED = re.compile(r"[A-Za-z_]\w*(?:[ \t]+([A-Za-z_]\w*))?([ \t]*:?=)?")
 BRACE = re.compile(r"(?:[^#{]++|#[^\n]*+)*+\{")
 
 
@@ -52,6 +54,9 @@ class Recovery:
         self._behind_stray = False
         self._stray_brace = False
         self._refused: set[str] = set()  # keywords that were used as names
+        self.broken: list[str] = []  # what declarations with a mistake declare
+        self.is_partial = False  # one of them may declare anything
+        self._run = (0, False)  # where the last run of empty lines ends, and whether a statement goes on behind it
 
     def run(self) -> tuple[syntax.Item, ...]:
         """The items that can be read."""
@@ -79,11 +84,24 @@ class Recovery:
             # Where a diagram closes too early, all the lines behind it are one mistake.
             if not self._behind_stray or is_declaration_like(first):
                 self._report(mistake.fault)
+                self._note_declared(first)
             self._behind_stray = self._behind_diagram
             return self._skip(mistake.fault.found.start, end)
         self._items.append(item)
         self._behind_diagram = self._behind_stray = False
         return stop.start
+
+    def _note_declared(self, first: Token) -> None:
+        """What is declared with a mistake is not missed where it is used."""
+        kind, match = declaration_meant(first), DECLARED.match(self._text, first.start)
+        if kind == "import":
+            self.is_partial = True
+        elif kind == "group":
+            self.broken.append("group")  # no name: the word is a keyword
+        elif match is not None and match[1 if kind else 2]:
+            self.broken.append(match[1] if kind else first.text)
+        elif kind:
+            self.is_partial = True
 
     def _read_diagram(self, first: Token, end: int) -> int:
         opening: Opening | None = None
@@ -229,6 +247,13 @@ class Recovery:
             newline = self._text.find("\n", stop, end)
             following = newline + 1 if newline >= 0 else end
             open_end = OPEN_END.search(self._text, max(position, stop - 99), stop)
-            goes_on = open_end or GOES_ON.match(self._text, following - 1)
+            goes_on = open_end or self._goes_on(following - 1)
             yield position, stop, None if goes_on else following
             position = following
+
+    def _goes_on(self, newline: int) -> bool:
+        """Whether a statement goes on behind the empty lines at `newline`; they are read once, however many."""
+        if newline >= self._run[0]:
+            behind = EMPTY_LINES.match(self._text, newline).end()  # type: ignore[union-attr]
+            self._run = behind, GOES_ON.match(self._text, behind) is not None
+        return self._run[1]

@@ -12,7 +12,8 @@ from typing import Any
 from urllib.parse import quote
 
 from fusionc.language.codes import CODES
-from fusionc.language.diagnostics import Diagnostic
+from fusionc.language.diagnostics import Diagnostic, Edit, Repair
+from fusionc.language.display import visible
 from fusionc.language.source import Span
 
 IN_MESSAGE = "%\r\n"
@@ -25,7 +26,10 @@ def render_json(diagnostics: Iterable[Diagnostic]) -> str:
 
         {"code": "F2001", "severity": "error", "message": …, "label": …, "file": …,
          "range": {"start": {"line": 9, "column": 23, "offset": 310}, "end": {…}},
-         "notes": […], "help": … or null, "related": [{"message": …, "file": …, "range": {…}}]}
+         "notes": […], "help": … or null, "related": [{"message": …, "file": …, "range": {…}}],
+         "repairs": [{"changes_meaning": true, "effect": …, "edits": [{"text": …, "file": …, "range": {…}}]}]}
+
+    Repairs are alternatives, the edits of one belong together; a range that is empty is where the text goes.
 
     Offsets are code points from the start of the text. Fields may be added, none will be renamed.
     """
@@ -42,7 +46,13 @@ def _object(diagnostic: Diagnostic) -> dict[str, Any]:
         "notes": list(diagnostic.notes),
         "help": diagnostic.help,
         "related": [{"message": label.text, **_location(label.span)} for label in diagnostic.related],
+        "repairs": [_repair(repair) for repair in diagnostic.repairs],
     }
+
+
+def _repair(repair: Repair) -> dict[str, Any]:
+    edits = [{"text": edit.text, **_location(edit.span)} for edit in repair.edits]
+    return {"changes_meaning": repair.changes_meaning, "effect": repair.effect, "edits": edits}
 
 
 def _location(span: Span) -> dict[str, Any]:
@@ -70,6 +80,7 @@ def render_sarif(diagnostics: Iterable[Diagnostic]) -> str:
 
 
 def _result(diagnostic: Diagnostic) -> dict[str, Any]:
+    fixes = {"fixes": [_fix(repair) for repair in diagnostic.repairs]} if diagnostic.repairs else {}
     return {
         "ruleId": diagnostic.code,
         "ruleIndex": list(CODES).index(diagnostic.code),
@@ -80,11 +91,35 @@ def _result(diagnostic: Diagnostic) -> dict[str, Any]:
             {"id": number, "physicalLocation": _physical(label.span), "message": {"text": label.text}}
             for number, label in enumerate(diagnostic.related, 1)
         ],
+        **fixes,
+    }
+
+
+def _fix(repair: Repair) -> dict[str, Any]:
+    """A SARIF fix: the edits file by file. What it decides stands in its description."""
+    changes: dict[str, list[Edit]] = {}
+    for edit in repair.edits:
+        changes.setdefault(_uri(edit.span.source.name), []).append(edit)
+    return {
+        "description": {"text": repair.effect or "the same, as the language writes it"},
+        "artifactChanges": [
+            {
+                "artifactLocation": {"uri": uri},
+                "replacements": [
+                    {"deletedRegion": _region(edit.span), "insertedContent": {"text": edit.text}} for edit in edits
+                ],
+            }
+            for uri, edits in changes.items()
+        ],
     }
 
 
 def _physical(span: Span) -> dict[str, Any]:
-    region = {
+    return {"artifactLocation": {"uri": _uri(span.source.name)}, "region": _region(span)}
+
+
+def _region(span: Span) -> dict[str, int]:
+    return {
         "startLine": span.line,
         "startColumn": span.column,
         "endLine": span.end_line,
@@ -92,7 +127,6 @@ def _physical(span: Span) -> dict[str, Any]:
         "charOffset": span.start,
         "charLength": span.end - span.start,
     }
-    return {"artifactLocation": {"uri": _uri(span.source.name)}, "region": region}
 
 
 def _uri(name: str) -> str:
@@ -116,7 +150,7 @@ def _command(diagnostic: Diagnostic) -> str:
 
 
 def _escaped(text: str, special: str) -> str:
-    return "".join(f"%{ord(char):02X}" if char in special else char for char in text)
+    return visible("".join(f"%{ord(char):02X}" if char in special else char for char in text))
 
 
 def _full_text(diagnostic: Diagnostic) -> str:

@@ -5,14 +5,14 @@ Which irreps exist is not asked here; `diagram.build` puts the terms to the grou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from fusionc.language import syntax
-from fusionc.language.diagnostics import CompileError, Diagnostic, Label, diagnose
+from fusionc.language.diagnostics import CompileError, Diagnostic, Label, diagnose, instead
 from fusionc.language.parser import parse, read
 from fusionc.language.source import Source, Span
 
@@ -58,6 +58,8 @@ class Scope:
     sites: dict[str, syntax.Sites] = field(default_factory=dict)
     pairs: dict[str, syntax.Pairs] = field(default_factory=dict)
     incomplete: bool = False
+    broken: frozenset[str] = frozenset()
+    """What declarations with a mistake declare: nothing is said of it."""
     _expanded: dict[str, tuple[Leaf, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     def flatten(self, space: syntax.Space) -> tuple[FlatTerm, ...]:
@@ -68,9 +70,12 @@ class Scope:
         """
         terms: list[FlatTerm] = []
         for term in space.terms:
-            literal = not isinstance(term, syntax.NameTerm)
-            leaves = (term,) if isinstance(term, syntax.IrrepTerm) else self._leaves(term)
-            terms.extend(FlatTerm(leaf, term.span, literal) for leaf in leaves)
+            for part in term.terms if isinstance(term, syntax.SumTerm) else (term,):
+                literal = not isinstance(part, syntax.NameTerm)
+                leaves = (part,) if isinstance(part, syntax.IrrepTerm) else self._leaves(part)
+                if isinstance(term, syntax.SumTerm):
+                    leaves = _multiplied(leaves, term.mul, part.span)
+                terms.extend(FlatTerm(leaf, part.span, literal) for leaf in leaves)
         if len(terms) > MAX_TERMS:
             raise CompileError([_too_many_terms(space.span)])
         return tuple(terms)
@@ -78,6 +83,8 @@ class Scope:
     def _leaves(self, term: syntax.Term) -> tuple[Leaf, ...]:
         if isinstance(term, syntax.IrrepTerm):
             return (term,)
+        if isinstance(term, syntax.SumTerm):
+            return tuple(leaf for part in term.terms for leaf in _multiplied(self._leaves(part), term.mul, part.span))
         copies = 1 if term.repeat is None else term.repeat
         if copies == 0:
             raise CompileError([nothing_of_something(term.span)])
@@ -87,6 +94,8 @@ class Scope:
             self._space(term.name, term.span)
             self.expand(term.name.text)
             leaves = self._expanded[term.name.text]
+            if term.mul is not None:
+                leaves = _multiplied(leaves, term.mul, term.span, term.name.text)
         if copies * len(leaves) > MAX_TERMS:
             raise CompileError([_too_many_terms(term.span)])
         return leaves * copies
@@ -101,9 +110,8 @@ class Scope:
             declaration = self.spaces[top]
             missing = [
                 term.name.text
-                for term in declaration.space.terms
-                if isinstance(term, syntax.NameTerm)
-                and self._space(term.name, term.span).name.text not in self._expanded
+                for term in _names(declaration.space)
+                if self._space(term.name, term.span).name.text not in self._expanded
             ]
             if top in self._expanded or not missing:
                 stack.pop()
@@ -141,6 +149,8 @@ class Scope:
     def _space(self, name: syntax.Name, use: Span) -> syntax.Irreps:
         if name.text in self.spaces:
             return self.spaces[name.text]
+        if name.text in self.broken:
+            raise CompileError([])
         span = name.span if name.span.source is use.source else use
         for kind, table in (("an index set of sites", self.sites), ("a relation", self.pairs)):
             if name.text in table:
@@ -178,7 +188,14 @@ def resolve(source: Source, file: syntax.File, folder: Path | None) -> tuple[Uni
     resolver = _Resolver(folder)
     own = frozenset() if folder is None else frozenset({(folder / Path(source.name).name).resolve()})
     resolver.load(file, own, is_root=True)
-    scope = Scope(resolver.group or DEFAULT_GROUP, resolver.spaces, resolver.sites, resolver.pairs, resolver.incomplete)
+    scope = Scope(
+        "" if "group" in resolver.broken else resolver.group or DEFAULT_GROUP,
+        resolver.spaces,
+        resolver.sites,
+        resolver.pairs,
+        resolver.incomplete,
+        frozenset(resolver.broken),
+    )
     resolver.check_spaces(scope)
     resolver.check_pairs(scope)
     return Unit(source, file, scope, resolver.scoped(file, scope)), tuple(resolver.diagnostics)
@@ -227,6 +244,41 @@ def nothing_of_something(span: Span) -> Diagnostic:
     return diagnose("F1029", "a multiplicity of zero", span, help="leave the term out")
 
 
+def _names(space: syntax.Space) -> Iterator[syntax.NameTerm]:
+    """The names of spaces in a sum, in brackets too."""
+    for term in space.terms:
+        for part in term.terms if isinstance(term, syntax.SumTerm) else (term,):
+            if isinstance(part, syntax.NameTerm):
+                yield part
+
+
+def _multiplied(leaves: Sequence[Leaf], mul: int, use: Span, name: str = "") -> tuple[Leaf, ...]:
+    """Blocks of multiplicity one, each `mul` times. Raises `CompileError` with F1029 for a block of another."""
+    if mul == 0:
+        raise CompileError([nothing_of_something(use)])
+    for leaf in leaves:
+        if leaf.mul not in (None, 1):
+            raise CompileError([_two_multiplicities(leaf, mul, use, name)])
+    return tuple(replace(leaf, mul=mul) for leaf in leaves)
+
+
+def _two_multiplicities(leaf: Leaf, mul: int, use: Span, name: str) -> Diagnostic:
+    """F1029: `64xH`, where H says how often it has each irrep."""
+    written = leaf.span.text
+    repair = instead(use, f"{mul} * {name}", f"the whole of `{name}`, {mul:,} times") if name else None
+    return diagnose(
+        "F1029",
+        f"a multiplicity on top of a multiplicity: {mul:,} times `{written}`",
+        use,
+        notes=["`64xY` gives a multiplicity to blocks that have none of their own"],
+        help=f"write `{mul} * {name}` for the whole of `{name}`, {mul:,} times"
+        if name
+        else "write the product, or give one of the two alone",
+        related=[Label(leaf.span, "has one already")] if leaf.span != use else (),
+        repairs=[repair] if repair else (),
+    )
+
+
 class _Resolver:
     """Collects the declarations of a file and of what it imports, in order, with every mistake on the way."""
 
@@ -238,11 +290,14 @@ class _Resolver:
         self.pairs: dict[str, syntax.Pairs] = {}
         self.group: str | None = None
         self.incomplete = False  # an import failed
+        self.broken: set[str] = set()  # names whose declarations have a mistake
         self._declared: dict[str, Span] = {}
         self._group_span: Span | None = None
         self._loaded: set[Path] = set()
 
     def load(self, file: syntax.File, chain: frozenset[Path], is_root: bool = False) -> None:
+        self.broken.update(file.broken)
+        self.incomplete |= file.is_partial
         for item in file.items:
             if isinstance(item, syntax.Group):
                 self._set_group(item)
@@ -266,8 +321,10 @@ class _Resolver:
 
     def _set_group(self, item: syntax.Group) -> None:
         if item.name not in GROUP_NAMES:
-            help = f"the groups are {', '.join(GROUP_NAMES[:-1])} and {GROUP_NAMES[-1]}"
-            self.diagnostics.append(diagnose("F1001", f"unknown group `{item.name}`", item.span, help=help))
+            help, meant = f"the groups are {', '.join(GROUP_NAMES[:-1])} and {GROUP_NAMES[-1]}", item.name.upper()
+            repairs = [instead(item.span, f"group {meant}")] if meant in GROUP_NAMES else []
+            found = diagnose("F1001", f"unknown group `{item.name}`", item.span, help=help, repairs=repairs)
+            self.diagnostics.append(found)
         if self._group_span is None:
             self.group, self._group_span = item.name, item.span
         elif self.group != item.name or self._group_span.source is item.span.source:
@@ -361,7 +418,7 @@ class _Resolver:
         seen: set[str] = set()
         for pairs in scope.pairs.values():
             for end in (pairs.first, pairs.second):
-                if end.text not in scope.sites and end.text not in seen:
+                if end.text not in {*scope.sites, *scope.broken, *seen} and not scope.incomplete:
                     seen.add(end.text)
                     self.diagnostics.append(unknown_name("index set", end.text, end.span, scope.sites))
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain, count
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,15 @@ class Source:
 
     def span(self, start: int, end: int) -> Span:
         return Span(self, start, end)
+
+    @cached_property
+    def _words(self) -> frozenset[str]:
+        return frozenset(re.findall(r"\w+", self.text))
+
+    def unused(self, *names: str) -> str:
+        """The first of some names that stands nowhere in the text; the last with a number where all do."""
+        numbered = (f"{names[-1]}{number}" for number in count(1))
+        return next(name for name in chain(names, numbered) if name not in self._words)
 
 
 @dataclass(frozen=True)

@@ -36,21 +36,31 @@ class IrrepTerm(Node):
 
 @dataclass(frozen=True)
 class SphericalTerm(Node):
-    """`spherical(3)`, with the factor of `2 * spherical(3)` in `repeat`."""
+    """`spherical(3)`, with the factor of `2 * spherical(3)` in `repeat`, and that of `64xspherical(3)` in `mul`."""
 
     lmax: int
     repeat: int | None = None
+    mul: int | None = None
 
 
 @dataclass(frozen=True)
 class NameTerm(Node):
-    """`H`, with the factor of `3 * H` in `repeat`."""
+    """`H`, with the factor of `3 * H` in `repeat` and the multiplicity of `64xY` in `mul`; one of the two at most."""
 
     name: Name
     repeat: int | None = None
+    mul: int | None = None
 
 
-Term = IrrepTerm | SphericalTerm | NameTerm
+@dataclass(frozen=True)
+class SumTerm(Node):
+    """`64x(0e + 1o)`: a sum of blocks, each of multiplicity `mul`."""
+
+    mul: int
+    terms: tuple[IrrepTerm | SphericalTerm | NameTerm, ...]
+
+
+Term = IrrepTerm | SphericalTerm | NameTerm | SumTerm
 
 
 @dataclass(frozen=True)
@@ -244,7 +254,12 @@ class Comment(Node):
 
 @dataclass(frozen=True)
 class File(Node):
-    """A whole file: its items in order, and its comments in order (which do not take part in comparison)."""
+    """A whole file: its items in order, and its comments in order (which do not take part in comparison).
+
+    `broken` has what declarations with a mistake declare, `is_partial` says that one of them may declare anything.
+    """
 
     items: tuple[Item, ...]
     comments: tuple[Comment, ...] = field(default=(), compare=False)
+    broken: tuple[str, ...] = field(default=(), compare=False)
+    is_partial: bool = field(default=False, compare=False)

@@ -166,7 +166,7 @@ def test_files_without_items(text: str) -> None:
         ("x ⊗ a -> e", "F0002", "U+2297", "side by side"),
         ("x a -> e in 64*1o", "F0001", "found `1o`", "write `64x1o`"),
         ("x a -> e in 64 x 1o", "F0001", "found `1o`", "write `64x1o`"),
-        ("x a -> e in 64×1o", "F0002", "U+00D7", "write `x`"),
+        ("x a -> e in 64×1o", "F0002", "U+00D7", "write `64x1o`"),
         ("x a -> e in 1p", "F0001", "`1p` is not an irrep", "`1o` or `1e`"),
         ("x a -> e in 64X1O", "F0001", "not an irrep", "write `64x1o`"),
         ("x a -> e // why", "F0002", "`/`", "comments begin with `#`"),
