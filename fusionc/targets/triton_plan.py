@@ -38,7 +38,7 @@ from fusionc.program.ir import (
     renumbered,
 )
 from fusionc.targets.registry import Sums
-from fusionc.targets.triton_mix import Mixing, mixes, mixing
+from fusionc.targets.triton_mix import Mixing, everywhere, mixes, mixing
 
 Key = tuple[str, int]
 """(relation, row): into which sites pairs are summed."""
@@ -204,6 +204,8 @@ def _needed_in_torch(found: Cut, value: int) -> None:
     if isinstance(one.op, VIEWS) or value in found.outside:
         return
     inner = operands(one.op)
+    if everywhere(found.program, value) != value:  # (torch mixes channels with what is repeated)
+        _needed_in_torch(found, inner[0])
     if one.domain is None and not isinstance(one.op, Total):
         found.outside[value] = "is small: no domain"
     elif isinstance(one.op, MOVES) and (
