@@ -395,6 +395,21 @@ def weights_per_pair(weight: Weight, summed: Sequence[str]) -> Diagnostic:
     )
 
 
+def untied_weights(weight: Weight, own: Sequence[str], before: Sequence[str], line: Line) -> Diagnostic:
+    """F4003: weights at sites that no relation ties to those of the right edge, or of other weights."""
+    letters = tuple(dict.fromkeys((*before, *own)))
+    apart = [letter for letter in own if letter not in line.sites] or list(own)
+    reason = f"no relation ties {_listed(letters)}" if len(letters) == 2 else f"{_listed(letters)} are more than a pair"
+    return diagnose(
+        "F4003",
+        f"`{weight.name}` is read at {_listed(own)}, and {reason}",
+        weight.span,
+        related=[Label(line.target_span, f"over {_listed(line.sites)}")] if line.sites else [],
+        notes=["weights meet what is coupled, at their own sites and at those of the right edge"],
+        help=f"weigh what is over {_listed(apart)} on a line of its own, and couple the edge that it ends in here",
+    )
+
+
 def loop_over_sites(span: Span) -> Diagnostic:
     """F4003: splits and loops of what is over sites."""
     return diagnose(

@@ -200,6 +200,7 @@ class _Reading:
         self._check_target(line)
         line = replace(line, weights=tuple(self._weight(line, *pair) for pair in self._weight_refs()))
         self._refuse_weights_per_pair(line)
+        self._refuse_untied_weights(line)
         return line
 
     # --- brackets ----------------------------------------------------------------------------------------------
@@ -482,6 +483,16 @@ class _Reading:
             if pair is not None:
                 others = [letter for letter in line.summed_sites if letter not in pair]
                 raise CompileError([mistakes.weights_per_pair(weight, others or list(line.summed_sites))])
+
+    def _refuse_untied_weights(self, line: Line) -> None:
+        """Weights meet what is coupled, at the sites that they are read at and those of the right edge: one domain."""
+        kept = dict.fromkeys(line.sites)
+        for weight in line.weights:
+            own = dict.fromkeys((*weight.sites, *(site for row in weight.row_sites for site in row)))
+            before, kept = kept, kept | own
+            tied = any(set(kept) <= set(letters) for _, letters in line.joins)
+            if len(kept) > 1 and not tied:
+                raise CompileError([mistakes.untied_weights(weight, tuple(own), tuple(before), line)])
 
 
 def _connected(ends: tuple[str, str], ties: Sequence[tuple[str, str]]) -> bool:
