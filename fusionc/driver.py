@@ -21,6 +21,7 @@ from fusionc.diagram import limits
 from fusionc.diagram.build import build, check_spaces
 from fusionc.diagram.check import check
 from fusionc.diagram.dependent import comparable, dependent_trees
+from fusionc.diagram.exchanged import exchangeable, redundant_weights
 from fusionc.diagram.fusion import Fusion, count_paths, fuse
 from fusionc.diagram.ir import FusionGraph
 from fusionc.diagram.paths import PathTable, list_paths, public_paths, refuse_large_vertices
@@ -347,9 +348,9 @@ def check_diagram(
     if incomplete or any(diagnostic.is_error for diagnostic in found):
         return None, found
     diagram = CheckedDiagram(scoped, graph, fusion)
-    if _shares_weights(graph) or comparable(graph, fusion):  # what is to say of these is known once paths are listed
-        try:
-            found = (*found, *dependent_trees(diagram.table))
+    if _shares_weights(graph) or comparable(graph, fusion) or exchangeable(graph, fusion):
+        try:  # what is to say of these is known once paths are listed
+            found = (*found, *dependent_trees(diagram.table), *redundant_weights(diagram.table))
         except CompileError as error:
             return None, (*found, *error.diagnostics)
     return (None if any(diagnostic.is_error for diagnostic in found) else diagram), found

@@ -41,8 +41,11 @@ ACROSS_LINES = (
 Meaning = dict[str, str]
 """What each index of a line is in the whole tree."""
 
-Leaves = tuple[tuple[str, tuple[str, ...]], ...]
-"""The operands of a tree, sorted: each with what becomes of its indices, sites and channels, on the right edge."""
+Leaf = tuple[str, tuple[str, ...]]
+"""An operand of a tree, with what becomes of its indices, sites and channels, on the right edge."""
+
+Leaves = tuple[Leaf, ...]
+"""The operands of a tree, sorted."""
 
 
 def rivals(graph: FusionGraph) -> tuple[tuple[Line, ...], ...]:
@@ -75,10 +78,10 @@ def repeating(graph: FusionGraph) -> tuple[Line, ...]:
 def comparable(graph: FusionGraph, fusion: Fusion) -> bool:
     """Whether there are trees to compare, and few enough."""
     groups = (*rivals(graph), *((line,) for line in repeating(graph)))
-    return any(_few(graph, fusion, lines) for lines in groups)
+    return any(few(graph, fusion, lines) for lines in groups)
 
 
-def _few(graph: FusionGraph, fusion: Fusion, lines: tuple[Line, ...]) -> bool:
+def few(graph: FusionGraph, fusion: Fusion, lines: tuple[Line, ...]) -> bool:
     return sum(count_line_paths(graph, fusion, line) for line in lines) <= MAX_COMPARED
 
 
@@ -91,14 +94,14 @@ def _leaves(graph: FusionGraph, line: Line) -> Leaves | None:
 def _leaves_by_line(graph: FusionGraph, line: Line) -> list[tuple[int, tuple[str, tuple[str, ...]]]] | None:
     """Each operand of a whole tree with the number of the line that it stands in."""
     leaves: list[tuple[int, tuple[str, tuple[str, ...]]]] = []
-    seen, todo = 0, [(line, _on_the_right(line))]
+    seen, todo = 0, [(line, on_the_right(line))]
     while todo:
         current, meaning = todo.pop()
         seen += 1
         if current.fragment is not None or seen > MAX_LINES:
             return None
         for operand in current.operands:
-            indices = _meant(current, operand, meaning)
+            indices = meant(current, operand, meaning)
             child = graph.subtree(operand.edge)
             if child is not None:
                 todo.append((child, dict(zip((*child.sites, *child.channels), indices, strict=True))))
@@ -107,11 +110,30 @@ def _leaves_by_line(graph: FusionGraph, line: Line) -> list[tuple[int, tuple[str
     return leaves
 
 
-def _on_the_right(line: Line) -> Meaning:
+def leaves_in_order(graph: FusionGraph, line: Line, meaning: Meaning, seen: int = 0) -> list[Leaf] | None:
+    """The operands of a line's whole tree from left to right, as in `Tree.leaves`, each with what becomes of its
+    indices; None where loops are among them, or it runs through many lines."""
+    if line.fragment is not None or seen > MAX_LINES:
+        return None
+    found: list[Leaf] = []
+    for operand in line.operands:
+        indices, child = meant(line, operand, meaning), graph.subtree(operand.edge)
+        if child is None:
+            found.append((operand.edge, indices))
+            continue
+        inside = dict(zip((*child.sites, *child.channels), indices, strict=True))
+        below = leaves_in_order(graph, child, inside, seen + 1)
+        if below is None:
+            return None
+        found += below
+    return found
+
+
+def on_the_right(line: Line) -> Meaning:
     return {index: f"{place} on the right" for place, index in enumerate((*line.sites, *line.channels))}
 
 
-def _meant(line: Line, operand: Operand, meaning: Meaning) -> tuple[str, ...]:
+def meant(line: Line, operand: Operand, meaning: Meaning) -> tuple[str, ...]:
     """What the indices of an operand are in the whole tree; those that are summed belong to their line."""
     return tuple(meaning.get(index, f"{index} of {line.number}") for index in operand.indices)
 
@@ -207,8 +229,8 @@ def _named_leaves(table: PathTable, line: Line, tree: Tree) -> list[tuple[str, i
 def _sector_rank(table: PathTable, members: list[tuple[Line, Tree]]) -> int:
     if len(members) == 1 and not _repeats(table, *members[0]):
         return 1
-    primes = sorted({prime for line, tree in members for prime in _primes(table, line, tree)})
-    values = _Values(table, field_for(primes), len(members) + 4)
+    primes = sorted({prime for line, tree in members for prime in tree_primes(table, line, tree)})
+    values = TreeValues(table, field_for(primes), len(members) + 4)
     echelon: list[tuple[int, Vector]] = []
     return sum(extends(echelon, values.of(line, tree).ravel(), values.prime.p) for line, tree in members)
 
@@ -232,14 +254,14 @@ def _vertices(table: PathTable, line: Line, tree: Tree) -> Iterator[tuple[Irrep,
             current = step
 
 
-def _primes(table: PathTable, line: Line, tree: Tree) -> Iterator[int]:
+def tree_primes(table: PathTable, line: Line, tree: Tree) -> Iterator[int]:
     graph = table.graph
     for a, b, c, copy in _vertices(table, line, tree):
         yield from vertex_primes(graph.group, graph.basis, a, b, c, copy)
 
 
 @dataclass
-class _Values:
+class TreeValues:
     """Trees at random points modulo a prime; an operand has one random vector for each block and what its indices
     are, shared by all trees."""
 
@@ -252,7 +274,7 @@ class _Values:
     def of(self, line: Line, tree: Tree, meaning: Meaning | None = None) -> Vector:
         """The value at all points: shape (points, dim)."""
         graph = self.table.graph
-        indices = [_meant(line, operand, meaning or _on_the_right(line)) for operand in line.operands]
+        indices = [meant(line, operand, meaning or on_the_right(line)) for operand in line.operands]
         value = self._operand(line.operands[0].edge, tree.blocks[0], indices[0])
         current = self.table.blocks[line.operands[0].edge][tree.blocks[0]].irrep
         for position, (step, copy) in enumerate(tree.steps, start=1):

@@ -96,6 +96,7 @@ CODES = _registry(
     _error("F2006", "a line that adds nothing"),
     _warning("F2007", "a coupling of equal operands that vanishes"),
     _warning("F2008", "lines whose trees are linearly dependent"),
+    _warning("F2009", "weights of equal operands that count together"),
     # F3xxx: plan and size limits
     _error("F3001", "a spin that is too large"),
     _error("F3002", "a space of too many terms"),
