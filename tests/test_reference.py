@@ -79,3 +79,19 @@ def test_the_reference_is_e3nns_tensor_product():
     product = o3.FullyConnectedTensorProduct("3x0e + 2x1o", "0e + 1o", "3x0e + 2x1o", internal_weights=False).double()
     (got,) = reference.evaluate(listing, {"x": x, "y": y}, {"W": weight})
     assert float((got - product(x, y, weight)).abs().max()) < 1e-6  # e3nn's own constants are rounded to float32
+
+
+NOTHING = {
+    "a gradient by weights alone": "diagram d(x: 2x0e) -> 2x0e "
+    "{ x[u] -> e[u] in 0e * W[path,u] * 0; e[u] -> out[u] * V[path,u] }",
+    "zeros as wide as what they are made like": "diagram d(v: 1o, r: weights) -> 3x1o "
+    "{ v v -> e in 0e + 2e * V[path]; e e v -> out[m] * r[path, m] * 0 }",
+}
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_lines_that_are_nothing_compile(name):
+    diagram = fusionc.parse(NOTHING[name])["d"]
+    legs = random_batch(diagram.checked.table, 2, np.random.default_rng(0), {}).legs
+    out = diagram.module()()(*(torch.as_tensor(leg).float() for leg in legs))
+    assert float(out.abs().max()) == 0.0

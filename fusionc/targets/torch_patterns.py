@@ -210,7 +210,7 @@ def piece_size(program: Program, operations: int, worth: int, phase: Sequence[in
     """How many elements are computed at a time, by so many operations, of a phase over pairs or of the whole program:
     what is in between should fit into a cache, and every operation should have enough to do to be worth its call: so
     many numbers. No result of a piece is so large that its memory would come from the system at every call."""
-    numbers, mixers, largest = 0, set[int](), max(1, *(one.dim for one in program.outputs if one.domain is not None))
+    numbers, mixers, largest = 0, set[int](), max([1, *(one.dim for one in program.outputs if one.domain is not None)])
     for number in range(len(program.instructions)) if phase is None else phase:
         one = program.instructions[number]
         views = isinstance(one.op, Linear) and mixers.issuperset(one.op.values)

@@ -126,7 +126,7 @@ class ScalarArithmetic:
         if isinstance(op, WeightBlock):
             return self._weight(op, instruction.components, own)
         assert isinstance(op, Zeros)
-        like = self._components(op.value)[0]
+        like = self._components(op.value, channels)[0]
         return [self._let("zero", f"{like}.new_zeros((*{like}.shape[:-1], {channels}))")] * instruction.components
 
     def _summed(self, op: Product) -> int:
