@@ -94,4 +94,30 @@ def test_lines_that_are_nothing_compile(name):
     diagram = fusionc.parse(NOTHING[name])["d"]
     legs = random_batch(diagram.checked.table, 2, np.random.default_rng(0), {}).legs
     out = diagram.module()()(*(torch.as_tensor(leg).float() for leg in legs))
-    assert float(out.abs().max()) == 0.0
+    assert float(out.detach().abs().max()) == 0.0
+
+
+UNEVEN = {
+    "one component that meets several": SITES + "diagram d(x: 3x0o + 3x0e, h: 3x0o[atoms]) -> 1x0e + 1x0o + 1x0e "
+    "{ h[i,u] x[u] -> out * W[path,u] }",
+    "a row without sites": SITES + "diagram d(x: 2x0e[atoms], z: index(3)) -> 2x0e[atoms] "
+    "{ x[i,u] -> out[i,u] * W[z,path,u] }",
+}
+
+
+@pytest.mark.parametrize("name", UNEVEN)
+def test_gradients_without_a_batch(name):
+    """The gradients of an eager call are those of the reference, for operands without batch dimensions."""
+    listing = reference.list_paths(reference.read_diagram(UNEVEN[name]))
+    module = fusionc.parse(UNEVEN[name])["d"].module()(dtype=torch.float64)
+    shapes = {"x": (4, 2) if "x: 2" in UNEVEN[name] else (6,), "h": (4, 3)}
+    legs = {
+        leg: torch.tensor(1) if leg == "z" else torch.randn(shapes[leg], dtype=torch.float64, requires_grad=True)
+        for leg in listing.diagram.legs
+    }
+    weights = dict(module.named_parameters())
+    moving = [one for one in (*legs.values(), *weights.values()) if one.requires_grad]
+    (wanted,) = reference.evaluate(listing, legs, weights)
+    got = module(*legs.values())
+    for one, other in zip(*(torch.autograd.grad(out.sum(), moving) for out in (wanted, got)), strict=True):
+        assert float((one - other).abs().max()) < 1e-12
