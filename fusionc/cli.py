@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fusionc.algebra.surds import Surd
 from fusionc.arguments import BATCH, CUTOFF, MANY, parser
 from fusionc.language.diagnostics import CompileError, Diagnostic
 
@@ -334,7 +335,9 @@ def eval_command(options: argparse.Namespace) -> int:
 
 
 def _number_row(number: CheckedNumber, options: argparse.Namespace) -> dict[str, object]:
-    row: dict[str, object] = {"name": number.name, "value": str(number.value), "decimal": float(number.value)}
+    row: dict[str, object] = {"name": number.name, "value": str(number.value), "decimal": _as_float(number.value)}
+    if row["decimal"] is None:
+        row["digits"] = number.value.digits()
     if options.latex:
         row["latex"] = number.value.latex()
     if options.formula or options.latex:
@@ -342,9 +345,19 @@ def _number_row(number: CheckedNumber, options: argparse.Namespace) -> dict[str,
     return row
 
 
+def _as_float(value: Surd) -> float | None:
+    """The nearest float64; None of a number that is too large for one, or too small to keep its digits."""
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if not value or abs(found) >= sys.float_info.min else None
+
+
 def _number_lines(number: CheckedNumber, formula: bool, latex: bool) -> list[str]:
     exact = number.value.latex() if latex else str(number.value)
-    lines = [f"{number.name} = {exact} = {float(number.value)!r}"]
+    decimal = _as_float(number.value)
+    lines = [f"{number.name} = {exact} = {number.value.digits() if decimal is None else repr(decimal)}"]
     if formula or latex:
         terms = [one.latex() if latex else str(one) for one in number.formulas] or ["0"]
         lines += [f"  {'+ ' if place else '= '}{term}" for place, term in enumerate(terms)]

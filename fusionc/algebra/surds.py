@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from math import gcd, isqrt
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from fusionc.algebra.integers import square_free
 
@@ -160,13 +160,20 @@ class Surd:
         return 1 if scaled > 0 else -1
 
     def __float__(self) -> float:
-        """The nearest float64 for one term; within one unit in the last place for a sum, whatever cancels."""
+        """The nearest float64 for one term; within one unit in the last place for a sum, whatever cancels.
+
+        Raises OverflowError beyond the range of float64, as `float` of an int or a Fraction does; `digits` has no
+        range.
+        """
         if not self.terms:
             return 0.0
-        if len(self.terms) == 1:
-            return _float_of_term(*self.terms[0])
-        scaled, shift = _fixed_point(self.terms)
-        return scaled / (1 << shift)
+        try:
+            if len(self.terms) == 1:
+                return _float_of_term(*self.terms[0])
+            scaled, shift = _fixed_point(self.terms)
+            return scaled / (1 << shift)
+        except OverflowError:
+            raise OverflowError("the exact number is too large for a float; `digits()` writes it out") from None
 
     # -- text ------------------------------------------------------------------------------------------------
 
@@ -180,6 +187,28 @@ class Surd:
     def latex(self) -> str:
         r"""Such as ``\frac{\sqrt{3}}{2}``."""
         return _join([(coefficient < 0, _term_latex(*term)) for term in self.terms for coefficient in term[1:]])
+
+    def _repr_latex_(self) -> str:
+        """For notebooks."""
+        return f"${self.latex()}$"
+
+    def digits(self, count: int = 17) -> str:
+        """The number to `count` significant digits, correctly rounded, trailing zeros left out: ``0.8660254037844386``,
+        ``1.2e+400``. Raises ValueError for fewer than one digit."""
+        if count < 1:
+            raise ValueError(f"a number has one significant digit at least, not {count}")
+        return _decimal_text(self.terms, count) if self.terms else "0"
+
+    def sympy(self) -> Any:
+        """The same number in sympy. Raises ImportError where that is not installed."""
+        import sympy
+
+        whole = (sympy.Rational(c.numerator, c.denominator) * sympy.sqrt(sympy.Integer(r)) for r, c in self.terms)
+        return sympy.Add(*whole)
+
+    def _sympy_(self) -> Any:
+        """What `sympy.sympify` asks for."""
+        return self.sympy()
 
 
 ZERO = Surd()
@@ -227,16 +256,62 @@ def _float_of_term(radicand: int, coefficient: Fraction) -> float:
     return size if coefficient > 0 else -size
 
 
-def _fixed_point(terms: tuple[tuple[int, Fraction], ...]) -> tuple[int, int]:
-    """An integer n and a shift with ``sum of terms = n / 2**shift`` to 2**-64 relative; the sum must not be
+def _fixed_point(terms: tuple[tuple[int, Fraction], ...], bits: int = 64) -> tuple[int, int]:
+    """An integer n and a shift with ``sum of terms = n / 2**shift`` to 2**-bits relative; the sum must not be
     zero.
     """
-    shift = 128
+    shift = 2 * bits
     while True:
         total = sum(_floor_scaled(radicand, coefficient, shift) for radicand, coefficient in terms)
-        if abs(total) >> 64 > len(terms):
+        if abs(total) >> bits > len(terms):
             return total, shift
         shift *= 2
+
+
+_BITS_PER_DIGIT = 3.33
+_SPARE_BITS = 64
+_PLAIN = range(-5, 17)
+"""Powers of ten that are written out."""
+
+
+def _decimal_text(terms: tuple[tuple[int, Fraction], ...], count: int) -> str:
+    if len(terms) == 1 and terms[0][0] == 1:
+        above, below = abs(terms[0][1].numerator), terms[0][1].denominator
+    else:
+        total, shift = _fixed_point(terms, int(count * _BITS_PER_DIGIT) + _SPARE_BITS)
+        above, below = abs(total), 1 << shift
+    negative = (terms[0][1] if len(terms) == 1 else _fixed_point(terms)[0]) < 0
+    power = _power_of_ten(above, below)
+    number = _rounded(above, below, count - 1 - power)
+    if number == 10**count:
+        number, power = number // 10, power + 1
+    text = _digits(number).rstrip("0")
+    return ("-" if negative else "") + _placed(text, power)
+
+
+def _power_of_ten(above: int, below: int) -> int:
+    """The p with 10^p <= above/below < 10^(p+1)."""
+    guess = int((above.bit_length() - below.bit_length()) * 0.30103)
+    while above * 10 ** max(0, -guess) < below * 10 ** max(0, guess):
+        guess -= 1
+    while above * 10 ** max(0, -guess - 1) >= below * 10 ** max(0, guess + 1):
+        guess += 1
+    return guess
+
+
+def _rounded(above: int, below: int, places: int) -> int:
+    """above/below times 10^places, to the nearest integer, to the even one of two."""
+    return round(Fraction(above * 10 ** max(0, places), below * 10 ** max(0, -places)))
+
+
+def _placed(text: str, power: int) -> str:
+    """Significant digits with their decimal point; the first counts 10^power."""
+    if power not in _PLAIN:
+        return f"{text[0]}{'.' if text[1:] else ''}{text[1:]}e{power:+03d}"
+    if power < 0:
+        return "0." + "0" * (-power - 1) + text
+    whole = text[: power + 1].ljust(power + 1, "0")
+    return whole + ("." + text[power + 1 :] if text[power + 1 :] else "")
 
 
 def _floor_scaled(radicand: int, coefficient: Fraction, shift: int) -> int:

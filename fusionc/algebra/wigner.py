@@ -131,7 +131,7 @@ def _three_j_of_square(r00: int, r01: int, r02: int, r10: int, r11: int) -> Surd
         term //= (t + 1) * (r01 - r10 + t + 1) * (r00 - r21 + t + 1)
         total_sum += term
     sign = -1 if (r20 - r11 + first) % 2 else 1
-    return _times_root(sign * total_sum, (r10, r11, r12, r20, r21, r22), (r00, r01, r02, total + 1))
+    return times_root_of_factorials(sign * total_sum, (r10, r11, r12, r20, r21, r22), (r00, r01, r02, total + 1))
 
 
 # -- 6j ------------------------------------------------------------------------------------------------------
@@ -177,7 +177,7 @@ def _six_j_of_sums(l1: int, l2: int, l3: int, l4: int, h1: int, h2: int, h3: int
         return ZERO
     above = (h1 - l2, h1 - l3, h1 - l4, h2 - l1, h2 - l3, h2 - l4, h3 - l1, h3 - l2, h3 - l4, l4 + 1)
     below = (h1 - l1, h2 - l2, h3 - l3, l1 + 1, l2 + 1, l3 + 1)
-    return _times_root(-total if l4 % 2 else total, above, below)
+    return times_root_of_factorials(-total if l4 % 2 else total, above, below)
 
 
 # -- 9j ------------------------------------------------------------------------------------------------------
@@ -229,8 +229,8 @@ def _nine_j_sum(a: int, b: int, c: int, d: int, e: int, f: int, g: int, h: int, 
 # -- square roots of factorials ------------------------------------------------------------------------------
 
 
-def _times_root(factor: int, above: Iterable[int], below: Iterable[int]) -> Surd:
-    """``factor * sqrt(product of above! / product of below!)`` for the numbers listed."""
+def times_root_of_factorials(factor: int, above: Iterable[int], below: Iterable[int]) -> Surd:
+    """``factor * sqrt(product of above! / product of below!)`` for the numbers listed; nothing is factored."""
     if not factor:
         return ZERO
     denominator, radicand = 1, 1

@@ -117,6 +117,23 @@ def factor_out_of_range(span: Span) -> Diagnostic:
     )
 
 
+def sum_too_long(span: Span, name: str, steps: int, limit: int) -> Diagnostic:
+    """F3013: known from the shape of the network and its spins, before anything is summed."""
+    return diagnose(
+        "F3013",
+        f"the loops of `{name}` are a sum of about {_power(steps)} steps",
+        span,
+        notes=[f"sums of up to {_power(limit)} steps are done; their length grows with the spins and the loops"],
+        help="take smaller spins, label more of the wires, or cut the network where few wires run",
+    )
+
+
+def _power(steps: int) -> str:
+    """To one digit: 3·10^12."""
+    digits = str(steps)
+    return f"{digits[0]}·10^{len(digits) - 1}" if digits[0] != "1" else f"10^{len(digits) - 1}"
+
+
 def too_many_operands(span: Span, count: int) -> Diagnostic:
     """F3010."""
     return diagnose(

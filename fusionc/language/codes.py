@@ -110,6 +110,7 @@ CODES = _registry(
     _error("F3010", "too many operands in one line"),
     _error("F3011", "vertex tensors that are too large"),
     _error("F3012", "a factor out of range"),
+    _error("F3013", "loops that are too long a sum"),
     # F4xxx: targets and what is not compiled yet
     _error("F4003", "sites of a form that is not compiled"),
     _error("F4004", "loops of a form that is not compiled"),

@@ -7,7 +7,7 @@ sketch     a diagram inside a rewrite  factors   what a rewrite puts in front
 zero_edge, tadpole, bubble, triangle, square, flip, cut     the laws, one a file
 skeleton, search    the shape alone, and where on it sums are introduced
 reduce, formula, notation, ranges      the formula and how it is written
-evaluate, tables, tetrahedron, eliminate    its value, summed in integers
+evaluate, tables, tetrahedron, schedule, eliminate    its value, summed in integers, and in which order
 builder    networks put together from 3j or Clebsch-Gordan vertices
 recouple   coupling trees of one shape as sums of those of another
 """

@@ -13,23 +13,26 @@ from __future__ import annotations
 from fractions import Fraction
 
 from fusionc.algebra.surds import ZERO, Surd
+from fusionc.diagram import limits
 from fusionc.diagram.loops import Closing, Coupling, Labels, Pair, Part, Splitting
 from fusionc.diagram.normalize import wiring_scale
 from fusionc.diagram.wires import WireDiagram, all_labelings
+from fusionc.language.diagnostics import CompileError
 from fusionc.rewrite.builder import End, NetworkBuilder
-from fusionc.rewrite.evaluate import evaluate
+from fusionc.rewrite.evaluate import WORK_LIMIT, evaluate, work
 from fusionc.rewrite.network import SpinNetwork
 
 
 def value(diagram: WireDiagram) -> Surd:
     """The exact value: the sum over all labelings, zero where there is none.
 
-    Raises `CompileError` with F1035 or F3005 where the labelings are unbounded or too many.
+    Raises `CompileError` with F1035 or F3005 where the labelings are unbounded or too many, and with F3013, before any
+    sum is done, where the sums are too long.
     """
-    total = ZERO
-    for labels in all_labelings(diagram):
-        total = total + evaluate(network(diagram, labels))
-    return total
+    networks = [network(diagram, labels) for labels in all_labelings(diagram)]
+    if (steps := sum(map(work, networks))) > WORK_LIMIT:
+        raise CompileError([limits.sum_too_long(diagram.span, diagram.name, steps, WORK_LIMIT)])
+    return sum(map(evaluate, networks), ZERO)
 
 
 def network(diagram: WireDiagram, labels: Labels) -> SpinNetwork:

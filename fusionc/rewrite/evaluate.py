@@ -1,13 +1,17 @@
 """The exact value of a network or of a formula.
 
 The contract, decided once: a network with a vertex whose three spins cannot meet, or with a cut that its spins cannot
-cross, has the exact value 0. A spin that is negative is refused by the network's constructor.
+cross, has the exact value 0. A spin that is negative is refused by the network's constructor. A sum that would take
+more than `WORK_LIMIT` steps is refused before it is begun: `TooMuchWork`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from fractions import Fraction
+from functools import lru_cache
+from math import prod
 
 from fusionc.algebra.surds import ONE, ZERO, Surd
 from fusionc.algebra.wigner import triangle
@@ -17,24 +21,53 @@ from fusionc.rewrite.factors import Factors, Triad, triads_of
 from fusionc.rewrite.formula import Formula
 from fusionc.rewrite.network import SpinNetwork
 from fusionc.rewrite.reduce import reduce
+from fusionc.rewrite.schedule import Schedule, schedule
 from fusionc.rewrite.tables import tables
 from fusionc.rewrite.tetrahedron import tetrahedron, triad_number
 from fusionc.rewrite.zero_edge import zero_edge
+
+WORK_LIMIT = 500_000_000
+"""Steps of the sums behind one number: a minute or two of them."""
+
+
+class TooMuchWork(OverflowError):
+    """The sum behind a network is too long: about `steps` of them."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__(f"a sum of about {steps:.0e} steps; {WORK_LIMIT:.0e} are done at most")
+        self.steps = steps
 
 
 def evaluate(network: SpinNetwork) -> Surd:
     """The exact value of a closed network: its prefactor times a signed root of a rational number.
 
-    Lines of spin 0 are folded before the shape is looked at; the rest is `reduce` and a sum over integers.
+    Lines of spin 0 are folded before the shape is looked at; the rest is `reduce` and a sum over integers. Raises
+    `TooMuchWork`.
     """
-    spins = tuple(edge.twice_j for edge in network.edges)
-    if not all(triangle(spins[a], spins[b], spins[c]) for a, b, c in network.triads):
+    reduced = _reduced(network)
+    if reduced is None:
         return ZERO
-    diagram, folded = without_zeros(Diagram.of(network), spins)
-    value = network.prefactor * value_of(Formula(_padded(spins, diagram), folded * reduce(diagram)))
+    value = network.prefactor * value_of(reduced)
     for circle in network.circles:
         value = value * circle.value
     return value
+
+
+def work(network: SpinNetwork) -> int:
+    """About how many steps `evaluate` takes, known without doing any of them."""
+    reduced = _reduced(network)
+    if reduced is None or reduced.vanishes or not all(reduced.ranges):
+        return 0
+    return _steps(reduced, _schedule(reduced))
+
+
+def _reduced(network: SpinNetwork) -> Formula | None:
+    """The formula without prefactor and circles; None where a vertex is zero."""
+    spins = tuple(edge.twice_j for edge in network.edges)
+    if not all(triangle(spins[a], spins[b], spins[c]) for a, b, c in network.triads):
+        return None
+    diagram, folded = without_zeros(Diagram.of(network), spins)
+    return Formula(_padded(spins, diagram), folded * reduce(diagram))
 
 
 def _padded(spins: tuple[int, ...], diagram: Diagram) -> tuple[int, ...]:
@@ -55,15 +88,18 @@ def without_zeros(diagram: Diagram, spins: tuple[int, ...]) -> tuple[Diagram, Fa
 
 
 def value_of(formula: Formula) -> Surd:
-    """The exact value of a formula at its spins."""
+    """The exact value of a formula at its spins. Raises `TooMuchWork`."""
     if formula.vanishes:
         return ZERO
     factors, spins = formula.factors, dict(enumerate(formula.spins))
     ranges = dict(zip(factors.sums, formula.ranges, strict=True))
     if not all(ranges.values()):
         return ZERO
+    plan = _schedule(formula)
+    if (steps := _steps(formula, plan)) > WORK_LIMIT:
+        raise TooMuchWork(steps)
     under, scale = tables(factors, spins, ranges)
-    rational = scale * total(under, {label: len(values) for label, values in ranges.items()})
+    rational = scale * total(under, _sizes(ranges), plan)
     first = spins | {label: values[0] for label, values in ranges.items()}
     for six in factors.sixes:
         if not any(label in ranges for label in six):
@@ -71,6 +107,38 @@ def value_of(formula: Formula) -> Surd:
     if not rational:
         return ZERO
     return formula.prefactor * _roots(factors, spins) * (rational * _sign(factors, first))
+
+
+def _sizes(ranges: Mapping[int, range]) -> dict[int, int]:
+    return {label: len(values) for label, values in ranges.items()}
+
+
+def _schedule(formula: Formula) -> Schedule:
+    """How the sum of a formula is done."""
+    sums = formula.factors.sums
+    scopes = [tuple(label for label in six if label in sums) for six in formula.factors.sixes]
+    scopes += [(label,) for label in sums]
+    sizes = zip(sums, map(len, formula.ranges), strict=True)
+    return _scheduled(tuple(scopes), tuple(sizes))
+
+
+def _steps(formula: Formula, plan: Schedule) -> int:
+    """Multiplications of the sum and of its tables, those of long integers as several."""
+    factors = formula.factors
+    ranges = dict(zip(factors.sums, formula.ranges, strict=True))
+    largest = max([0, *formula.spins, *(values[-1] for values in ranges.values())])
+    entries = sum(prod(len(ranges[label]) for label in set(six) if label in ranges) for six in factors.sixes)
+    digits = 1 + 3 * largest * len(factors.sixes) // DIGIT
+    return plan.work * digits + entries * (1 + largest // 4) * (1 + largest // DIGIT)
+
+
+DIGIT = 500
+"""Integers of this many bits more take about one step more to multiply."""
+
+
+@lru_cache(maxsize=256)
+def _scheduled(scopes: tuple[tuple[int, ...], ...], sizes: tuple[tuple[int, int], ...]) -> Schedule:
+    return schedule(scopes, dict(sizes))
 
 
 def _sign(factors: Factors, spins: dict[int, int]) -> int:

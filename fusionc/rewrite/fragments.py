@@ -17,13 +17,15 @@ from fractions import Fraction
 
 from fusionc.algebra.irreps import Irrep
 from fusionc.algebra.surds import Surd
+from fusionc.diagram import limits
 from fusionc.diagram.ir import Fragment, FusionGraph
 from fusionc.diagram.loops import Labels, Part, Same, Splitting, Wiring
 from fusionc.diagram.normalize import wiring_scale
 from fusionc.diagram.paths import Step, Tree, left_coupled
 from fusionc.diagram.wires import WireDiagram
+from fusionc.language.diagnostics import CompileError
 from fusionc.rewrite.closed import network
-from fusionc.rewrite.evaluate import evaluate
+from fusionc.rewrite.evaluate import WORK_LIMIT, TooMuchWork, evaluate
 
 ENTRY = "#in"
 """The wire through which the closed network is entered."""
@@ -69,4 +71,7 @@ def _coefficient(graph: FusionGraph, fragment: Fragment, tree: Tree, steps: tupl
         traced=ENTRY,
         span=graph.span,
     )
-    return evaluate(network(closed, labels))
+    try:
+        return evaluate(network(closed, labels))
+    except TooMuchWork as error:
+        raise CompileError([limits.sum_too_long(graph.span, graph.name, error.steps, WORK_LIMIT)]) from None

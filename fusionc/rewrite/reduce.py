@@ -13,11 +13,11 @@ from functools import lru_cache
 from fusionc.rewrite.bubble import bubble
 from fusionc.rewrite.cut import cut_one, cut_three, cut_two
 from fusionc.rewrite.diagram import Diagram
-from fusionc.rewrite.eliminate import best_order, order_cost
 from fusionc.rewrite.factors import Factors
 from fusionc.rewrite.flip import flip
 from fusionc.rewrite.formula import Formula
 from fusionc.rewrite.network import SpinNetwork
+from fusionc.rewrite.schedule import best_order, order_cost
 from fusionc.rewrite.search import Plan, plans
 from fusionc.rewrite.skeleton import Skeleton
 from fusionc.rewrite.sketch import Step

@@ -6,7 +6,7 @@ from math import sqrt, ulp
 
 import pytest
 import sympy
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusionc.algebra.integers import is_prime, prime_divisors, primes_to, square_free
@@ -132,3 +132,44 @@ def test_primes() -> None:
     assert not is_prime(3215031751)
     assert is_prime(2**61 - 1)
     assert square_free((2**31 - 1) ** 2) == (2**31 - 1, 1)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.tuples(st.integers(1, 60), st.fractions(max_denominator=10**6)), max_size=3), st.integers(1, 40))
+def test_digits_are_those_of_sympy(terms, count):
+    value = sum((Surd.root(radicand) * coefficient for radicand, coefficient in terms), ZERO)
+    with localcontext(prec=count):
+        wanted = +Decimal(str(sympy.N(value.sympy(), count + 40)))
+    assert Decimal(value.digits(count)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (Surd.of(10**400) * Surd.root(2), "1.414213562373095e+400"),
+        (-Surd.of(Fraction(1, 3**900)), "-3.8982595571877638e-430"),
+        (Surd.of(Fraction(999999999999999999, 10**18)), "1"),
+        (Surd.of(123000), "123000"),
+        (Surd.root(2) - Fraction(141421356237, 10**11), "3.0950488016887242e-12"),
+        (Surd.root(Fraction(3, 4)), "0.86602540378443865"),
+        (ZERO, "0"),
+    ],
+)
+def test_digits(value, text):
+    assert value.digits() == text
+
+
+def test_a_number_that_no_float_holds():
+    with pytest.raises(OverflowError, match="digits"):
+        float(Surd.of(10**400))
+    with pytest.raises(OverflowError, match="digits"):
+        float(Surd.of(10**400) + Surd.root(2))
+    assert float(Surd.of(Fraction(1, 10**400))) == 0.0
+    with pytest.raises(ValueError, match="one significant digit"):
+        Surd.of(1).digits(0)
+
+
+def test_other_systems_take_exact_numbers():
+    value = Surd.root(3) / 2 - Fraction(1, 3)
+    assert sympy.simplify(sympy.sympify(value) - (sympy.sqrt(3) / 2 - sympy.Rational(1, 3))) == 0
+    assert value._repr_latex_() == r"$-\frac{1}{3} + \frac{\sqrt{3}}{2}$"
