@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import fusionc
+from fusionc.diagram import independent
 from fusionc.tools.oracle import evaluate, random_legs
 
 LMAX = 4
@@ -262,3 +263,38 @@ def test_sixth_power_of_spin_four():
     trees = diagram(", ".join(f"x{k}: 4" for k in range(6)), " ".join(f"x{k}" for k in range(6)), "SO(3)", "* in 2")
     assert trees.count_paths() == multiplicities([("4", 1)] * 6)[4, 1] == 1720
     compare_with_all_trees(chosen, "SO(3)", "4", "aaaaaa", "* in 2")
+
+
+# -- large spins ---------------------------------------------------------------------------------------------
+
+LARGE_SPINS = [
+    ("O(3)", "26e", "aaa", "* in 0e"),
+    ("O(3)", "200o", "aa", "* in 0e + 2e"),
+    ("O(3)", "36e + 31e", "aa", "* in 5e"),
+    ("SU(2)", "63/2", "aa", "* in 1 + 3"),
+    ("SO(3)", "100", "aaa", "* in 0"),
+]
+
+
+@pytest.mark.parametrize(("group", "space", "pattern", "output"), LARGE_SPINS)
+def test_large_spins_have_as_many_paths_as_characters_count(group, space, pattern, output):
+    """In their vertices there are roots of more primes than any one prime below 2^31 has as squares."""
+    found = diagram(f"a: {space}", " ".join(pattern), group, output)
+    assert len(found.paths) == found.count_paths() > 0
+
+
+def test_both_fields_choose_the_same_trees(monkeypatch):
+    cases = [("O(3)", "0e + 1o + 2e", "aaa"), ("SU(2)", "3/2", "aaaaa"), ("SO(3)", "2 + 3", "aaa")]
+    before = [diagram(f"a: {space}", " ".join(pattern), group).paths for group, space, pattern in cases]
+    monkeypatch.setattr("fusionc.algebra.modular.MOST_ROOTS", -1)
+    independent.first_independent.cache_clear()
+    after = [diagram(f"a: {space}", " ".join(pattern), group).paths for group, space, pattern in cases]
+    assert independent.first_independent.cache_info().misses > 10
+    assert after == before
+    independent.first_independent.cache_clear()
+
+
+def test_trees_across_lines_are_compared_at_large_spins():
+    text = "diagram d(x: 0e, a: 37e) -> 0e + 1e { x a -> e; e a -> out * W[path] }"
+    with pytest.raises(fusionc.CompileError, match="1e of the output `out` is always zero"):
+        fusionc.parse(text)

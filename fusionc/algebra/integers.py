@@ -7,6 +7,7 @@ from functools import lru_cache
 from math import isqrt
 
 _SMALL_PRIMES: list[int] = [2, 3, 5, 7, 11, 13]
+_FEW = 1000
 _WITNESSES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37)
 
 
@@ -85,11 +86,18 @@ def square_free(number: int) -> tuple[int, int]:
 
 def prime_divisors(number: int) -> tuple[int, ...]:
     """The distinct primes that divide a positive integer, ascending, by trial division."""
-    if is_prime(number):
-        return (number,)
     found: list[int] = []
     rest = number
-    for prime in _divisors_to_try(number):
+    for prime in primes_to(_FEW):
+        if prime * prime > rest:
+            break
+        if rest % prime == 0:
+            found.append(prime)
+            while rest % prime == 0:
+                rest //= prime
+    if rest == 1 or is_prime(rest):
+        return tuple(found) if rest == 1 else (*found, rest)
+    for prime in _divisors_to_try(rest):
         if prime * prime > rest:
             break
         if rest % prime == 0:

@@ -12,14 +12,15 @@ the true one, and random points miss it with a probability of about one in the p
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import TYPE_CHECKING
 
 from fusionc.algebra.irreps import Irrep
-from fusionc.algebra.modular import PrimeField, field_for
+from fusionc.algebra.modular import Field, field_for
 from fusionc.diagram.check import without_zeros
 from fusionc.diagram.fusion import Fusion, count_line_paths
-from fusionc.diagram.independent import Vector, extends, matmul, vertex_matrix, vertex_primes
+from fusionc.diagram.independent import Vector, extends, flat, vertex_in, vertex_primes
 from fusionc.diagram.ir import FusionGraph, Line, Operand, Output
 from fusionc.diagram.line_words import irreps_text
 from fusionc.diagram.paths import PathTable, Tree
@@ -232,7 +233,7 @@ def _sector_rank(table: PathTable, members: list[tuple[Line, Tree]]) -> int:
     primes = sorted({prime for line, tree in members for prime in tree_primes(table, line, tree)})
     values = TreeValues(table, field_for(primes), len(members) + 4)
     echelon: list[tuple[int, Vector]] = []
-    return sum(extends(echelon, values.of(line, tree).ravel(), values.prime.p) for line, tree in members)
+    return sum(extends(echelon, flat(values.of(line, tree), values.field), values.field) for line, tree in members)
 
 
 def _repeats(table: PathTable, line: Line, tree: Tree) -> bool:
@@ -266,10 +267,10 @@ class TreeValues:
     are, shared by all trees."""
 
     table: PathTable
-    prime: PrimeField
+    field: Field
     count: int
-    _vectors: dict[tuple[str, int, tuple[str, ...]], Vector] = field(default_factory=dict)
-    _rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+    _vectors: dict[tuple[str, int, tuple[str, ...]], Vector] = dataclass_field(default_factory=dict)
+    _rng: np.random.Generator = dataclass_field(default_factory=lambda: np.random.default_rng(0))
 
     def of(self, line: Line, tree: Tree, meaning: Meaning | None = None) -> Vector:
         """The value at all points: shape (points, dim)."""
@@ -280,10 +281,8 @@ class TreeValues:
         for position, (step, copy) in enumerate(tree.steps, start=1):
             edge, block = line.operands[position].edge, tree.blocks[position]
             irrep = self.table.blocks[edge][block].irrep
-            matrix = vertex_matrix(graph.group, graph.basis, current, irrep, step, copy, self.prime)
-            other = self._operand(edge, block, indices[position])
-            outer = (value[:, :, None] * other[:, None, :] % self.prime.p).reshape(self.count, -1)
-            value, current = matmul(outer, matrix, self.prime.p), step
+            vertex = vertex_in(graph.group, graph.basis, current, irrep, step, copy, self.field)
+            value, current = vertex.couple(value, self._operand(edge, block, indices[position])), step
         return value
 
     def _operand(self, edge: str, block: int, indices: tuple[str, ...]) -> Vector:
@@ -295,5 +294,5 @@ class TreeValues:
         key = edge, block, indices
         if key not in self._vectors:
             dim = graph.group.dim(self.table.blocks[edge][block].irrep)
-            self._vectors[key] = self._rng.integers(0, self.prime.p, (self.count, dim), dtype=np.int64)
+            self._vectors[key] = self.field.random(self._rng, (self.count, dim))
         return self._vectors[key]

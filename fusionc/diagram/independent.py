@@ -3,7 +3,8 @@
 With an operand `a` that occurs twice, the trees (a a)b and its mirror images are one function. The paths are the first
 independent ones in path order. No tolerance decides: trees are evaluated at random points modulo a prime in which every
 square root exists. The rank modulo a prime never exceeds the true rank, and the multiplicity of the output irrep in the
-product of symmetric powers is a bound from above; where both meet, the choice is proved.
+product of symmetric powers is a bound from above; where both meet, the choice is proved. Where there are as many trees
+as that bound, or two operands only, there is nothing to evaluate.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from fusionc.algebra.basis import Basis
 from fusionc.algebra.characters import symmetric_power, tensor_product
 from fusionc.algebra.groups import Group
 from fusionc.algebra.irreps import Irrep
-from fusionc.algebra.modular import PrimeField, field_for, radicand_primes
+from fusionc.algebra.modular import Field, PrimeField, field_for, radicand_primes
 from fusionc.diagram.ir import Line
 from fusionc.lazy import LazyModule
 
@@ -102,6 +103,10 @@ def first_independent(
     powers = [symmetric_power(group, [irrep], patterns[0].count(k)) for k, irrep in enumerate(symbols)]
     target = steps[0][-1][0]
     bound = tensor_product(group, powers).get(target, 0)
+    if bound == len(steps):
+        return tuple(range(bound))  # all trees together span what characters count
+    if bound == 1 and len(patterns[0]) == 2:
+        return (0,)  # a vertex of two different vectors, in either order
     for attempt in range(ATTEMPTS):
         points = _Points(group, basis, symbols, _field(group, basis, symbols, patterns, steps), bound + 4, attempt)
         chosen = _greedy(points, patterns, steps, bound)
@@ -118,21 +123,26 @@ def _greedy(
     for number, (pattern, tree) in enumerate(zip(patterns, steps, strict=True)):
         if len(chosen) == bound:
             break
-        if extends(echelon, points.evaluate(pattern, tree).ravel(), points.field.p):
+        if extends(echelon, flat(points.evaluate(pattern, tree), points.field), points.field):
             chosen.append(number)
     return tuple(chosen)
 
 
-def extends(echelon: list[tuple[int, Vector]], vector: Vector, p: int) -> bool:
-    """Reduce a vector modulo p by the rows in echelon form; keep what is left of it, if anything is."""
+def flat(values: Vector, field: Field) -> Vector:
+    """Values at all points as one vector of elements of the field."""
+    return values.ravel() if isinstance(field, PrimeField) else values.reshape(-1, 2)
+
+
+def extends(echelon: list[tuple[int, Vector]], vector: Vector, field: Field) -> bool:
+    """Reduce a vector by the rows in echelon form; keep what is left of it, if anything is."""
     for pivot, row in echelon:
-        if vector[pivot]:
-            vector = (vector - vector[pivot] * row) % p
-    nonzero = np.flatnonzero(vector)
+        if field.nonzero(vector[pivot]):
+            vector = (vector - field.times(vector[pivot], row)) % field.p
+    nonzero = np.flatnonzero(field.nonzero(vector))
     if not nonzero.size:
         return False
     pivot = int(nonzero[0])
-    echelon.append((pivot, vector * pow(int(vector[pivot]), -1, p) % p))
+    echelon.append((pivot, field.times(vector, field.inverse(vector[pivot]))))
     return True
 
 
@@ -142,8 +152,8 @@ def _field(
     symbols: tuple[Irrep, ...],
     patterns: tuple[tuple[int, ...], ...],
     steps: tuple[tuple[Step, ...], ...],
-) -> PrimeField:
-    """A prime field with the square roots of every vertex tensor that the trees use."""
+) -> Field:
+    """A field with the square roots of every vertex tensor that the trees use."""
     primes: set[int] = set()
     for pattern, tree in zip(patterns, steps, strict=True):
         current = symbols[pattern[0]]
@@ -158,16 +168,39 @@ def vertex_primes(group: Group, basis: Basis | None, a: Irrep, b: Irrep, c: Irre
     return frozenset(radicand_primes(group.vertex(a, b, c, copy, basis)))
 
 
+@dataclass(frozen=True, eq=False)
+class Vertex:
+    """A vertex tensor in a field, entry by entry: `values[k]` at (a[k], b[k], c[k]), c ascending; `starts` are the
+    places where another c begins."""
+
+    field: Field
+    shape: tuple[int, int, int]
+    a: Vector
+    b: Vector
+    c: Vector
+    starts: Vector
+    values: Vector
+
+    def couple(self, left: Vector, right: Vector) -> Vector:
+        """Vectors at many points, shapes (points, dim a) and (points, dim b), coupled: shape (points, dim c)."""
+        field = self.field
+        terms = field.times(field.times(left[:, self.a], right[:, self.b]), self.values)
+        found = np.zeros((len(left), self.shape[2], *left.shape[2:]), dtype=np.int64)
+        if len(self.starts):
+            found[:, self.c[self.starts]] = np.add.reduceat(terms, self.starts, axis=1) % field.p
+        return found
+
+
 @lru_cache(maxsize=4096)
-def vertex_matrix(
-    group: Group, basis: Basis | None, a: Irrep, b: Irrep, c: Irrep, copy: int, field: PrimeField
-) -> Vector:
-    """A vertex tensor modulo p, of shape (dim a * dim b, dim c)."""
+def vertex_in(group: Group, basis: Basis | None, a: Irrep, b: Irrep, c: Irrep, copy: int, field: Field) -> Vertex:
+    """A vertex tensor in a field that has its square roots."""
     tensor = group.vertex(a, b, c, copy, basis)
-    dense = np.zeros(tensor.shape, dtype=np.int64)
-    for index, value in tensor.entries:
-        dense[index] = field.of(value)
-    return dense.reshape(-1, tensor.shape[2])
+    entries = sorted(tensor.entries, key=lambda entry: entry[0][2])
+    places = np.array([index for index, _ in entries], dtype=np.int64).reshape(-1, 3)
+    starts = np.flatnonzero(np.diff(places[:, 2], prepend=-1))
+    values = field.elements(value for _, value in entries)
+    left, right, result = places.T
+    return Vertex(field, (group.dim(a), group.dim(b), group.dim(c)), left, right, result, starts, values)
 
 
 @dataclass
@@ -177,7 +210,7 @@ class _Points:
     group: Group
     basis: Basis | None
     symbols: tuple[Irrep, ...]
-    field: PrimeField
+    field: Field
     count: int
     seed: int
     _values: dict[tuple[tuple[int, ...], tuple[Step, ...]], Vector] = dataclass_field(default_factory=dict)
@@ -186,24 +219,16 @@ class _Points:
         rng = np.random.default_rng(self.seed)
         for number, irrep in enumerate(self.symbols):
             shape = (self.count, self.group.dim(irrep))
-            self._values[(number,), ()] = rng.integers(0, self.field.p, shape, dtype=np.int64)
+            self._values[(number,), ()] = self.field.random(rng, shape)
 
     def evaluate(self, pattern: tuple[int, ...], steps: tuple[Step, ...]) -> Vector:
-        """The tree's value at every point, modulo p: shape (points, dim)."""
+        """The tree's value at every point, in the field: shape (points, dim)."""
         key = (pattern, steps)
         if key not in self._values:
             left = self.evaluate(pattern[:-1], steps[:-1])
             right = self.evaluate(pattern[-1:], ())
             before = steps[-2][0] if len(steps) > 1 else self.symbols[pattern[0]]
             irrep, copy = steps[-1]
-            matrix = vertex_matrix(self.group, self.basis, before, self.symbols[pattern[-1]], irrep, copy, self.field)
-            outer = (left[:, :, None] * right[:, None, :] % self.field.p).reshape(self.count, -1)
-            self._values[key] = matmul(outer, matrix, self.field.p)
+            vertex = vertex_in(self.group, self.basis, before, self.symbols[pattern[-1]], irrep, copy, self.field)
+            self._values[key] = vertex.couple(left, right)
         return self._values[key]
-
-
-def matmul(one: Vector, two: Vector, p: int) -> Vector:
-    """one @ two modulo p < 2^31 without overflow of 64 bits: the second factor is cut into two halves of bits."""
-    high, low = two >> 15, two & 0x7FFF
-    product: Vector = (((one @ high) % p << 15) + one @ low) % p
-    return product

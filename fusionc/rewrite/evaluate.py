@@ -23,7 +23,7 @@ from fusionc.rewrite.network import SpinNetwork
 from fusionc.rewrite.reduce import reduce
 from fusionc.rewrite.schedule import Schedule, schedule
 from fusionc.rewrite.tables import tables
-from fusionc.rewrite.tetrahedron import tetrahedron, triad_number
+from fusionc.rewrite.tetrahedron import inverse_root_of_triad, tetrahedron, triad_number
 from fusionc.rewrite.zero_edge import zero_edge
 
 WORK_LIMIT = 500_000_000
@@ -159,7 +159,9 @@ def _roots(factors: Factors, spins: dict[int, int]) -> Surd:
                 count[a, b, c] += 1
     value = ONE
     for (a, b, c), number in count.items():
-        value = value * _power(Fraction(1, triad_number(a, b, c)), number)
+        value = value * Surd.of(Fraction(1, triad_number(a, b, c)) ** (number // 2))
+        if number % 2:
+            value = value * inverse_root_of_triad(a, b, c)
     for label, power in factors.dims:
         if label in spins:
             value = value * _power(Fraction(spins[label] + 1), power)

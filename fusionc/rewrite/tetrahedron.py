@@ -12,6 +12,9 @@ from __future__ import annotations
 from functools import lru_cache
 from math import comb, factorial
 
+from fusionc.algebra.surds import Surd
+from fusionc.algebra.wigner import times_root_of_factorials
+
 
 def triad_number(a: int, b: int, c: int) -> int:
     """N(abc) = (p+q+r+1)! / (p! q! r!) with p = (a+b-c)/2 and so on; doubled spins. 0 if they cannot meet."""
@@ -23,6 +26,12 @@ def triad_number(a: int, b: int, c: int) -> int:
 @lru_cache(maxsize=1 << 14)
 def _triad_number(p: int, q: int, r: int) -> int:
     return factorial(p + q + r + 1) // (factorial(p) * factorial(q) * factorial(r))
+
+
+def inverse_root_of_triad(a: int, b: int, c: int) -> Surd:
+    """1/sqrt(N(abc)) of doubled spins that can meet; N has thousands of digits, and is never factored."""
+    p, q, r = (a + b - c) // 2, (b + c - a) // 2, (c + a - b) // 2
+    return times_root_of_factorials(1, (p, q, r), (p + q + r + 1,))
 
 
 def tetrahedron(a: int, b: int, c: int, d: int, e: int, f: int) -> int:

@@ -1,19 +1,21 @@
 """Multiplicities by counting, and exact numbers modulo a prime."""
 
 from itertools import combinations_with_replacement
+from math import prod
 from random import Random
 from time import process_time
 
 import numpy as np
 import pytest
+import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusionc.algebra.characters import symmetric_power, tensor_product
 from fusionc.algebra.groups import O3, SO3, SU2, Group
-from fusionc.algebra.integers import primes_to
+from fusionc.algebra.integers import prime_divisors, primes_to
 from fusionc.algebra.irreps import Irrep
-from fusionc.algebra.modular import PRIME_BOUND, PrimeField, field_for, radicand_primes
+from fusionc.algebra.modular import PRIME_BOUND, PrimeField, QuadraticField, field_for, radicand_primes
 from fusionc.algebra.surds import Surd
 
 
@@ -104,6 +106,7 @@ def test_fields_are_found_quickly() -> None:
 
 
 FIELD = field_for(primes_to(31))
+assert isinstance(FIELD, PrimeField)
 singles = st.builds(
     lambda root, factor: Surd.root(root) * factor,
     st.integers(1, 36).filter(lambda number: number <= 31 or number % 2 == 0 or number % 5 == 0),
@@ -149,3 +152,31 @@ def test_modular_mistakes() -> None:
         PrimeField(17).sqrt(3)
     with pytest.raises(ValueError, match="no residue"):
         PrimeField(17).of(Surd.of(1) / 34)
+
+
+LARGE = field_for(primes_to(71))
+
+
+@given(surds, surds)
+def test_elements_of_the_quadratic_field_are_a_homomorphism(a: Surd, b: Surd) -> None:
+    assert isinstance(LARGE, QuadraticField)
+    one, two = LARGE.elements([a]), LARGE.elements([b])
+    assert (LARGE.times(one, two) == LARGE.elements([a * b])).all()
+    assert ((one + two) % LARGE.p == LARGE.elements([a + b])).all()
+    if a:
+        assert (LARGE.times(one[0], LARGE.inverse(one[0])) == [1, 0]).all()
+
+
+def test_every_prime_has_a_root_in_the_quadratic_field() -> None:
+    """Of more primes than any one prime below the bound could have as squares."""
+    primes = primes_to(2000)
+    assert isinstance(field_for(primes), QuadraticField)
+    roots = LARGE.elements([Surd.root(prime) for prime in primes])
+    assert (LARGE.times(roots, roots) == [[prime, 0] for prime in primes]).all()
+    assert LARGE.of(Surd.root(2011 * 2017)) == tuple(LARGE.times(*LARGE.elements([Surd.root(2011), Surd.root(2017)])))
+
+
+@given(st.lists(st.integers(2, 3000), min_size=1, max_size=8))
+def test_prime_divisors_of_products(factors: list[int]) -> None:
+    number = prod(factors)
+    assert prime_divisors(number) == tuple(sympy.primefactors(number))
