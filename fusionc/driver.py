@@ -43,7 +43,7 @@ from fusionc.targets.names import (
 )
 from fusionc.targets.registry import Emission, Options, UnknownTarget, described, find
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the planner is loaded where something is planned: whoever finds a module in the cache needs none
     from fusionc.algebra.surds import Surd
     from fusionc.program.ir import Layout, Program
     from fusionc.program.lower import Lowered

@@ -17,16 +17,21 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
 from math import factorial, perm, prod
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from fusionc.algebra.modular import field_for
 from fusionc.diagram.dependent import MAX_COMPARED, Meaning, TreeValues, few, leaves_in_order, on_the_right, tree_primes
 from fusionc.diagram.fusion import Fusion
-from fusionc.diagram.independent import Vector, extends
+from fusionc.diagram.independent import Vector, extends, flat
 from fusionc.diagram.ir import FusionGraph, Line, Weight
 from fusionc.diagram.paths import PathTable, Tree
 from fusionc.language.diagnostics import Diagnostic, diagnose
+from fusionc.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = LazyModule("numpy")
 
 MAX_WORK = 150_000  # products of one pattern squared, all patterns added up: about a second; beyond it nothing is said
 
@@ -195,9 +200,9 @@ def _pattern_rank(table: PathTable, exchange: Exchange, columns: Columns) -> int
     for number, (tree, labels) in enumerate(columns):
         key = number if exchange.weight.has_path else tuple(sorted(labels.items()))
         meaning = on_the_right(line) | _labelled(exchange, labels)
-        found.setdefault(key, []).append(values.of(line, tree, meaning).ravel())
+        found.setdefault(key, []).append(flat(values.of(line, tree, meaning), values.field))
     echelon: list[tuple[int, Vector]] = []
-    return sum(extends(echelon, np.concatenate(parts), values.prime.p) for parts in found.values())
+    return sum(extends(echelon, np.concatenate(parts), values.field) for parts in found.values())
 
 
 def _labelings(

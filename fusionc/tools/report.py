@@ -9,11 +9,6 @@ from operator import index
 from fusionc.driver import CheckedDiagram, what_runs_where
 from fusionc.program.cost import Cost, count, domain_sizes
 from fusionc.program.memory import ITEMSIZES
-from fusionc.tools.dense_cost import dense_cost
-from fusionc.tools.dense_network import networks
-from fusionc.tools.dense_order import ORDERS
-from fusionc.tools.listing import table
-from fusionc.tools.reasons import reasons
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,6 +66,8 @@ def cost_report(
     """The report of the chosen program; `sizes` are the numbers of sites and pairs; a target with more
     than one place says what runs where. Raises ValueError for a negative batch, an unknown dtype, or a size that the
     diagram has no use for, TypeError for what is no number, and `CompileError` for an unknown target."""
+    from fusionc.tools.reasons import reasons  # the planner
+
     check_count("batch", batch)
     if dtype not in ITEMSIZES:
         raise ValueError(f"dtype should be one of {', '.join(ITEMSIZES)}, and is {dtype!r}")
@@ -106,6 +103,10 @@ def check_count(what: str, count: int) -> None:
 
 
 def _dense(diagram: CheckedDiagram, order: str, batch: int, dtype: str, sizes: Mapping[str, int] | None) -> CostReport:
+    from fusionc.tools.dense_cost import dense_cost
+    from fusionc.tools.dense_network import networks
+    from fusionc.tools.dense_order import ORDERS
+
     counter = domain_sizes(diagram.graph, batch, sizes)
     cost = dense_cost(diagram.table, networks(diagram.table), ORDERS[order], counter, ITEMSIZES[dtype])
     return _report(cost, (WORDS[order],), order, batch, dtype)
@@ -126,6 +127,8 @@ def _report(
 
 def cost_table(name: str, report: CostReport) -> str:
     """The report as a table: the plan, the written order, opt_einsum's order."""
+    from fusionc.tools.listing import table
+
     rows = [("plan", report), ("written order", report.naive), ("opt_einsum", report.opt_einsum)]
     lines = []
     for label, one in rows:
