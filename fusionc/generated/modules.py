@@ -38,8 +38,8 @@ def import_request(request: Request, emit: Callable[[], str]) -> ModuleType:
 
 
 def import_text(text: str) -> ModuleType:
-    """The module of a generated file, whatever made it. (Nothing in its name says how to make it again, so that what it
-    defines cannot be pickled.)"""
+    """The module of a generated file, whatever made it. (Nothing in its name says how to make it again: what it defines
+    pickles for this process only, unless its request comes later.)"""
     name = f"{PREFIX}text_{_digest(text)[:24]}"
     _TEXTS[name] = text
     module = importlib.import_module(name)
@@ -79,6 +79,8 @@ class _Loader(importlib.abc.InspectLoader):
                 linecache.cache[self._file] = (len(text), None, text.splitlines(keepends=True), self._file)
                 exec(self.get_code(self._name), module.__dict__)
                 _EXECUTED[digest] = module
+            elif self._request is not None:
+                _rename(_EXECUTED[digest], self._name)
             sys.modules[self._name] = _EXECUTED[digest]
 
     def get_code(self, fullname: str) -> CodeType:
@@ -107,6 +109,17 @@ class _Loader(importlib.abc.InspectLoader):
         path = entry_path(request.diagram, key)
         self._file = str(path.absolute()) if kept and path is not None else self._file
         return text
+
+
+def _rename(module: ModuleType, name: str) -> None:
+    """Call a module that was executed for its text alone by a name that can be loaded elsewhere, and so what it defines."""
+    old = module.__name__
+    if not old.startswith(f"{PREFIX}text_"):
+        return
+    for value in list(vars(module).values()):
+        if getattr(value, "__module__", None) == old:
+            value.__module__ = name
+    module.__name__ = name
 
 
 def _compiled(request: Request) -> str:
