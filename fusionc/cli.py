@@ -186,7 +186,10 @@ def _check_output(options: argparse.Namespace) -> None:
     if options.output in (None, "-"):
         return
     output = Path(options.output)
-    same = options.file != "-" and output.exists() and Path(options.file).exists() and output.samefile(options.file)
+    try:
+        same = options.file != "-" and output.exists() and Path(options.file).exists() and output.samefile(options.file)
+    except OSError as error:
+        raise UsageError(f"cannot write {options.output}: {error.strerror or error}") from None
     if same or output.suffix == ".fus":
         what = "is the diagram itself" if same else "would be taken for a diagram"
         raise UsageError(f"-o {options.output} {what}; name another file")

@@ -112,7 +112,7 @@ class _Loader(importlib.abc.InspectLoader):
 
 
 def _rename(module: ModuleType, name: str) -> None:
-    """Call a module that was executed for its text alone by a name that can be loaded elsewhere, and so what it defines."""
+    """Call a module that was executed for its text alone, and what it defines, by a name that loads elsewhere."""
     old = module.__name__
     if not old.startswith(f"{PREFIX}text_"):
         return

@@ -55,16 +55,14 @@ def saved(path: Path):
     return pickle.dumps([pickle.dumps(parts, protocol) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)])
 
 
-@pytest.mark.parametrize("cache", ["warm", "none"])
-def test_what_is_saved_loads_in_another_process(cache, tmp_path):
-    """On a hit nothing is planned."""
+def test_what_is_saved_loads_in_another_process(tmp_path):
+    """The cache has it, so that nothing is planned there."""
     data = saved(tmp_path / "model.pt")
-    folder = {"warm": os.environ["FUSIONC_CACHE"], "none": "/dev/null/cache"}[cache]
     command = [sys.executable, "-c", LOAD, str(tmp_path / "model.pt")]
-    environment = {**os.environ, "FUSIONC_CACHE": folder, "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     found = subprocess.run(command, input=data, capture_output=True, timeout=120, check=False, env=environment)
     assert found.returncode == 0, found.stderr.decode()
-    assert found.stdout.decode().split() == f"True SavedOutput torch.Size([3, 2]) {cache != 'warm'}".split()
+    assert found.stdout.decode().split() == "True SavedOutput torch.Size([3, 2]) False".split()
 
 
 def doubled(index: int, block: torch.nn.Module, function: object, queue) -> None:
@@ -99,7 +97,7 @@ def test_packages_take_the_module_along(tmp_path):
     block = fusionc.parse(TEXT)["saved"].module()()
     with torch.package.PackageExporter(tmp_path / "package.pt") as exporter:
         exporter.intern("fusionc.generated.**")
-        exporter.extern("torch.**")
+        exporter.extern(["torch.**", "sys"])
         exporter.save_pickle("model", "block.pkl", block)
     again = torch.package.PackageImporter(tmp_path / "package.pt").load_pickle("model", "block.pkl")
     x, y = torch.ones(2, 8), torch.ones(2, 4)
@@ -124,17 +122,12 @@ def test_names_that_are_none_of_ours():
 
 
 def test_options_of_another_version_are_named(monkeypatch):
-    monkeypatch.setattr("fusionc.generated.request._DEFAULTS", {})
-    name = Request("group O(3)\n\ndiagram d(x: 0e) -> 0e {\n    x -> out\n}\n", "torch", Options()).name
-    monkeypatch.undo()
-    assert import_module(name).__all__ == ["D", "d"]
-    other = name  # the same, with an option that nobody has
     monkeypatch.setattr("fusionc.generated.request.asdict", lambda options: {"shape": "round"})
     monkeypatch.setattr("fusionc.generated.request._DEFAULTS", {"shape": "square"})
-    other = Request("group O(3)\n\ndiagram d(x: 0e) -> 0e {\n    x -> out\n}\n", "torch", Options()).name
+    name = Request("group O(3)\n\ndiagram d(x: 0e) -> 0e {\n    x -> out\n}\n", "torch", Options()).name
     monkeypatch.undo()
     with pytest.raises(ImportError, match="does not know"):
-        import_module(other)
+        import_module(name)
 
 
 def test_a_diagram_that_does_not_compile_any_more():
@@ -157,13 +150,13 @@ def test_a_diagram_by_itself_means_the_same(path):
 
 
 def test_imports_settings_and_unused_names(tmp_path):
-    (tmp_path / "spaces.fus").write_text("group SO(3)\nirreps A = 2 * B\nirreps B = 1 + 2\nirreps UNUSED = 5\n")
+    (tmp_path / "spaces.fus").write_text("group SO(3)\nirreps A = B + 3\nirreps B = 1 + 2\nirreps UNUSED = 5\n")
     text = 'import "spaces.fus"\npaths path\nbasis complex\ndiagram d(x: A) -> A { x -> out }\n'
     (tmp_path / "d.fus").write_text(text)
     diagram = fusionc.load(tmp_path / "d.fus")["d"]
     text = diagram.source.standalone
     assert "UNUSED" not in text
-    for line in ("group SO(3)", "irreps A = 2 * B", "irreps B = 1 + 2", "paths path", "basis complex"):
+    for line in ("group SO(3)", "irreps A = B + 3", "irreps B = 1 + 2", "paths path", "basis complex"):
         assert f"{line}\n" in text
     assert fusionc.parse(text)["d"].emit() == diagram.emit()
 
@@ -196,7 +189,7 @@ def test_programs_that_were_pickled_do_what_they_did():
     program = pickle.loads(pickle.dumps(fusionc.parse(TEXT)))
     assert program["saved"].emit() == fusionc.parse(TEXT)["saved"].emit()
     assert program["saved"] != fusionc.parse(TEXT.replace("normalize norm", ""))["saved"]
-    assert program != fusionc.parse(TEXT.replace("2x1o", "3x1o").replace("s: 2x0e, v: H", "s: 2x0e, v: H"))
+    assert program != fusionc.parse(TEXT.replace("normalize norm", ""))
 
 
 def test_mistakes_pickle():
@@ -218,4 +211,4 @@ def test_what_python_shows_of_a_module():
     except ValueError:
         shown = io.StringIO()
         traceback.print_exc(file=shown)
-        assert "raise ValueError(f\"leg `{leg}` should have shape" in shown.getvalue()
+        assert 'raise ValueError(f"leg `{leg}` should have shape' in shown.getvalue()
