@@ -371,9 +371,9 @@ def run_command(options: argparse.Namespace) -> int:
     import json
     from dataclasses import asdict
 
-    from fusionc.tools.molecule import MoleculeError  # torch
     from fusionc.tools.progress import Progress
-    from fusionc.tools.run import run_molecule, run_random
+    from fusionc.tools.run import run_molecule, run_random  # torch
+    from fusionc.tools.structure import MoleculeError
     from fusionc.tools.verify import EQUIVARIANCE_BOUND
 
     _check_run(options)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice, product
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,52 +22,11 @@ from fusionc.language.parser import read
 from fusionc.resources import resource
 from fusionc.tools.modules import load_module
 from fusionc.tools.sites import Inputs
+from fusionc.tools.structure import Molecule, MoleculeError
 
 Array = NDArray[np.float64]
 
 MAX_TUPLES = 20_000
-
-
-class MoleculeError(Exception):
-    """A molecule that cannot be read, or to which a diagram cannot be applied; the message says why."""
-
-
-@dataclass(frozen=True)
-class Molecule:
-    """Atomic numbers [N], positions [N, 3] in angstrom, and pairs (i, j) closer than the cutoff with their vectors
-    r_j - r_i [E, 3], sorted by i."""
-
-    name: str
-    numbers: NDArray[np.int64]
-    positions: Array
-    pairs: NDArray[np.int64]
-    vectors: Array
-
-
-def read_molecule(path: str | Path, cutoff: float) -> Molecule:
-    """Read the first frame of a structure file with ASE and find its neighbours (periodic ones too).
-
-    `cutoff` is in angstrom. Raises `MoleculeError`.
-    """
-    try:
-        from ase.io import read as read_atoms
-        from ase.neighborlist import neighbor_list
-    except ImportError:
-        raise MoleculeError("reading structures needs ASE: pip install 'fusionc[xyz]'") from None
-    if not cutoff > 0:
-        raise MoleculeError(f"the cutoff should be a positive length in angstrom, and is {cutoff}")
-    try:
-        atoms = read_atoms(str(path), index=0)
-    except Exception as error:  # ASE raises whatever its parsers meet
-        raise MoleculeError(f"cannot read {path}: {error}") from None
-    first, second, vectors = neighbor_list("ijD", atoms, cutoff)
-    return Molecule(
-        name=f"{atoms.get_chemical_formula()} from {Path(path).name}",
-        numbers=np.asarray(atoms.numbers, dtype=np.int64),
-        positions=np.asarray(atoms.positions, dtype=np.float64),
-        pairs=np.stack([first, second]).astype(np.int64),
-        vectors=np.asarray(vectors, dtype=np.float64),
-    )
 
 
 # --- spherical harmonics -----------------------------------------------------------------------------------------
@@ -139,7 +97,10 @@ def neighbour_tuples(molecule: Molecule, geometric_legs: int) -> Layout:
     choices = ((atom, *edges) for atom in range(atoms) for edges in product(of_atom[atom], repeat=geometric_legs))
     found = list(islice(choices, MAX_TUPLES + 1))
     if not found:
-        raise MoleculeError("no atom has a neighbour within the cutoff: choose a larger --cutoff")
+        raise MoleculeError(
+            "no atom has a neighbour within the cutoff, and a diagram without sites runs over neighbours: choose a "
+            "larger --cutoff"
+        )
     table = np.array(found[:MAX_TUPLES], dtype=np.int64).T
     return Layout(table[0], table[1:], len(found) > MAX_TUPLES)
 
@@ -190,8 +151,6 @@ def _require_molecule(graph: FusionGraph, molecule: Molecule) -> None:
         raise MoleculeError(
             f"`{graph.name}` is over {' and '.join(graph.sites)}, and a molecule has atoms only: leave --xyz out"
         )
-    if graph.relations and not molecule.pairs.size:
-        raise MoleculeError("no atom has a neighbour within the cutoff: choose a larger --cutoff")
 
 
 def _site_operand(

@@ -21,18 +21,11 @@ from fusionc.language.oneline import fitting
 from fusionc.program.cost import domain_sizes
 from fusionc.program.lower import space_text
 from fusionc.tools.modules import load_module
-from fusionc.tools.molecule import (
-    Molecule,
-    MoleculeError,
-    is_geometric,
-    neighbour_tuples,
-    operands,
-    read_molecule,
-    site_operands,
-)
+from fusionc.tools.molecule import is_geometric, neighbour_tuples, operands, site_operands
 from fusionc.tools.oracle import random_weights
 from fusionc.tools.report import check_sizes, cost_report
 from fusionc.tools.sites import Inputs, permuted, permuted_inputs, random_batch, random_orders
+from fusionc.tools.structure import Molecule, MoleculeError, read_molecule
 from fusionc.tools.transform import probe_elements, transform
 from fusionc.tools.verify import as_tuple, relative
 
@@ -129,13 +122,28 @@ def run_molecule(
         )
     step("neighbours and spherical harmonics")
     molecule = read_molecule(path, cutoff)
+    if graph.sites:
+        _refuse_large_operands(diagram, molecule)
     operate, notes = _on_sites(diagram, seed) if graph.sites else _on_tuples(diagram, molecule, seed)
 
     def turned(element: Element) -> Inputs:
         return operate(_moved(molecule, graph.group, element))
 
     subject = f"{molecule.name}, {len(molecule.numbers)} atoms, {molecule.pairs.shape[1]} pairs within {cutoff} Å"
-    return _run(diagram, subject, operate(molecule), turned, np.random.default_rng(seed), step, notes)
+    return _run(
+        diagram, subject, operate(molecule), turned, np.random.default_rng(seed), step, [*molecule.notes, *notes]
+    )
+
+
+def _refuse_large_operands(diagram: CheckedDiagram, molecule: Molecule) -> None:
+    """Raise where a molecule's operands would not fit into the machine's memory."""
+    graph, (atoms, pairs) = diagram.graph, (len(molecule.numbers), molecule.pairs.shape[1])
+    try:
+        _refuse_too_many(diagram, 1, dict.fromkeys(graph.sites, atoms) | {r.name: pairs for r in graph.relations})
+    except MemoryError:
+        raise MoleculeError(
+            f"operands for {atoms:,} atoms and {pairs:,} pairs do not fit into memory: choose a smaller --cutoff"
+        ) from None
 
 
 def _on_sites(diagram: CheckedDiagram, seed: int) -> tuple[Callable[[Molecule], Inputs], list[str]]:

@@ -12,15 +12,9 @@ import torch
 from fusionc.algebra.groups import O3
 from fusionc.diagram.ir import Block, Space
 from fusionc.language.source import Source
-from fusionc.tools.molecule import (
-    MoleculeError,
-    atom_features,
-    is_geometric,
-    neighbour_tuples,
-    read_molecule,
-    spherical_harmonics,
-)
+from fusionc.tools.molecule import atom_features, is_geometric, neighbour_tuples, spherical_harmonics
 from fusionc.tools.run import _moved
+from fusionc.tools.structure import MoleculeError, read_molecule
 from fusionc.tools.transform import transform
 
 ETHANOL = Path(__file__).parent.parent.parent / "examples" / "ethanol.xyz"
@@ -74,5 +68,68 @@ def test_unreadable_molecules(tmp_path):
     path.write_text("nine atoms\n")
     with pytest.raises(MoleculeError, match="cannot read"):
         read_molecule(path, 3.0)
-    with pytest.raises(MoleculeError, match="positive length"):
-        read_molecule(ETHANOL, 0.0)
+
+
+LATTICE = 'Lattice="{}" pbc="{}"'
+CUBE, FLAT, WIRE = "2 0 0 0 2 0 0 0 2", "2 0 0 0 2 0 2 2 0", "2 0 0 0 0 0 0 0 0"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "Empty file"),
+        ("\n\n", "there is no structure in it"),
+        ("0\n\n", "holds no atoms"),
+        ("3\n\nC 0 0 0\nC 0 0 1\n", "Frame has 2 atoms, expected 3"),
+        ("1\n\nC 0 0 0\nC 0 0 1\n", "Expected xyz header"),
+        ("1\n\nXx 0 0 0\n", "'Xx' is no chemical element"),
+        ("2\n\nC 0 0 1\nO 0 nan 0\n", r"atom 1 \(O\) of .* is at \[0, nan, 0\]"),
+        ("1\n\nC inf 0 0\n", "which is no place"),
+        ("2\n\nC 0 0 0\nC 0 0 0\n", "atoms 0 and 1 are at the same place"),
+        (f"2\n{LATTICE.format(CUBE, 'T T T')}\nC 0 0 0\nC 0 0 2\n", "atoms 0 and 1 are at the same place"),
+        (f"1\n{LATTICE.format('nan' + CUBE[1:], 'T T T')}\nC 0 0 0\n", "no finite number"),
+        (f"1\n{LATTICE.format(FLAT, 'T T T')}\nC 0 0 0\n", "its cell has no volume"),
+        (f"1\n{LATTICE.format(WIRE, 'T T F')}\nC 0 0 0\n", "its cell has no volume"),
+    ],
+)
+def test_structures_that_are_refused(tmp_path, text, words):
+    path = tmp_path / "a.xyz"
+    path.write_text(text)
+    with pytest.raises(MoleculeError, match=words):
+        read_molecule(path, 3.0)
+
+
+@pytest.mark.parametrize("cutoff", [0.0, -1.0, float("nan"), float("inf")])
+def test_cutoffs_that_are_refused(cutoff):
+    with pytest.raises(MoleculeError, match="positive, finite length"):
+        read_molecule(ETHANOL, cutoff)
+
+
+@pytest.mark.parametrize("cutoff", [150.0, 1e9, 1e300])
+def test_a_crystal_has_too_many_neighbours_within_a_huge_cutoff(tmp_path, cutoff):
+    path = tmp_path / "crystal.xyz"
+    path.write_text(f"1\n{LATTICE.format(CUBE, 'T T T')}\nC 0 0 0\n")
+    assert read_molecule(path, 20.0).pairs.shape[1] == sum(
+        0 < x * x + y * y + z * z < 100 for x in range(-10, 11) for y in range(-10, 11) for z in range(-10, 11)
+    )
+    if cutoff < 1e9:  # 1.8 million: taken if two copies of the atom do not double it
+        path.write_text(f"2\n{LATTICE.format(CUBE, 'T T T')}\nC 0 0 0\nO 1 1 1\n")
+    with pytest.raises(MoleculeError, match="smaller --cutoff"):
+        read_molecule(path, cutoff)
+
+
+def test_one_direction_may_be_periodic(tmp_path):
+    path = tmp_path / "wire.xyz"
+    path.write_text(f"2\n{LATTICE.format(WIRE, 'T F F')}\nC 0 0 0\nC 0 0.5 1000\n")
+    assert read_molecule(path, 3.0).pairs.shape[1] == 4
+    assert read_molecule(path, 1e3).pairs.shape[1] == 4 * 499
+
+
+def test_of_several_structures_the_first_is_taken_with_a_word(tmp_path):
+    path = tmp_path / "frames.xyz"
+    path.write_text("1\n\nC 0 0 0\n1\n\nO 0 0 0\n")
+    molecule = read_molecule(path, 3.0)
+    assert molecule.numbers.tolist() == [6]
+    assert "the file holds several structures; the first was taken" in molecule.notes
+    with pytest.raises(MoleculeError, match="it is no file"):
+        read_molecule(tmp_path, 3.0)

@@ -10,8 +10,9 @@ import pytest
 
 import fusionc
 from fusionc.cli import main
-from fusionc.tools.molecule import MoleculeError, read_molecule, site_operands, spherical_harmonics
+from fusionc.tools.molecule import site_operands, spherical_harmonics
 from fusionc.tools.run import run_molecule, run_random
+from fusionc.tools.structure import MoleculeError, read_molecule
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 ETHANOL = EXAMPLES / "ethanol.xyz"
@@ -88,8 +89,6 @@ def test_diagrams_without_sites_run_as_ever():
 
 
 def test_molecules_that_a_diagram_cannot_take():
-    with pytest.raises(MoleculeError, match="larger --cutoff"):
-        run_molecule(NEIGHBOURS["message"].checked, ETHANOL, 0.5, 0)
     text = (
         "sites atoms; sites cells; pairs homes(atoms, cells)\ndiagram d(h: 1o[homes]) -> 1o[cells] { h[i,c] -> out[c] }"
     )
@@ -98,6 +97,19 @@ def test_molecules_that_a_diagram_cannot_take():
     text = "basis complex; sites atoms\ndiagram d(x: 1o[atoms]) -> 1o { x[i] -> out }"
     with pytest.raises(MoleculeError, match="complex basis"):
         run_molecule(fusionc.parse(text)["d"].checked, ETHANOL, 3.0, 0)
+
+
+@pytest.mark.parametrize("atoms", ["1\n\nC 0 0 0\n", "2\n\nC 0 0 0\nO 0 0 9\n"])
+def test_atoms_without_neighbours_are_taken_as_modules_take_them(tmp_path, atoms):
+    path = tmp_path / "lone.xyz"
+    path.write_text(atoms)
+    run = run_molecule(NEIGHBOURS["message"].checked, path, 3.0, 0)
+    assert run.sizes["edges"] == 0
+    assert dict(run.equivariance)["a random rotation"] == 0.0
+    assert "no atom has a neighbour within 3 Å: sums over neighbours are zero" in run.notes
+    tuples = fusionc.parse("diagram d(x: 1o, y: spherical(2)) -> 1o { x y -> out * W[path] }")["d"].checked
+    with pytest.raises(MoleculeError, match="a diagram without sites runs over neighbours"):
+        run_molecule(tuples, path, 3.0, 0)
 
 
 # --- the command line ------------------------------------------------------------------------------------------------
