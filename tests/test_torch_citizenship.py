@@ -298,7 +298,7 @@ def test_index_out_of_range_is_an_error(program):
     a, z = operands(program, "product_basis")
     with pytest.raises(IndexError):
         make(program, "product_basis")(a, z + 5)
-    with pytest.raises(TypeError, match="`z` should be int64"):
+    with pytest.raises(TypeError, match="`z` should hold integers"):
         make(program, "product_basis")(a, z.double())
 
 

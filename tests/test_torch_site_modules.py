@@ -42,18 +42,43 @@ def test_pairs_outside_of_the_sites(row, place, value):
 def test_wrong_relations():
     one = case(small("message"))
     edges = one.keywords["edges"]
-    assert "relation `edges` should be an int64 tensor, and is torch.int32" in complaint(
-        TypeError, one, edges=edges.int()
-    )
-    assert "relation `edges` should be an int64 tensor, and is <class 'list'>" in complaint(
-        TypeError, one, edges=edges.tolist()
-    )
-    assert "should have shape [2, pairs], and has [6, 2]" in complaint(ValueError, one, edges=edges.T)
+    for wrong, found in [
+        (edges.tolist(), "should be a torch.Tensor, and is list: torch.as_tensor(edges) is one"),
+        (edges.numpy(), "should be a torch.Tensor, and is a numpy array: torch.as_tensor(edges) is one"),
+        (None, "should be a torch.Tensor, and is NoneType"),
+        (edges.double(), "should hold integers (places of sites), and is torch.float64"),
+        (edges.bool(), "should hold integers (places of sites), and is torch.bool"),
+    ]:
+        assert complaint(TypeError, one, edges=wrong) == f"relation `edges` {found}"
+    assert "should have shape [2, pairs], and has [6, 2]: edges.t() has" in complaint(ValueError, one, edges=edges.T)
     assert "should have shape [2, pairs], and has [1, 2, 6]" in complaint(ValueError, one, edges=edges[None])
     assert "leg `y` is over edges, and has 6 pairs where edges has 5" in complaint(ValueError, one, edges=edges[:, :5])
     assert "relation `edges` should be on cpu, and is on meta" in complaint(ValueError, one, edges=edges.to("meta"))
     with pytest.raises(TypeError, match="edges"):
         one.module()(*one.tensors())
+
+
+@pytest.mark.parametrize("kind", [torch.int32, torch.int16, torch.int8, torch.uint8])
+def test_rows_and_relations_are_integers_of_any_size(kind):
+    one = case(small("many"))
+    *others, z = one.tensors()
+    narrow = {name: v.to(kind) if isinstance(v, torch.Tensor) else v for name, v in one.keywords.items()}
+    module = one.module()
+    wanted, found = as_tuple(module(*others, z, **one.keywords)), as_tuple(module(*others, z.to(kind), **narrow))
+    assert all(torch.equal(a, b) for a, b in zip(wanted, found, strict=True))
+
+
+def test_where_there_are_no_sites_there_are_no_pairs():
+    program = fusionc.parse("sites atoms; pairs edges(atoms, atoms)\ndiagram d(y: 1o[edges]) -> 1o { y[i,j] -> out }")
+    module, y = program["d"].module()(), torch.ones(1, 3)
+    with pytest.raises(
+        IndexError, match="row 0 of relation `edges` should be empty, for there are no sites, and has 0"
+    ):
+        module(y, edges=torch.zeros(2, 1, dtype=torch.int64), atoms=0)
+    assert module(y[:0], edges=torch.zeros(2, 0, dtype=torch.int32), atoms=0).tolist() == [0.0, 0.0, 0.0]
+    for wrong in ([4], (4,), 4.0, "4", None, True, torch.tensor(4)):
+        with pytest.raises(TypeError, match="`atoms` should be an int, the number of atoms, and is"):
+            module(y[:0], edges=torch.zeros(2, 0, dtype=torch.int64), atoms=wrong)
 
 
 def test_wrong_legs_over_sites():
@@ -66,7 +91,13 @@ def test_wrong_legs_over_sites():
     assert "leg `y` is over edges, and has 5 pairs where edges has 6" in complaint(
         ValueError, one, x, y[:, :5], g, s, z
     )
-    assert "leg `z` should be int64" in complaint(TypeError, one, x, y, g, s, z.double())
+    for wrong, found in [(z.double(), "torch.float64"), (z.bool(), "torch.bool")]:
+        said = complaint(TypeError, one, x, y, g, s, wrong)
+        assert said == f"leg `z` should hold integers (rows 0 to 4), and is {found}"
+    for leg, place in (("x", 0), ("z", 4)):
+        values = [value.numpy() if number == place else value for number, value in enumerate((x, y, g, s, z))]
+        said = complaint(TypeError, one, *values)
+        assert said == f"leg `{leg}` should be a torch.Tensor, and is a numpy array: torch.as_tensor({leg}) is one"
     assert "leg `y` should be torch.float64 like leg `x`" in complaint(TypeError, one, x, y.float(), g, s, z)
     assert "leg `y` should be on cpu" in complaint(ValueError, one, x, y.to("meta"), g, s, z)
     assert "batch shapes" in complaint(ValueError, one, x[:1].expand(3, -1, -1), y, g, s, z)

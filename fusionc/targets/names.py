@@ -19,6 +19,7 @@ FILE_NAMES = frozenset(
 # What the functions of diagrams use: no leg and no weight may take such a name.
 FUNCTION_NAMES = frozenset(
     (
+        "_integers _check_tensor "
         "torch self _HALVES _REAL _COMPLEX _table _check_leg _check_like _check_index _check_weight _broadcast "
         "_check_sites _check_count _check_relation _scatter _sums _few _mixed _combined _weighed _interleaved _scaled "
         "_room _place _joined _times _unbatched _recorded _Stage _Differentiable _is_plain _is_recorded _is_asked "

@@ -373,7 +373,7 @@ class _Printer:
                 lines.append(f"{leg.name}: [..., {over}{leg.dim}], {leg.text}")
         for relation in self.program.relations:
             lines.append(
-                f"{relation.name}: int64 [2, E], for every pair its place in {relation.first} and in {relation.second}"
+                f"{relation.name}: integers [2, E], for each pair its places in {relation.first} and {relation.second}"
             )
         for name in _told(self.program):
             lines.append(f"{name}: how many there are")
@@ -428,13 +428,13 @@ class _Printer:
             name, ends = relation.name, f"{sizes[relation.first]}, {sizes[relation.second]}"
             over = [leg for leg in self.program.legs if leg.domain == name]
             found = "".join(f', ("{leg.name}", {leg.name}.shape[{_site_axis(leg)}])' for leg in over)
-            lines.append(f'_check_relation("{name}", {name}, {ends}, {first}{found})')
+            lines.append(f'{name} = _check_relation("{name}", {name}, {ends}, {first}{found})')
         return lines
 
     def _leg_checks(self, leg: ProgramLeg, first: str) -> list[str]:
         if leg.kind == "index":
             over = f', "{leg.domain}"' if leg.domain else ""
-            return [f'_check_index("{leg.name}", {leg.name}, {leg.dim}, "{first}", {first}{over})']
+            return [f'{leg.name} = _check_index("{leg.name}", {leg.name}, {leg.dim}, "{first}", {first}{over})']
         text = leg.text if len(leg.text) < 60 else leg.text[:57] + "..."
         kinds = "_COMPLEX" if self.program.is_complex else "_REAL"
         if leg.kind == "weights" and self.program.is_complex:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
-from math import isfinite
+from math import isfinite, prod
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,7 @@ def _refuse_too_many(atoms: Any, cutoff: float) -> None:
     vectors = np.asarray(atoms.cell.complete().array) if periodic.any() else np.eye(3)
     inverse = np.linalg.inv(vectors)  # the columns are one over the distances between the faces of the cell
     reach = np.where(periodic, cutoff * np.linalg.norm(inverse, axis=0), 0.0)
-    count = len(atoms) * float(np.prod(2 * np.ceil(reach) + 1))
+    count = len(atoms) * prod(2.0 * float(np.ceil(one)) + 1 for one in reach)
     if count > MAX_DISTANCES:
         raise MoleculeError(_too_many(f"more than {MAX_DISTANCES:,} atoms and images are", cutoff))
     ranges = [np.arange(-n, n + 1) for n in np.ceil(reach).astype(int)]
