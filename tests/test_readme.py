@@ -17,7 +17,7 @@ def blocks(language: str) -> list[str]:
 
 def test_the_code_out_comes_from_the_diagram_in():
     emitted = fusionc.parse(blocks("fus")[0]).emit()
-    excerpt = next(block for block in blocks("python") if "nn.Module" in block)
+    excerpt = next(block for block in blocks("python excerpt") if "nn.Module" in block)
     for piece in excerpt.split("...\n"):
         assert piece.strip("\n") in emitted
 
