@@ -163,6 +163,9 @@ class CheckedNumber:
     def name(self) -> str:
         return self.wires.name
 
+    def __reduce__(self) -> tuple[type[CheckedNumber], tuple[object, ...]]:
+        return CheckedNumber, (self.scoped, self.wires)
+
     def __repr__(self) -> str:
         return f"<CheckedNumber {self.name}>"
 

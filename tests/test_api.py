@@ -59,6 +59,15 @@ def test_equal_texts_make_equal_programs(example):
         assert [*same.values()] == [*program.values()]
 
 
+def test_what_is_pickled_does_not_grow_with_use():
+    program = fusionc.parse(TWO)
+    before = len(pickle.dumps(program))
+    program["second"].emit()
+    program["second"].paths  # noqa: B018
+    assert len(pickle.dumps(program)) < 1.5 * before
+    assert pickle.loads(pickle.dumps(program["second"])).emit() == program["second"].emit()
+
+
 def test_diagrams_are_equal_that_mean_the_same():
     texts = [
         "irreps H = 1o\ndiagram d(x: H) -> H { x -> out }",
@@ -83,6 +92,10 @@ def test_a_repr_is_a_line(program):
         long["d"].paths[0], cost,
         verified, program.checked, program["first"].checked, next(iter(number.values())).source,
     ]  # fmt: skip
+    with pytest.raises(fusionc.CompileError) as caught:
+        fusionc.parse("\n".join(f"diagram d{n}(x: 1o) -> 1o {{ x -> oit_{n} }}" for n in range(9)))
+    values += [caught.value, *caught.value.diagnostics]
+    assert repr(caught.value) == "<CompileError: 9 diagnostics, F1011>"
     for value in values:
         assert "\n" not in repr(value)
         assert len(repr(value)) <= 120, repr(value)

@@ -53,5 +53,6 @@ def test_every_public_name_is_there():
     assert {*fusionc.__all__} <= {*dir(fusionc)}
     for name in fusionc.__all__:
         assert getattr(fusionc, name) is not None
+    assert fusionc.driver.emit is not None
     with pytest.raises(AttributeError, match="no attribute 'lod'"):
         fusionc.lod  # noqa: B018

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fusionc.language.codes import CODES
+from fusionc.language.oneline import fitting
 from fusionc.language.source import Span
 
 Severity = Literal["error", "warning"]
@@ -69,6 +70,9 @@ class Diagnostic:
     def is_error(self) -> bool:
         return self.severity == "error"
 
+    def __repr__(self) -> str:
+        return fitting(f"<Diagnostic {self.code} {self.span!r}: {self.message}>")
+
 
 def diagnose(
     code: str,
@@ -120,3 +124,7 @@ class CompileError(Exception):
         from fusionc.language.render import render_text  # render imports this module
 
         return "\n" + render_text(self.diagnostics)
+
+    def __repr__(self) -> str:
+        codes = ", ".join(dict.fromkeys(diagnostic.code for diagnostic in self.diagnostics))
+        return fitting(f"<CompileError: {len(self.diagnostics)} diagnostics, {codes}>")

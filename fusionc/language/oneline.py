@@ -7,6 +7,7 @@ WIDTH = 118
 
 def fitting(line: str) -> str:
     """A line that fits on a screen: what is too long ends in `…`, and in the bracket that it had."""
+    line = " ".join(line.split())
     return line if len(line) <= WIDTH else f"{line[: WIDTH - 2].rstrip()}…{line[-1]}"
 
 

@@ -59,6 +59,13 @@ diagram d(x: 2x0e + 2x1o + 2x0o[nodes], e: 2x1o + 2x1e[bonds], y: 1o[links], g: 
 }"""
 
 
+def test_operands_that_no_machine_holds_are_refused(monkeypatch):
+    sizes = {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": 100_000}
+    monkeypatch.setattr("os.sysconf", lambda name: sizes[name])
+    with pytest.raises(MoleculeError, match="9 atoms and 72 pairs do not fit into memory: choose a smaller --cutoff"):
+        run_molecule(NEIGHBOURS["message"].checked, ETHANOL, 20.0, 0)
+
+
 def test_legs_of_every_kind():
     diagram = fusionc.parse(MANY)["d"].checked
     for run in (run_molecule(diagram, ETHANOL, 2.0, 1), run_random(diagram, 8, 1)):
