@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fusionc.api import Diagram, Program, load, parse
     from fusionc.diagram.paths import Path
     from fusionc.language.diagnostics import CompileError, Diagnostic
+    from fusionc.symbols import clebsch_gordan, f_symbol, gaunt, racah_w, wigner_3j, wigner_6j, wigner_9j
     from fusionc.tools.report import CostReport
 
 _HOMES = {
@@ -26,8 +27,15 @@ _HOMES = {
     "Diagram": "fusionc.api",
     "Path": "fusionc.diagram.paths",
     "Program": "fusionc.api",
+    "clebsch_gordan": "fusionc.symbols",
+    "f_symbol": "fusionc.symbols",
+    "gaunt": "fusionc.symbols",
     "load": "fusionc.api",
     "parse": "fusionc.api",
+    "racah_w": "fusionc.symbols",
+    "wigner_3j": "fusionc.symbols",
+    "wigner_6j": "fusionc.symbols",
+    "wigner_9j": "fusionc.symbols",
 }
 """Where each public name is defined; the module is imported when the name is first used."""
 
@@ -39,8 +47,15 @@ __all__ = [
     "Path",
     "Program",
     "__version__",
+    "clebsch_gordan",
+    "f_symbol",
+    "gaunt",
     "load",
     "parse",
+    "racah_w",
+    "wigner_3j",
+    "wigner_6j",
+    "wigner_9j",
 ]
 
 

@@ -274,19 +274,33 @@ _PLAIN = range(-5, 17)
 """Powers of ten that are written out."""
 
 
+def fixed_point(value: Surd, bits: int) -> tuple[int, int]:
+    """An integer n and a shift with ``value = n / 2**shift`` to 2**-bits relative; ValueError for zero."""
+    if not value:
+        raise ValueError("zero has no leading bit")
+    return _fixed_point(value.terms, bits)
+
+
+def bits_for(count: int) -> int:
+    """The bits that `count` significant digits take, with some to spare."""
+    return int(count * _BITS_PER_DIGIT) + _SPARE_BITS
+
+
 def _decimal_text(terms: tuple[tuple[int, Fraction], ...], count: int) -> str:
     if len(terms) == 1 and terms[0][0] == 1:
-        above, below = abs(terms[0][1].numerator), terms[0][1].denominator
-    else:
-        total, shift = _fixed_point(terms, int(count * _BITS_PER_DIGIT) + _SPARE_BITS)
-        above, below = abs(total), 1 << shift
-    negative = (terms[0][1] if len(terms) == 1 else _fixed_point(terms)[0]) < 0
-    power = _power_of_ten(above, below)
-    number = _rounded(above, below, count - 1 - power)
+        return decimal_text(terms[0][1].numerator, terms[0][1].denominator, count)
+    total, shift = _fixed_point(terms, bits_for(count))
+    return decimal_text(total, 1 << shift, count)
+
+
+def decimal_text(above: int, below: int, count: int) -> str:
+    """above/below, not zero, to `count` significant digits, trailing zeros left out."""
+    size = abs(above)
+    power = _power_of_ten(size, below)
+    number = _rounded(size, below, count - 1 - power)
     if number == 10**count:
         number, power = number // 10, power + 1
-    text = _digits(number).rstrip("0")
-    return ("-" if negative else "") + _placed(text, power)
+    return ("-" if above < 0 else "") + _placed(_digits(number).rstrip("0"), power)
 
 
 def _power_of_ten(above: int, below: int) -> int:

@@ -1,0 +1,116 @@
+"""Exact numbers over the square root of π, as integrals of spherical harmonics have them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from math import isqrt
+from typing import Any
+
+from fusionc.algebra.surds import Rational, Surd, bits_for, decimal_text, fixed_point
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class OverRootPi:
+    """The number ``numerator / sqrt(π)``."""
+
+    numerator: Surd
+
+    def __bool__(self) -> bool:
+        return bool(self.numerator)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, OverRootPi):
+            return self.numerator == other.numerator
+        if isinstance(other, (int, Fraction, Surd)):
+            return not self.numerator and not other  # 1/sqrt(π) is transcendental
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.numerator, "over root pi")) if self.numerator else hash(0)
+
+    def __neg__(self) -> OverRootPi:
+        return OverRootPi(-self.numerator)
+
+    def __abs__(self) -> OverRootPi:
+        return OverRootPi(abs(self.numerator))
+
+    def __add__(self, other: OverRootPi) -> OverRootPi:
+        return OverRootPi(self.numerator + other.numerator)
+
+    def __sub__(self, other: OverRootPi) -> OverRootPi:
+        return OverRootPi(self.numerator - other.numerator)
+
+    def __mul__(self, other: Surd | Rational) -> OverRootPi:
+        return OverRootPi(self.numerator * other)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Surd | Rational) -> OverRootPi:
+        return OverRootPi(self.numerator / other)
+
+    def __float__(self) -> float:
+        """The nearest float64, but for ties that take more than 40 digits to see."""
+        return float(self.digits(40))
+
+    def digits(self, count: int = 17) -> str:
+        """The number to `count` significant digits, as `Surd.digits`."""
+        if count < 1:
+            raise ValueError(f"a number has one significant digit at least, not {count}")
+        if not self.numerator:
+            return "0"
+        bits = bits_for(count)
+        above, shift = fixed_point(self.numerator, bits)
+        return decimal_text(above * _one_over_root_pi(bits), 1 << (shift + bits), count)
+
+    def __str__(self) -> str:
+        """Such as ``√5/(7√π)``."""
+        if not self.numerator.is_single:
+            return f"({self.numerator})/√π"
+        above, _, below = str(self.numerator).partition("/")
+        return above if not self.numerator else f"{above}/({below}√π)" if below else f"{above}/√π"
+
+    def __repr__(self) -> str:
+        return f"OverRootPi({self})"
+
+    def latex(self) -> str:
+        r"""Such as ``\frac{\sqrt{5}}{7}\,\pi^{-1/2}``."""
+        text = self.numerator.latex()
+        if not self.numerator:
+            return text
+        return (text if self.numerator.is_single else rf"\left({text}\right)") + r"\,\pi^{-1/2}"
+
+    def _repr_latex_(self) -> str:
+        return f"${self.latex()}$"
+
+    def sympy(self) -> Any:
+        """The same number in sympy. Raises ImportError where that is not installed."""
+        import sympy
+
+        return self.numerator.sympy() / sympy.sqrt(sympy.pi)
+
+    def _sympy_(self) -> Any:
+        return self.sympy()
+
+
+@lru_cache(maxsize=16)
+def _one_over_root_pi(bits: int) -> int:
+    """2^bits / sqrt(π), to a few units."""
+    return isqrt((1 << (3 * bits)) // _pi(bits))
+
+
+def _pi(bits: int) -> int:
+    """2^bits π, to a few units: 16 arctan(1/5) - 4 arctan(1/239) (Machin 1706)."""
+    spare = bits + 32
+    return (16 * _arctan_of_inverse(5, spare) - 4 * _arctan_of_inverse(239, spare)) >> 32
+
+
+def _arctan_of_inverse(number: int, bits: int) -> int:
+    power = (1 << bits) // number
+    total, odd = power, 1
+    while power:
+        power //= -number * number
+        odd += 2
+        total += power // odd
+    return total
