@@ -38,6 +38,7 @@ from fusionc.targets.names import (
     name_diagnostic,
     unusable,
     unusable_argument,
+    unusable_keyword,
     unusable_output,
     unusable_weight,
 )
@@ -468,5 +469,5 @@ def _keyword_mistakes(diagram: CheckedDiagram) -> list[Diagnostic]:
     spans = [("a relation", relation.name, relation.span) for relation in diagram.graph.relations]
     declared = diagram.scoped.scope.sites
     spans += [("a set of sites", name, declared[name].name.span) for name in diagram.graph.told_sites]
-    reasons = [(what, name, unusable_argument(name), span) for what, name, span in spans]
+    reasons = [(what, name, unusable_keyword(name), span) for what, name, span in spans]
     return [name_diagnostic(what, name, reason, span) for what, name, reason, span in reasons if reason]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from fusionc.language.diagnostics import Diagnostic, diagnose
 from fusionc.language.source import Span
 
-# What the generated file defines and uses at its top level: no diagram may take such a name.
+# What the generated file defines and uses at its top level.
 FILE_NAMES = frozenset(
     "torch nn Tensor NamedTuple annotations bool dict float int isinstance len list reversed super tuple type zip "
     "any all enumerate range str object ValueError TypeError IndexError ImportError OSError staticmethod "
@@ -16,7 +16,7 @@ FILE_NAMES = frozenset(
     "getattr WeakTensorKeyDictionary sum map "
     "RuntimeError".split()
 )
-# What the functions of diagrams use: no leg and no weight may take such a name.
+# What the functions of diagrams use.
 FUNCTION_NAMES = frozenset(
     (
         "_integers _check_tensor "
@@ -56,16 +56,19 @@ def class_name(name: str) -> str:
 
 
 def unusable(name: str) -> str | None:
-    """Why a diagram cannot have a name in Python, or None."""
-    if name in FILE_NAMES or name in FUNCTION_NAMES:
-        return "the generated file uses it for something else"
+    """Why a diagram cannot have a name in Python, or None. (What the file calls so itself gets another name there.)"""
     return _keyword(name)
 
 
 def unusable_argument(name: str) -> str | None:
     """Why a leg or an output cannot have a name, or None."""
-    if name in FUNCTION_NAMES:
-        return "the generated file uses it for something else"
+    return _keyword(name)
+
+
+def unusable_keyword(name: str) -> str | None:
+    """Why what is given by keyword cannot have a name, or None."""
+    if name == "self":
+        return "a module is called by `self` itself"
     return _keyword(name)
 
 

@@ -10,12 +10,13 @@ import hashlib
 import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
 from fusionc.program.ir import Program, ProgramLeg
 from fusionc.targets.names import Namer, class_name
+from fusionc.targets.own_names import apart, marked, own_names, private_names, renamed
 from fusionc.targets.registry import Emission, Options
 from fusionc.targets.templates import template
 from fusionc.targets.torch_loops import Phase
@@ -37,7 +38,7 @@ def emit(emissions: Sequence[Emission], options: Options) -> str:
     """The text of a file with one module and one function for each diagram."""
     diagrams = [
         _Printer(emission, names, options).diagram()
-        for emission, names in zip(emissions, _file_names(emissions), strict=True)
+        for emission, names in zip(emissions, file_names(emissions), strict=True)
     ]
     return rendered("torch/module.py.jinja", shell(emissions, diagrams, options))
 
@@ -45,7 +46,7 @@ def emit(emissions: Sequence[Emission], options: Options) -> str:
 def rendered(name: str, values: Mapping[str, Any]) -> str:
     """A file printed by a template. Its operators are called after its text: two files, or two versions of one, do not
     get into each other's way."""
-    text = template(name).render(values, namespace="NAMESPACE")
+    text = apart(template(name).render(values, namespace="NAMESPACE"))
     text = text.replace("NAMESPACE::", f"fusionc_{hashlib.sha256(text.encode()).hexdigest()[:12]}::")
     return "\n".join(line.rstrip() for line in text.split("\n")).rstrip("\n") + "\n"
 
@@ -83,7 +84,10 @@ class FileNames:
     weights: str
     table: str
     indices: str
+    checked: str
     result: str
+    private: dict[str, str]
+    """Names that operands, relations and sets of sites have inside the file only."""
     namer: Namer
     """What hands out more."""
 
@@ -92,7 +96,7 @@ class FileNames:
         return [name for name in vars(self).values() if isinstance(name, str)]
 
 
-def _file_names(emissions: Sequence[Emission]) -> list[FileNames]:
+def file_names(emissions: Sequence[Emission]) -> list[FileNames]:
     """Top-level names, none twice: classes and functions as the contract has them, the others around all of these, and
     around every leg and weight, which would hide them."""
     programs = [emission.program for emission in emissions]
@@ -101,9 +105,11 @@ def _file_names(emissions: Sequence[Emission]) -> list[FileNames]:
     arguments |= {name for program in programs for name in _by_keyword(program)}
     modules = [class_name(program.name) for program in programs]
     kept = {program.name for program in programs}
-    namer = Namer({*modules, *kept, *arguments})
+    private = [private_names(program) for program in programs]
+    arguments |= {name for each in private for name in each.values()}
+    namer = Namer({*modules, *kept, *arguments, *own_names()})
     names = []
-    for program, module in zip(programs, modules, strict=True):
+    for program, module, inside in zip(programs, modules, private, strict=True):
         function = program.name if program.name not in modules else namer.fresh(f"{program.name}_function")
         bare = program.name.lstrip("_")  # (a class takes a name with two in front for one of its own)
         upper, inner = bare.upper(), namer.fresh(f"_{bare}")
@@ -115,10 +121,12 @@ def _file_names(emissions: Sequence[Emission]) -> list[FileNames]:
             "weights": f"_{upper}_WEIGHTS",
             "table": f"_{upper}_CONSTANTS",
             "indices": f"_{upper}_INDICES",
+            "checked": f"{inner}_checked",
             "result": f"{module}Output",
         }
         fresh = {key: namer.fresh(wish) for key, wish in own.items()}
-        names.append(FileNames(module=module, function=function, inner=inner, namer=namer, **fresh))
+        module, function = marked(module), marked(function)
+        names.append(FileNames(module=module, function=function, inner=inner, private=inside, namer=namer, **fresh))
     return names
 
 
@@ -132,6 +140,9 @@ class _Printer:
     tables: Tables = field(default_factory=Tables)
 
     def __post_init__(self) -> None:
+        self.written = self.emission.program
+        """The program with all names as they were written."""
+        self.emission = replace(self.emission, program=renamed(self.written, self.file.private))
         program = self.program
         arguments = [leg.name for leg in program.legs] + [weight.name for weight in program.weights]
         arguments += _by_keyword(program)
@@ -170,9 +181,14 @@ class _Printer:
         program = self.program
         functions, tree = self._functions()
         tables = self.tables
-        legs = [leg.name for leg in program.legs]
-        weights = [weight.name for weight in program.weights]
+        legs = [leg.name for leg in self.written.legs]
+        weights = [weight.name for weight in self.written.weights]
         signature = f"{', '.join(leg.text for leg in program.legs)} -> {', '.join(self.emission.output_texts)}"
+        this = Namer([*legs, *_by_keyword(self.written)]).fresh("module") if "self" in legs else "self"
+        body = [*self._checks(), "", *self._calls()]
+        if self.file.private:
+            functions.append(self._checked(body))
+            body = [f"return {self.function_inside}({', '.join((*legs, *weights, *self._passed()))})"]
         return {
             "class_name": self.class_name,
             "function": self.function,
@@ -188,17 +204,19 @@ class _Printer:
                 {"name": output.name, "dim": output.dim, "text": text}
                 for output, text in zip(program.outputs, self.emission.output_texts, strict=True)
             ],
-            "arguments": ", ".join((*(f"{name}: Tensor" for name in (*legs, *weights)), *self._keywords())),
-            "forward_arguments": ", ".join(("self", *(f"{name}: Tensor" for name in legs), *self._keywords())),
-            "call": ", ".join((*legs, *(f"self.{name}" for name in weights), *self._passed())),
-            "callee": "self._evaluate" if self.function in (*legs, *_by_keyword(program)) else self.function,
+            "arguments": ", ".join(_arguments((*legs, *weights), self.written)),
+            "inside_arguments": ", ".join(_arguments(self._operands(), program)),
+            "forward_arguments": ", ".join((this, *_arguments(legs, self.written))),
+            "call": ", ".join((*legs, *(f"{this}.{name}" for name in weights), *self._passed(self.written))),
+            "callee": f"{this}._evaluate" if program.name in (*legs, *_by_keyword(self.written)) else self.function,
+            "is_hidden": program.name in (*legs, *_by_keyword(self.written)),
             "name": program.name,
             "is_complex": program.is_complex,
             "class_headline": f"The diagram `{program.name}`"
             + (f", with its learned weights {', '.join(weights)}." if weights else "."),
             "source": self.emission.source.rstrip("\n").split("\n"),
             "legs_text": self._legs_text(),
-            "body": [*self._checks(), "", *self._calls()],
+            "body": body,
             "definitions": functions,
             "is_traced": self.is_scalar,
             "has_loops": bool(self.loops),
@@ -208,12 +226,37 @@ class _Printer:
             "fingerprint": self.emission.weights,
             "weights": [
                 {"name": weight.name, "shape": ", ".join(map(str, (*weight.rows, weight.numel)))}
-                for weight in program.weights
+                for weight in self.written.weights
             ],
             "signature": signature if len(signature) < 200 else signature[:197] + "...",
         }
 
+    @property
+    def function_inside(self) -> str:
+        """The function with the names that operands have inside the file."""
+        return self.file.checked if self.file.private else self.function
+
+    def _operands(self) -> list[str]:
+        return [leg.name for leg in self.program.legs] + [weight.name for weight in self.program.weights]
+
+    def _said(self, name: str) -> str:
+        """A name as messages have it."""
+        return next((said for said, inside in self.file.private.items() if inside == name), name)
+
     # --- functions -----------------------------------------------------------------------------------------------
+
+    def _checked(self, body: Sequence[str]) -> dict[str, Any]:
+        """What the public function does, with the names that operands have inside the file."""
+        returns = self.file.result if len(self.program.outputs) > 1 else "Tensor"
+        about = f"The diagram `{self.program.name}`: other names for what is called like something in this file."
+        return {
+            "name": self.file.checked,
+            "signature": _signature(self.file.checked, _arguments(self._operands(), self.program), returns),
+            "about": textwrap.wrap(about, WIDTH),
+            "body": body,
+            "piece": 0,
+            "width": 0,
+        }
 
     def _functions(self) -> tuple[list[dict[str, Any]], list[str]]:
         """All functions of the diagram, and the stages that they form, as a tree of text."""
@@ -303,13 +346,14 @@ class _Printer:
         """A function of a stage: large operations; a call for each phase over pairs, where `loops` are given."""
         program, is_value = stage.program, not stage.results
         namer = Namer([*self.reserved, *stage.operands, *self.sizes.values()])
-        needed = "" if is_value else namer.fresh("needed")
+        needed = "" if is_value else "needed"
+        namer.take("needed", "into")  # (what stages are called with; no operand has such a name)
         constants, index = map(namer.fresh, ("constants", "index"))
         kind: Callable[..., Arithmetic | RowArithmetic] = RowArithmetic if suits_rows(program) else Arithmetic
         if loops:
             kind = partial(LoopedArithmetic, loops=loops)
         single = is_value and len(program.outputs) == 1
-        into = namer.fresh("into") if single and not program.sites else ""
+        into = "into" if single and not program.sites else ""
         arithmetic = kind(program, namer.fresh, constants, index, self.sizes, self.tables, needed, stage.results, into)
         body = arithmetic.run()
         first, heads = next(leg.name for leg in program.legs if leg.kind == "tensor"), []
@@ -352,18 +396,16 @@ class _Printer:
 
     # --- the shell's lists ---------------------------------------------------------------------------------------
 
-    def _keywords(self) -> list[str]:
-        """Arguments given by keyword: relations, and the numbers of sites that no leg tells."""
-        names = [f"{relation.name}: Tensor" for relation in self.program.relations]
-        names += [f"{name}: int" for name in _told(self.program)]
-        return ["*", *names] if names else []
-
-    def _passed(self) -> list[str]:
-        return [f"{name}={name}" for name in _by_keyword(self.program)]
+    def _passed(self, called: Program | None = None) -> list[str]:
+        """Relations and numbers of sites, as arguments of a function that has the names of a program (default: of what
+        is inside), called where they are as they were written, or in that function itself."""
+        if called is None:
+            return [f"{self.file.private.get(name, name)}={name}" for name in _by_keyword(self.written)]
+        return [f"{name}={name}" for name in _by_keyword(called)]
 
     def _legs_text(self) -> list[str]:
         lines = []
-        for leg in self.program.legs:
+        for leg in self.written.legs:
             over = f"{leg.domain}, " if leg.domain else ""
             if leg.kind == "index":
                 lines.append(
@@ -371,15 +413,15 @@ class _Printer:
                 )
             else:
                 lines.append(f"{leg.name}: [..., {over}{leg.dim}], {leg.text}")
-        for relation in self.program.relations:
+        for relation in self.written.relations:
             lines.append(
                 f"{relation.name}: integers [2, E], for each pair its places in {relation.first} and {relation.second}"
             )
-        for name in _told(self.program):
+        for name in _told(self.written):
             lines.append(f"{name}: how many there are")
-        for weight in self.program.weights:
+        for weight in self.written.weights:
             lines.append(f"{weight.name}: {[*weight.rows, weight.numel]}, learned")
-        for output, text in zip(self.program.outputs, self.emission.output_texts, strict=True):
+        for output, text in zip(self.written.outputs, self.emission.output_texts, strict=True):
             over = f"{output.domain}, " if output.domain else ""
             lines.append(f"-> {output.name}: [..., {over}{output.dim}], {text}")
         return [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent="    ")]
@@ -392,11 +434,12 @@ class _Printer:
         lines += [line for leg in ordered[1:] for line in self._leg_checks(leg, first)]
         for weight in self.program.weights:
             shape = ", ".join(map(str, (*weight.rows, weight.numel))) + ("" if weight.rows else ",")
-            lines.append(f'_check_weight("{weight.name}", {weight.name}, ({shape}))')
-            lines.append(f'_check_like("weight `{weight.name}`", {weight.name}, "{first}", {first})')
+            said = self._said(weight.name)
+            lines.append(f'_check_weight("{said}", {weight.name}, ({shape}))')
+            lines.append(f'_check_like("weight `{said}`", {weight.name}, "{self._said(first)}", {first})')
         if len(legs) > 1:
             names = ", ".join(leg.name for leg in legs)
-            quoted = ", ".join(f'"{leg.name}"' for leg in legs)
+            quoted = ", ".join(f'"{self._said(leg.name)}"' for leg in legs)
             last = ", ".join(str((leg.kind != "index") + bool(leg.domain)) for leg in legs)
             lines.append(f"{names} = _broadcast(({quoted}), ({names}), ({last}))")
         return [*lines, *self._site_checks(first), *self._conversions(first)]
@@ -406,12 +449,11 @@ class _Printer:
         program = self.program
         if program.is_complex:
             return []
-        values = [leg.name for leg in program.legs] + [weight.name for weight in program.weights]
-        arguments = ", ".join((f"*_widened({', '.join(values)})", *self._passed()))
+        arguments = ", ".join((f"*_widened({', '.join(self._operands())})", *self._passed(program)))
         return [
             f"if _is_autocast({first}.device.type):",
             f"    with torch.autocast({first}.device.type, enabled=False):",
-            f"        return {self.function}({arguments})",
+            f"        return {self.function_inside}({arguments})",
         ]
 
     def _site_checks(self, first: str) -> list[str]:
@@ -420,30 +462,32 @@ class _Printer:
         for name in self.program.sites:
             over = [leg for leg in self.program.legs if leg.domain == name]
             if over:
-                found = ", ".join(f'("{leg.name}", {leg.name}.shape[{_site_axis(leg)}])' for leg in over)
-                lines.append(f'{sizes[name]} = _check_sites("{name}", {found})')
+                found = ", ".join(f'("{self._said(leg.name)}", {leg.name}.shape[{_site_axis(leg)}])' for leg in over)
+                lines.append(f'{sizes[name]} = _check_sites("{self._said(name)}", {found})')
             else:
-                lines.append(f'{sizes[name]} = _check_count("{name}", {name})')
+                lines.append(f'{sizes[name]} = _check_count("{self._said(name)}", {name})')
         for relation in self.program.relations:
             name, ends = relation.name, f"{sizes[relation.first]}, {sizes[relation.second]}"
             over = [leg for leg in self.program.legs if leg.domain == name]
-            found = "".join(f', ("{leg.name}", {leg.name}.shape[{_site_axis(leg)}])' for leg in over)
-            lines.append(f'{name} = _check_relation("{name}", {name}, {ends}, {first}{found})')
+            found = "".join(f', ("{self._said(leg.name)}", {leg.name}.shape[{_site_axis(leg)}])' for leg in over)
+            lines.append(f'{name} = _check_relation("{self._said(name)}", {name}, {ends}, {first}{found})')
         return lines
 
     def _leg_checks(self, leg: ProgramLeg, first: str) -> list[str]:
+        said = self._said(leg.name)
         if leg.kind == "index":
-            over = f', "{leg.domain}"' if leg.domain else ""
-            return [f'{leg.name} = _check_index("{leg.name}", {leg.name}, {leg.dim}, "{first}", {first}{over})']
+            over = f', "{self._said(leg.domain)}"' if leg.domain else ""
+            first_said = self._said(first)
+            return [f'{leg.name} = _check_index("{said}", {leg.name}, {leg.dim}, "{first_said}", {first}{over})']
         text = leg.text if len(leg.text) < 60 else leg.text[:57] + "..."
         kinds = "_COMPLEX" if self.program.is_complex else "_REAL"
         if leg.kind == "weights" and self.program.is_complex:
             kinds = "(*_COMPLEX, torch.float32, torch.float64)"
-        over = f', "{leg.domain}"' if leg.domain else ""
-        lines = [f'_check_leg("{leg.name}", {leg.name}, {leg.dim}, "{text}", {kinds}{over})']
+        over = f', "{self._said(leg.domain)}"' if leg.domain else ""
+        lines = [f'_check_leg("{said}", {leg.name}, {leg.dim}, "{text}", {kinds}{over})']
         if leg.name != first:
             what = "weights" if leg.kind == "weights" else "leg"
-            lines.append(f'_check_like("{what} `{leg.name}`", {leg.name}, "{first}", {first})')
+            lines.append(f'_check_like("{what} `{said}`", {leg.name}, "{self._said(first)}", {first})')
         return lines
 
     def _conversions(self, first: str) -> list[str]:
@@ -499,6 +543,13 @@ def _told(program: Program) -> list[str]:
 def _by_keyword(program: Program) -> list[str]:
     """What a caller gives by keyword: relations, and the numbers of sites that no leg tells."""
     return [*(relation.name for relation in program.relations), *_told(program)]
+
+
+def _arguments(operands: Sequence[str], program: Program) -> list[str]:
+    """The arguments of a function: operands; by keyword relations, and the numbers of sites that no leg tells."""
+    names = [f"{relation.name}: Tensor" for relation in program.relations]
+    names += [f"{name}: int" for name in _told(program)]
+    return [*(f"{name}: Tensor" for name in operands), *(["*", *names] if names else [])]
 
 
 def _site_axis(leg: ProgramLeg) -> int:

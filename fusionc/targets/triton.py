@@ -52,7 +52,7 @@ class Kernels:
 
 def emit(emissions: Sequence[Emission], options: Options) -> str:
     """The text of a file with one module and one function for each diagram, and the kernels that they run on a GPU."""
-    names = torch_target._file_names(emissions)
+    names = torch_target.file_names(emissions)
     diagrams = [_Printer(one, file, options).diagram() for one, file in zip(emissions, names, strict=True)]
     return torch_target.rendered("triton/module.py.jinja", torch_target.shell(emissions, diagrams, options))
 
@@ -148,14 +148,14 @@ class _Printer(torch_target._Printer):
 
     def __init__(self, emission: Emission, file: torch_target.FileNames, options: Options) -> None:
         super().__init__(emission, file, options)
-        self.kernels_function = self.namer.fresh(f"_{self.function}_kernels")
+        self.kernels_function = self.namer.fresh(f"_{self.program.name}_kernels")
 
     def _conversions(self, first: str) -> list[str]:
         """What the kernels cannot run goes on in torch, in one dtype."""
         plain = super()._conversions(first)
         if self.program.is_complex:
             return [f"# {NO_COMPLEX}", *plain]
-        call = ", ".join((*self._names(), *self._passed()))
+        call = ", ".join((*self._operands(), *self._passed(self.program)))
         return [f"if _runs_kernels({first}):", f"    return {self.kernels_function}({call})", *plain]
 
     def diagram(self) -> Tag:
@@ -179,11 +179,11 @@ class _Printer(torch_target._Printer):
     # --- stages ----------------------------------------------------------------------------------------------------
 
     def _stages(self) -> Tag:
-        prefix = self.namer.fresh(f"_{self.function}_stage")
+        prefix = self.namer.fresh(f"_{self.program.name}_stage")
         found = kernels(self.emission.program, self.options, prefix)
         about = [part for line in _description(self.program, found) for part in textwrap.wrap(line, WIDTH)]
         domains = ["", *self.program.sites, *(f"r_{relation.name}" for relation in self.program.relations)]
-        by_row, diagram = self.namer.fresh(f"{prefix}_rows"), self.namer.fresh(f"_{self.function.upper()}")
+        by_row, diagram = self.namer.fresh(f"{prefix}_rows"), self.namer.fresh(f"_{self.program.name.upper()}")
         return {
             "about": about,
             "stages": [self._stage(one, found, level) for level, one in enumerate(found.stages)],
