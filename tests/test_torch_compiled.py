@@ -284,3 +284,20 @@ def test_a_large_result():
     found, again = function(*values), function(*values)
     assert found.data_ptr() != again.data_ptr()
     torch.testing.assert_close(found, module(*values))
+
+
+@pytest.mark.parametrize("style", ["auto", "batched"])
+def test_rows_by_two_indices_of_a_single_element(style):
+    """Without batch dimensions index legs are tensors without any, which a compiler takes for unknown integers."""
+    text = "diagram d(x: 2x1o, y: 0e + 1e, z: index(3), q: index(2)) -> 2x1o { x[u] y -> out[u] * W[z,q,path,u] }"
+    module = fusionc.parse(text)["d"].module(style=style)()
+    legs = torch.randn(6, requires_grad=True), torch.randn(4), torch.tensor(2), torch.tensor(1)
+    wanted, found = module(*legs), compiled(module)(*legs)
+    assert torch.allclose(wanted, found, atol=1e-6)
+    inputs = legs[0], module.W
+    for one, other in zip(
+        torch.autograd.grad(found.sum(), inputs), torch.autograd.grad(wanted.sum(), inputs), strict=True
+    ):
+        assert torch.allclose(one, other, atol=1e-6)
+    batch = tuple(one.detach().expand(3, *one.shape) for one in legs)
+    assert torch.allclose(torch.func.vmap(module)(*batch), wanted.expand(3, -1), atol=1e-6)
