@@ -24,7 +24,7 @@ from fusionc.diagram.dependent import comparable, dependent_trees
 from fusionc.diagram.exchanged import exchangeable, redundant_weights
 from fusionc.diagram.fusion import Fusion, count_paths, fuse
 from fusionc.diagram.ir import FusionGraph
-from fusionc.diagram.paths import PathTable, list_paths, public_paths, refuse_large_vertices
+from fusionc.diagram.paths import PathTable, list_paths, public_paths, refuse_large_vertices, refuse_many_trees
 from fusionc.diagram.wires import WireDiagram, all_labelings, is_closed, is_number, is_wired, wire_diagram
 from fusionc.language import syntax
 from fusionc.language.collector import without_collector
@@ -389,6 +389,7 @@ def late_mistakes(checked: Checked) -> tuple[Diagnostic, ...]:
         try:
             diagram.check_length()
             refuse_large_vertices(diagram.graph, diagram.fusion)
+            refuse_many_trees(diagram.graph, diagram.fusion)
         except CompileError as error:
             found += error.diagnostics
     return tuple(found)
@@ -457,7 +458,8 @@ def name_mistakes(diagrams: Sequence[CheckedDiagram]) -> list[Diagnostic]:
                 mistakes.append(name_diagnostic("an output", output.name, reason, output.span))
         weights = [weight for line in reversed(graph.lines) for weight in line.weights]
         spans = {weight.name: weight.name_span for weight in weights}
-        for name in [name for name in spans if all(leg.name != name for leg in graph.legs)]:
+        legs = {leg.name for leg in graph.legs}
+        for name in [name for name in spans if name not in legs]:
             if reason := unusable_weight(name):
                 mistakes.append(name_diagnostic("a weight", name, reason, spans[name]))
         mistakes += _keyword_mistakes(diagram)

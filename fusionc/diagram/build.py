@@ -5,7 +5,7 @@ Every mistake becomes one diagnostic; what depends on a mistake is poisoned, not
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -40,6 +40,7 @@ from fusionc.language.resolve import (
     Scope,
     ScopedDiagram,
     declared_twice,
+    names_in,
     nearest_name,
     nothing_of_something,
     unknown_name,
@@ -94,20 +95,24 @@ def check_spaces(scope: Scope, largest: int = limits.MAX_L) -> tuple[Diagnostic,
 
 def _large_spaces(group: Group, scope: Scope) -> Iterator[Diagnostic]:
     """Declared spaces of too many components, where no name in their sums has as many."""
-    for declaration in scope.spaces.values():
-        try:
-            leaves = [flat.term for flat in scope.flatten(declaration.space)]
-        except CompileError:
-            continue
-        sizes = [(leaf.mul or 1) * sum(map(group.dim, _irreps_of(group, leaf))) for leaf in leaves]
-        named = len(declaration.space.terms) == 1 and isinstance(declaration.space.terms[0], syntax.NameTerm)
-        if sum(sizes) > limits.MAX_DIM and not named:
-            yield limits.space_too_large(declaration.space.span, sum(sizes))
+    dims: dict[str, int] = {}
+    for name in scope.expanded():
+        space = scope.spaces[name].space
+        dims[name] = sum(_dim(group, term, dims) for term in space.terms)
+        named = any(dims.get(term.name.text, 0) > limits.MAX_DIM for term in names_in(space))
+        if dims[name] > limits.MAX_DIM and not named:
+            yield limits.space_too_large(space.span, dims[name])
 
 
-def _irreps_of(group: Group, leaf: Leaf) -> tuple[Irrep, ...]:
-    irreps = term_irreps(group, leaf)
-    return () if isinstance(irreps, Diagnostic) else irreps
+def _dim(group: Group, term: syntax.Term, dims: Mapping[str, int]) -> int:
+    """The number of components of a term whose irreps are in order; `dims` has those of names."""
+    if isinstance(term, syntax.SumTerm):
+        return term.mul * sum(_dim(group, part, dims) for part in term.terms)
+    if isinstance(term, syntax.NameTerm):
+        return dims.get(term.name.text, 0) * (1 if term.repeat is None else term.repeat) * (term.mul or 1)
+    irreps = term_irreps(group, term)
+    copies = 1 if isinstance(term, syntax.IrrepTerm) or term.repeat is None else term.repeat
+    return 0 if isinstance(irreps, Diagnostic) else (term.mul or 1) * copies * sum(map(group.dim, irreps))
 
 
 @dataclass

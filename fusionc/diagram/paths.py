@@ -174,6 +174,23 @@ def refuse_large_vertices(graph: FusionGraph, fusion: Fusion) -> None:
         raise CompileError([limits.too_many_coefficients(graph.span, count)])
 
 
+def refuse_many_trees(graph: FusionGraph, fusion: Fusion) -> None:
+    """Raise F3009 for a line of equal operands that has too many trees whatever the lines before it keep: without
+    listing one."""
+    for line in graph.lines:
+        equal = any(len(positions) > 1 for positions in line.identical_operands())
+        if line.fragment is None and equal:
+            irreps = [_fewest_blocks(graph, fusion, operand.edge) for operand in line.operands]
+            if _count_trees(graph.group, irreps, set(fusion.alive.get(line.target, ()))) > limits.MAX_TREES:
+                raise CompileError([_too_many_trees(line)])
+
+
+def _fewest_blocks(graph: FusionGraph, fusion: Fusion, edge: str) -> list[Irrep]:
+    """The irreps of a leg's blocks; of an edge that may keep several paths to an irrep, each irrep once."""
+    leg = graph.tensor_legs.get(edge)
+    return [block.irrep for block in leg.space.blocks] if leg is not None else [*fusion.alive.get(edge, ())]
+
+
 def public_paths(table: PathTable) -> Iterator[Path]:
     """The paths line by line, each line's in path order, with the first of the weights that tell paths apart."""
     group, edges = table.graph.group, edge_names(table.graph)

@@ -15,6 +15,7 @@ from fusionc.language.source import Source, Span
 
 MAX_NAME = 255
 MAX_RENAMED = 1000  # places at which a repair changes a name
+MAX_RENAMINGS = 20  # repairs that do
 BYTE_ORDER_MARK = "\ufeff"
 JOINERS = "\u200c\u200d"  # scripts and pictures need them; they change no order
 
@@ -94,7 +95,7 @@ def _check_name(span: Span, aside: Aside) -> None:
     elif name.startswith("__"):
         message = f"`{name}` is reserved: names that begin with two underscores belong to Python"
         other = span.source.unused(name.strip("_") or "x")
-        repairs = [renamed(span, other)]
+        repairs = [renamed(span, other)] if len(aside.findings) < MAX_RENAMINGS else []
         aside.findings[span.start] = diagnose("F0007", message, span, help=f"write `{other}`", repairs=repairs)
 
 

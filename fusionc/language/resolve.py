@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from fusionc.language import syntax
-from fusionc.language.diagnostics import CompileError, Diagnostic, Label, diagnose, instead
+from fusionc.language.diagnostics import CompileError, Diagnostic, Label, Repair, diagnose, instead
 from fusionc.language.parser import parse, read
 from fusionc.language.source import Source, Span
 
@@ -24,6 +24,10 @@ SETTING_VALUES = {
     "basis": ("real", "complex"),
 }
 MAX_TERMS = 4096
+MAX_ALL_TERMS = 1_000_000
+MAX_SUGGESTIONS = 100  # unknown names for which a near one is searched
+MAX_NEAR = 200  # names that one which is unknown is compared with
+MAX_COMPARED = 60  # characters of such a name
 
 T = TypeVar("T")
 
@@ -61,6 +65,12 @@ class Scope:
     broken: frozenset[str] = frozenset()
     """What declarations with a mistake declare: nothing is said of it."""
     _expanded: dict[str, tuple[Leaf, ...]] = field(default_factory=dict, repr=False, compare=False)
+    _terms: list[int] = field(default_factory=lambda: [0], repr=False, compare=False)
+    """How many terms all of these have together."""
+    _unknown: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+    """Names that nothing declares, numbered."""
+    _failed: dict[str, CompileError] = field(default_factory=dict, repr=False, compare=False)
+    """Spaces that do not flatten."""
 
     def flatten(self, space: syntax.Space) -> tuple[FlatTerm, ...]:
         """The terms of a space, names replaced by what they stand for.
@@ -104,26 +114,44 @@ class Scope:
         """Flatten a named space, once. Raises as `flatten` does.
 
         Depth first with an explicit stack and a memo: chains of names may be long, and may be cyclic."""
-        stack, open_names = [name], set()
+        stack, open_names = [name], set[str]()
+        try:
+            self._expand(stack, open_names)
+        except CompileError as error:
+            self._failed.update(dict.fromkeys({*open_names, stack[-1]}, error))
+            raise
+
+    def _expand(self, stack: list[str], open_names: set[str]) -> None:
         while stack:
             top = stack[-1]
+            if top in self._failed:
+                raise CompileError(self._failed[top].diagnostics)
             declaration = self.spaces[top]
             missing = [
                 term.name.text
-                for term in _names(declaration.space)
+                for term in names_in(declaration.space)
                 if self._space(term.name, term.span).name.text not in self._expanded
             ]
             if top in self._expanded or not missing:
-                stack.pop()
-                open_names.discard(top)
                 if top not in self._expanded:
                     self._expanded[top] = self._expand_terms(declaration.space)
+                stack.pop()
+                open_names.discard(top)
                 continue
             open_names.add(top)
             if again := next((missed for missed in missing if missed in open_names), None):
                 trail = [entry for entry in dict.fromkeys(stack) if entry in open_names]
                 raise CompileError([self._contains_itself(trail[trail.index(again) :])])
             stack.extend(missing)
+
+    def expanded(self) -> list[str]:
+        """The named spaces that flatten, each behind those that it contains."""
+        for name in self.spaces:
+            try:
+                self.expand(name)
+            except CompileError:
+                continue
+        return list(self._expanded)
 
     def _contains_itself(self, cycle: list[str]) -> Diagnostic:
         """F1005, the same wherever the cycle is entered."""
@@ -144,6 +172,9 @@ class Scope:
         leaves = tuple(leaf for term in space.terms for leaf in self._leaves(term))
         if len(leaves) > MAX_TERMS:
             raise CompileError([_too_many_terms(space.span)])
+        self._terms[0] += len(leaves)
+        if self._terms[0] > MAX_ALL_TERMS:
+            raise CompileError([_too_many_terms(space.span, MAX_ALL_TERMS, "the named spaces together have")])
         return leaves
 
     def _space(self, name: syntax.Name, use: Span) -> syntax.Irreps:
@@ -158,6 +189,9 @@ class Scope:
                 raise CompileError([diagnose("F1008", f"`{name.text}` is {kind}, not a space", span, help=help)])
         if self.incomplete:  # what an import failed to bring may hold it
             raise CompileError([])
+        number = self._unknown.setdefault(name.text, len(self._unknown))
+        if number >= MAX_SUGGESTIONS:
+            raise CompileError([diagnose("F1001", f"unknown space `{name.text}`", span)])
         raise CompileError([unknown_name("space", name.text, span, self.spaces)])
 
 
@@ -206,15 +240,20 @@ def unknown_name(kind: str, name: str, span: Span, candidates: Iterable[str]) ->
     known = list(candidates)
     near = nearest_name(name, known)
     if near is not None:
-        return diagnose("F1001", f"unknown {kind} `{name}`", span, help=f"did you mean `{near}`?")
+        return diagnose("F1001", f"unknown {kind} `{name}`", span, help=f"did you mean `{near}`?", repairs=[meant(span, near)])
     listed = ", ".join(f"`{candidate}`" for candidate in known[:8]) + (", …" if len(known) > 8 else "")
     notes = [f"known here: {listed}"] if known else [f"no {kind} is declared here"]
     return diagnose("F1001", f"unknown {kind} `{name}`", span, notes=notes)
 
 
+def meant(span: Span, name: str) -> Repair:
+    """The repair that writes a name that is near to the one at `span`."""
+    return instead(span, name, f"`{name}` is taken for what was meant")
+
+
 def nearest_name(name: str, known: Sequence[str]) -> str | None:
-    """The name that was probably meant, if one is near enough."""
-    near = get_close_matches(name, known[:2000], n=1)
+    """The name that was probably meant, if one is near enough. Long names and those of long lists are not compared."""
+    near = get_close_matches(name, known[:MAX_NEAR], n=1) if len(name) <= MAX_COMPARED else []
     return near[0] if near else None
 
 
@@ -230,10 +269,10 @@ def declared_twice(name: str, second: Span, first: Span, help: str = "rename one
     )
 
 
-def _too_many_terms(span: Span) -> Diagnostic:
+def _too_many_terms(span: Span, limit: int = MAX_TERMS, what: str = "this space has") -> Diagnostic:
     return diagnose(
         "F3002",
-        f"this space has more than {MAX_TERMS} terms",
+        f"{what} more than {limit} terms",
         span,
         notes=["a multiplicity such as `64x1o` is one term; `64 * NAME` repeats the whole space 64 times"],
     )
@@ -244,7 +283,7 @@ def nothing_of_something(span: Span) -> Diagnostic:
     return diagnose("F1029", "a multiplicity of zero", span, help="leave the term out")
 
 
-def _names(space: syntax.Space) -> Iterator[syntax.NameTerm]:
+def names_in(space: syntax.Space) -> Iterator[syntax.NameTerm]:
     """The names of spaces in a sum, in brackets too."""
     for term in space.terms:
         for part in term.terms if isinstance(term, syntax.SumTerm) else (term,):
