@@ -5,6 +5,7 @@ Every mistake becomes one diagnostic; what depends on a mistake is poisoned, not
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -33,13 +34,25 @@ from fusionc.diagram.sites import SiteReader, declared_domain, in_order, relatio
 from fusionc.diagram.structure import check_brackets, check_indices, check_line, check_structure
 from fusionc.diagram.unsupported import unsupported_features
 from fusionc.language import syntax
-from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
+from fusionc.language.diagnostics import (
+    Advice,
+    CompileError,
+    Diagnostic,
+    Edit,
+    Repair,
+    diagnose,
+    instead,
+    without,
+    without_term,
+    write,
+)
 from fusionc.language.resolve import (
     FlatTerm,
     Leaf,
     Scope,
     ScopedDiagram,
     declared_twice,
+    meant,
     names_in,
     nearest_name,
     nothing_of_something,
@@ -70,12 +83,17 @@ def build(diagram: ScopedDiagram, incomplete: bool = False) -> tuple[FusionGraph
 
 def missing_basis(diagram: ScopedDiagram, group: Group) -> Diagnostic:
     """F1034."""
+    setting = next(
+        (one for one in diagram.syntax.body if isinstance(one, syntax.Setting) and one.kind == "basis"), None
+    )
+    repairs = [without(setting.span, "the basis is the group's own")] if setting is not None else ()
     return diagnose(
         "F1034",
         f"{group.name} has no {diagram.settings.basis} basis",
         diagram.syntax.name.span,
         notes=["a full turn multiplies half-integer spins by -1; no real basis does that with rotations of components"],
         help=f"leave `basis {diagram.settings.basis}` out",
+        repairs=repairs,
     )
 
 
@@ -321,7 +339,8 @@ class _Builder:
             )
             if broken:
                 self.poisoned.add(name)
-            self.outputs[name] = Output(name, space, restriction, span, self._domain(name, output.sites))
+            domain = self._domain(name, output.sites)
+            self.outputs[name] = Output(name, space, restriction, span, domain, output.type.span)
 
     def _read_labels(self, written: set[str]) -> None:
         for statement in self.diagram.syntax.body:
@@ -347,7 +366,7 @@ class _Builder:
         if near is not None:
             self.excused.add(near)
             help = f"did you mean `{near}`?"
-        return diagnose("F1013", message, name.span, help=help)
+        return diagnose("F1013", message, name.span, help=help, repairs=[meant(name.span, near)] if near else ())
 
     def _restrict(self, edge: str, restriction: syntax.Restriction) -> None:
         value = self._restriction(restriction)
@@ -364,7 +383,7 @@ class _Builder:
         if pairs is None:
             return None
         blocks = tuple(Block(irrep, 1 if mul is None else mul, term.span) for irrep, mul, term in pairs)
-        value = Space(blocks)
+        value = Space(blocks, space.span)
         if value.dim(self.group) > limits.MAX_DIM:
             if len(space.terms) > 1 or not isinstance(space.terms[0], syntax.NameTerm) or space.terms[0].repeat:
                 self.diagnostics.append(limits.space_too_large(space.span, value.dim(self.group)))
@@ -411,7 +430,7 @@ class _Builder:
                         f"{self.group.format(irrep)} stands twice in this restriction",
                         flat.span,
                         notes=["an internal edge has one block for each irrep"],
-                        help=f"write `{sum(m or 0 for i, m, _ in terms if i == irrep)}x{self.group.format(irrep)}`",
+                        help=self._one_block(irrep, terms),
                     )
                 )
                 return None
@@ -419,13 +438,24 @@ class _Builder:
         named = tuple((irrep, flat.span) for irrep, _, flat in terms if flat.literal and _names_one(flat))
         return Restriction(tuple(allowed.items()), None, named, restriction.span)
 
+    def _one_block(self, irrep: Irrep, terms: list[tuple[Irrep, int | None, FlatTerm]]) -> Advice:
+        """The blocks of one irrep in a restriction as one."""
+        text = f"{sum(mul or 0 for other, mul, _ in terms if other == irrep)}x{self.group.format(irrep)}"
+        same = [flat.span for other, _, flat in terms if other == irrep]
+        literal = all(flat.literal and _names_one(flat) for other, _, flat in terms if other == irrep)
+        rest = [without_term(span) for span in same[1:]]
+        if not literal or None in rest:
+            return Advice(f"write `{text}`")
+        edits = (Edit(same[0], text), *(edit for repair in rest if repair is not None for edit in repair.edits))
+        return Advice(f"write `{text}`", (Repair(edits),))
+
     def _lmax(self, restriction: syntax.LMax) -> Restriction | None:
         value = Fraction(restriction.value)
         if value.denominator > 2 or (value.denominator == 2 and self.group.name != "SU(2)"):
             message = f"`{restriction.value}` is not a spin of {self.group.name}"
             halves = self.group.name == "SU(2)"
             note = "spins are integers, or halves of integers" if halves else f"spins of {self.group.name} are integers"
-            help = f"write `lmax {value.numerator // value.denominator}`"
+            help = write(restriction.span, f"lmax {value.numerator // value.denominator}")
             self.diagnostics.append(diagnose("F1007", message, restriction.span, notes=[note], help=help))
             return None
         return Restriction(None, value, (), restriction.span)
@@ -594,7 +624,17 @@ def not_an_irrep(group: Group, text: str, span: Span, reason: str) -> Diagnostic
     """F1007, with the group's own words on what is wrong and what to write instead."""
     rule, _, repair = reason.partition(": write ")
     help = f"write {repair}" if repair else None
-    return diagnose("F1007", f"`{text}` is not an irrep of {group.name}", span, notes=[rule], help=help)
+    texts = re.findall("`([^`]+)`", repair)
+    effects = ["" if _same_number(text, other) else f"`{other}` is written for `{text}`" for other in texts]
+    repairs = [instead(span, other, effect) for other, effect in zip(texts, effects, strict=True)]
+    return diagnose(
+        "F1007", f"`{text}` is not an irrep of {group.name}", span, notes=[rule], help=help, repairs=repairs
+    )
+
+
+def _same_number(text: str, other: str) -> bool:
+    """`01o` and `1o`."""
+    return text.lstrip("0") == other.lstrip("0")
 
 
 def _names(vertex: syntax.Vertex) -> set[str]:

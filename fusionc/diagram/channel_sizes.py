@@ -3,6 +3,7 @@ F1029, F3006)."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from math import prod
@@ -12,7 +13,7 @@ from fusionc.diagram import limits
 from fusionc.diagram.fusion import Coupling, Fusion, target_sizes
 from fusionc.diagram.ir import Block, FusionGraph, Line, Output, Weight
 from fusionc.diagram.line_words import blocks_text
-from fusionc.language.diagnostics import Diagnostic, Label, diagnose
+from fusionc.language.diagnostics import Advice, Diagnostic, Edit, Label, Repair, behind, diagnose, instead, write
 from fusionc.language.source import Span
 
 
@@ -32,18 +33,81 @@ def edge_mistakes(graph: FusionGraph, fusion: Fusion, line: Line) -> Iterator[Di
             new = [index for index in line.channels if index not in known]
             name = graph.group.format(irrep)
             if mul is None and new:
-                example = f"in 64x{name}" if line.target not in graph.output_table else f"-> 64x{name}"
                 yield diagnose(
                     "F1022",
                     f"nothing says how many channels `{new[0]}` has for {name} of `{line.target}`",
                     line.target_span,
                     notes=["an index that is new on the right takes its size from the right edge's multiplicity"],
-                    help=f"write the multiplicity: `{example}`",
+                    help=_with_multiplicities(graph, fusion, line),
                 )
             else:
                 span = restriction.span if restriction is not None else line.target_span
                 yield _misfit(graph, line, irrep, binding, coupling, mul or 0, span)
             return
+
+
+def _with_multiplicities(graph: FusionGraph, fusion: Fusion, line: Line) -> Advice:
+    """The right edge with all the irreps that it carries, and as many channels of each as the line's operands have."""
+    group, output = graph.group, graph.output_table.get(line.target)
+    restriction = graph.restriction(line.target)
+    sizes = [size for _, binding in fusion.couplings[line.number].counts for size in binding if size is not None]
+    mul = max((size for size in sizes if size > 1), default=64)
+    key = group.edge_key if output is None else group.sorted_key
+    known = dict((restriction.allowed if restriction is not None else None) or ())
+    irreps = sorted(fusion.alive[line.target], key=key)
+    text = " + ".join(f"{known.get(irrep) or mul}x{group.format(irrep)}" for irrep in irreps)
+    effect = f"{mul:,} channels are chosen"
+    if output is not None:
+        edits = [Edit(output.type_span, text)] if output.type_span is not None else []
+        if output.restriction is not None:
+            edits.append(_without_restriction(output.restriction.span))
+        return Advice(f"write the multiplicity: `-> {text}`", (Repair(tuple(edits), effect),))
+    repair = behind(line.target_span, f" in {text}", effect)
+    if restriction is not None:
+        repair = instead(restriction.span, text, effect)
+    return Advice(f"write the multiplicity: `in {text}`", (repair,))
+
+
+def _without_restriction(span: Span) -> Edit:
+    """The `in …` at a span left out."""
+    before = span.source.text[: span.start].rstrip()
+    return Edit(span.source.span(len(before.removesuffix("in").rstrip()), span.end), "")
+
+
+def two_indices(graph: FusionGraph, line: Line, shared: str) -> Advice:
+    """A line whose operands share an index of two sizes, with an index for each and a weight that mixes them."""
+    operands = [operand for operand in line.operands if shared in operand.channels]
+    taken = {index for operand in line.operands for index in operand.indices} | set(line.channels)
+    taken |= {index for weight in line.weights for index in weight.channels}
+    fresh = [letter for letter in (*"vwstabcdfghmnpq", *(f"c{k}" for k in range(99))) if letter not in taken]
+    edits, new, counted = [], list[str](), dict[str, str]()
+    for operand in operands[1:]:
+        if operand.edge == operands[0].edge:
+            continue
+        index = counted.setdefault(operand.edge, fresh[len(counted)])
+        indices = [index if one == shared else one for one in operand.indices]
+        edits.append(Edit(operand.span, f"{operand.edge}[{', '.join(indices)}]"))
+        new.append(index)
+    result = fresh[len(counted)]
+    channels = [result if one == shared else one for one in line.channels]
+    summed = [one for one in (*line.summed, shared) if one not in channels]
+    if shared in line.channels:
+        edits.append(Edit(line.target_span, f"{line.target}[{', '.join((*line.sites, *channels))}]"))
+    bracket = dict.fromkeys((*summed, *new, *(one for one in channels if one == result)))
+    weight = next((one for one in line.weights if one.has_path), None)
+    if weight is not None:
+        old = [one for one in weight.channels if one != shared]
+        text = replace(weight, channels=()).with_indices(*dict.fromkeys((*old, *bracket)))
+        edits.append(Edit(weight.span, text))
+    else:
+        text = f"{line.span.source.unused('W', 'V', 'W1')}[path, {', '.join(bracket)}]"
+        edits.append(Edit(line.span.source.span(line.span.end, line.span.end), f" * {text}"))
+    names = " ".join(f"`{edit.text}`" for edit in edits[: len(new)])
+    written = f"write {names} and mix the channels: `-> {line.target}"
+    bracket_text = f"[{', '.join((*line.sites, *channels))}]" if channels or line.sites else ""
+    return Advice(
+        f"{written}{bracket_text} * {text}`", (Repair(tuple(edits), f"the weights `{text}` mix the channels"),)
+    )
 
 
 def _misfit(
@@ -67,6 +131,10 @@ def _misfit(
         what = "one of its paths"
         notes = [f"its paths to {name} make {listed} channels: channels that are kept are of one multiplicity"]
     declare = f"declare `{made}x{name}`, or " if len(others) == 1 else ""
+    repairs = []
+    if declare and span.text.endswith(name) and re.fullmatch(r"(?:[0-9]+x)?[0-9/]+[eo]?", span.text):
+        repairs.append(instead(span, f"{made}x{name}", f"{name} of `{line.target}` has {made:,} channels"))
+    repairs.append(_mixing(line, indices))
     return diagnose(
         "F1029",
         f"{name} of `{line.target}` has multiplicity {mul:,}, and {what} makes {made:,}",
@@ -74,6 +142,7 @@ def _misfit(
         notes=notes,
         help=f"{declare}mix the channels: {_mixed(line, indices)}",
         related=[Label(span, f"multiplicity {mul:,}")],
+        repairs=repairs,
     )
 
 
@@ -88,10 +157,19 @@ def _mixed(line: Line, indices: tuple[str, ...]) -> str:
     taken = {*indices, *line.channels, *(index for weight in line.weights for index in weight.channels)}
     new = next((letter for letter in "vwstabc" if letter not in taken), "k")
     weight = next((one for one in line.weights if one.has_path), None)
-    inner = f"W[path, {', '.join((*indices, new))}]"
+    inner = f"{line.span.source.unused('W', 'V', 'W1')}[path, {', '.join((*indices, new))}]"
     if weight is not None:
         inner = replace(weight, channels=()).with_indices(*indices, new)
     return f"`-> {line.target}[{', '.join((*line.sites, new))}] * {inner}`"
+
+
+def _mixing(line: Line, indices: tuple[str, ...]) -> Repair:
+    """`_mixed` as edits."""
+    target, _, text = _mixed(line, indices).strip("`").removeprefix("-> ").partition(" * ")
+    weight = next((one for one in line.weights if one.has_path), None)
+    place = weight.span if weight is not None else line.span.source.span(line.span.end, line.span.end)
+    edits = (Edit(line.target_span, target), Edit(place, text if weight is not None else f" * {text}"))
+    return Repair(edits, f"the weights `{text}` mix the channels")
 
 
 def _declared_sizes(graph: FusionGraph, fusion: Fusion, line: Line, output: Output) -> Iterator[Diagnostic]:
@@ -134,6 +212,11 @@ def _kept_sizes(graph: FusionGraph, fusion: Fusion, line: Line, blocks: Iterable
             f"{name} has multiplicity {block.mul:,}, and {made} {total:,}",
             line.target_span,
             help=f"declare `{blocks_text(group, right)}`, or let the output be inferred: `*`",
+            repairs=[
+                instead(output.type_span, text, f"the output `{line.target}` is another space")
+                for text in (blocks_text(group, right), "*")
+                if (output := graph.output_table[line.target]).type_span is not None
+            ],
             related=[Label(other.span, f"multiplicity {other.mul:,}, not {n:,}") for other, _, n in wrong],
         )
 
@@ -161,7 +244,7 @@ def weight_mistakes(graph: FusionGraph, fusion: Fusion, line: Line) -> Iterator[
                 f"the weight `{weight.name}` would need two shapes: {list(listed[0])} and {list(listed[1])}",
                 weight.span,
                 notes=["without `path`, one weight serves all paths, so its indices have one size for all of them"],
-                help=f"write `{weight.with_indices(path=True)}`",
+                help=write(weight.span, weight.with_indices(path=True), "each path has weights of its own"),
             )
             continue
         total = sum(prod(shape) * count for shape, count in shapes) if weight.has_path else prod(shapes[0][0])

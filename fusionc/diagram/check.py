@@ -10,13 +10,23 @@ from math import prod
 from fusionc.algebra.groups import Group
 from fusionc.algebra.irreps import Irrep
 from fusionc.diagram import limits
-from fusionc.diagram.channel_sizes import edge_mistakes, weight_mistakes
+from fusionc.diagram.channel_sizes import edge_mistakes, two_indices, weight_mistakes
 from fusionc.diagram.coupled_fragments import alive_wires, inner_wires
 from fusionc.diagram.fusion import Fusion, TooManyPaths, count_line_paths, fuse, lists_paths, target_sizes
 from fusionc.diagram.impossible import impossible_vertex
 from fusionc.diagram.ir import Block, FusionGraph, Line, Output, Restriction
-from fusionc.diagram.line_words import Words, blocks_text, irreps_text, nearest
-from fusionc.language.diagnostics import Diagnostic, Label, diagnose
+from fusionc.diagram.line_words import Words, blocks_text, irreps_text, nearest, weighing
+from fusionc.language.diagnostics import (
+    Advice,
+    Diagnostic,
+    Edit,
+    Label,
+    Repair,
+    diagnose,
+    instead,
+    without,
+    without_term,
+)
 from fusionc.language.source import Span
 
 FEW_LINES = 200  # a longer diagram is not analysed again to word a repair
@@ -129,8 +139,14 @@ def _nothing_reaches(graph: FusionGraph, fusion: Fusion, output: Output, writers
         f"nothing reaches the output `{output.name}`",
         output.span,
         notes=[*dict.fromkeys(words.contents(line) for line in writers), "the restriction allows none of these"],
-        help=f"write `-> * in {group.format(smallest)}`" if smallest is not None else None,
+        help=_only(output, group.format(smallest)) if smallest is not None else None,
     )
+
+
+def _only(output: Output, text: str) -> Advice:
+    """Another restriction of an inferred output."""
+    repairs = [instead(output.restriction.span, text, f"the output carries {text}")] if output.restriction else []
+    return Advice(f"write `-> * in {text}`", tuple(repairs))
 
 
 def _always_zero(
@@ -156,19 +172,28 @@ def _always_zero(
     )
 
 
-def without_zeros(group: Group, output: Output, zero: tuple[Irrep, ...], reached: set[Irrep]) -> str:
+def without_zeros(group: Group, output: Output, zero: tuple[Irrep, ...], reached: set[Irrep]) -> Advice:
     """The repair: the output's space without what is always zero, or with what does reach it."""
     if output.space is None:
         rest = irreps_text(group, sorted(reached, key=group.edge_key), most=len(reached))
-        return f"write `{_declared(output)} * in {rest}`" if reached else "leave it out"
+        return Advice(f"write `{_declared(output)} * in {rest}`" if reached else "leave it out")
     blocks = output.space.blocks
     left = [block for block in blocks if block.irrep in reached]
     if left:
-        return f"leave {irreps_text(group, zero)} out of the output: `{_declared(output)} {blocks_text(group, left)}`"
+        names, rest = irreps_text(group, zero), blocks_text(group, left)
+        text = f"leave {names} out of the output: `{_declared(output)} {rest}`"
+        return _redeclared(output, text, rest, f"{names} of the output `{output.name}` is left out")
     candidate = nearest(group, zero[0], reached)
     if candidate is None:
-        return "leave it out"
-    return f"write `{_declared(output)} {blocks_text(group, [Block(candidate, blocks[0].mul, blocks[0].span)])}`"
+        return Advice("leave it out")
+    written = blocks_text(group, [Block(candidate, blocks[0].mul, blocks[0].span)])
+    effect = f"the output `{output.name}` carries {group.format(candidate)} instead of {group.format(zero[0])}"
+    return _redeclared(output, f"write `{_declared(output)} {written}`", written, effect)
+
+
+def _redeclared(output: Output, text: str, space: str, effect: str) -> Advice:
+    """An output's space written anew."""
+    return Advice(text, (instead(output.type_span, space, effect),) if output.type_span is not None else ())
 
 
 def _declared(output: Output) -> str:
@@ -191,7 +216,8 @@ def _named_irrep(
         notes = words.why_not(writers[0], irrep)
         if any(words.vanishes(line, irrep) for line in writers):
             message = f"{name} vanishes: the operands of `{edge}` are equal"
-            yield diagnose("F2007", message, span, notes=notes, help="leave it out")
+            repair = without_term(span)
+            yield diagnose("F2007", message, span, notes=notes, help="leave it out", repairs=[repair] if repair else ())
         else:
             yield _unreachable(graph, words, writers[0], irrep, span, notes)
 
@@ -214,6 +240,7 @@ def _dead_edge_irreps(graph: FusionGraph, fusion: Fusion) -> Iterator[Diagnostic
                 related=[Label(span, "nor does this") for _, span in dead[1:]],
                 notes=[ZERO_ON_WIRES if edge in on_wires else NOT_COMPUTED],
                 help=f"restrict the edge to what is used: `in {kept}`",
+                repairs=[instead(restriction.span, kept)],
             )
 
 
@@ -236,13 +263,10 @@ def _unreachable(
     graph: FusionGraph, words: Words, line: Line, irrep: Irrep, span: Span, notes: Iterable[str]
 ) -> Diagnostic:
     group = graph.group
-    named = {other for other, _ in graph.restriction_table[line.target].named}
-    reached = _useful(graph, line.target, words.fusion.couplings[line.number].irreps)
-    candidate = nearest(group, irrep, reached - named or reached)
-    help = f"write `in {group.format(candidate)}`" if candidate is not None else None
     partners = _partners(graph, words, line, irrep)
-    if help and partners:
-        help += f", or couple with {partners} edge first"
+    help = _reachable_instead(graph, words, line, irrep, span)
+    if help is not None and partners:
+        help = Advice(f"{help.text}, or couple with {partners} edge first", help.repairs)
     return diagnose(
         "F2001",
         f"{words.operands(line)} does not contain {group.format(irrep)}",
@@ -251,6 +275,27 @@ def _unreachable(
         notes=notes,
         help=help,
     )
+
+
+def _reachable_instead(graph: FusionGraph, words: Words, line: Line, irrep: Irrep, span: Span) -> Advice | None:
+    """A restriction without an irrep that cannot be reached; where it has no other that can, with the nearest one."""
+    group, restriction = graph.group, graph.restriction_table[line.target]
+    everything = {found for one in graph.writers[line.target] for found in words.fusion.couplings[one.number].irreps}
+    name, repair = group.format(irrep), None
+    if any(other in everything for other in restriction.multiplicities):
+        repair = without_term(span, f"{name} is left out")
+    if repair is not None:
+        (edit,) = repair.edits
+        source, start = edit.span.source.text, restriction.span.start
+        rest = source[start : edit.span.start] + source[edit.span.end : restriction.span.end]
+        return Advice(f"leave it out: `{'in ' * (line.target_span.end < start)}{rest}`", (repair,))
+    reached = _useful(graph, line.target, words.fusion.couplings[line.number].irreps)
+    candidate = nearest(group, irrep, reached)
+    if candidate is None:
+        return None
+    text = group.format(candidate)
+    written = span.text.removesuffix(name) + text if span.text.endswith(name) else text
+    return Advice(f"write `in {written}`", (instead(span, written, f"{text} is written for {name}"),))
 
 
 def _useful(graph: FusionGraph, edge: str, reached: frozenset[Irrep]) -> frozenset[Irrep]:
@@ -290,6 +335,9 @@ def _dead_leg_irreps(graph: FusionGraph, fusion: Fusion) -> Iterator[Diagnostic]
                 related=[Label(span, "nor does this") for span in list(spans)[1:]],
                 notes=["nothing reads these components"],
                 help=f"declare `{leg.name}: {left}`",
+                repairs=[instead(leg.space.span, left, f"the operand `{leg.name}` has fewer components")]
+                if leg.space.span is not None
+                else (),
             )
 
 
@@ -336,13 +384,14 @@ def _nothing_allowed(graph: FusionGraph, fusion: Fusion, line: Line) -> Iterator
     )
 
 
-def _wider(graph: FusionGraph, edge: str, restriction: Restriction, irreps: frozenset[Irrep]) -> str | None:
+def _wider(graph: FusionGraph, edge: str, restriction: Restriction, irreps: frozenset[Irrep]) -> Advice | None:
     """The repair of a restriction that is too narrow: the least that lets something through."""
     smallest = min(_useful(graph, edge, irreps), key=graph.group.edge_key, default=None)
     if smallest is None:
         return None
     text = graph.group.format(smallest)
-    return f"write `in lmax {text.rstrip('eo')}`" if restriction.lmax is not None else f"write `in {text}`"
+    written = f"lmax {text.rstrip('eo')}" if restriction.lmax is not None else text
+    return Advice(f"write `in {written}`", (instead(restriction.span, written, f"the edge carries {text}"),))
 
 
 def _adds_nothing(graph: FusionGraph, fusion: Fusion, line: Line) -> Iterator[Diagnostic]:
@@ -357,6 +406,7 @@ def _adds_nothing(graph: FusionGraph, fusion: Fusion, line: Line) -> Iterator[Di
         line.span,
         notes=[*words.why_not(line, min(alive, key=graph.group.edge_key)), f"`{line.target}` carries {carried}"],
         help="leave the line out",
+        repairs=[without(line.span, "the line is left out")],
     )
 
 
@@ -373,7 +423,7 @@ def _unequal_sizes(graph: FusionGraph, fusion: Fusion, line: Line) -> Iterator[D
                 f"and {other:,} on {group.format(irrep_b)} of `{edge_b}`",
                 operand.span,
                 notes=["edges that share an index have equal multiplicities, in every pair of blocks that couple"],
-                help="use two indices, and a weight that mixes them: `* W[path, u, v]`",
+                help=two_indices(graph, line, conflict.index),
             )
             return
 
@@ -401,17 +451,23 @@ def _unweighed_paths(graph: FusionGraph, fusion: Fusion, line: Line) -> Iterator
     name, group = line.target, graph.group
     kept = ", ".join((*line.sites, "path", *line.channels))
     bracket = dict.fromkeys((*line.channels, *line.summed))
-    weight = line.weights[0].with_indices(path=True) if line.weights else f"W[{', '.join(('path', *bracket))}]"
-    weigh = f"`* {weight}`"
-    is_output = name in graph.output_table
+    weight, weighed = weighing(line, *(() if line.weights else bracket), path=True)
+    output = graph.output_table.get(name)
     many = f"{coupling.count(crowded[0]):,} paths lead into {group.format(crowded[0])} of `{name}`"
-    keep = f"keep them apart: `-> {name}[{kept}]`" if is_output else "give the line an edge of its own"
+    keep, repairs = "give the line an edge of its own", [weighed]
+    if output is not None and len(graph.writers[name]) == 1:
+        keep = f"keep them apart: `-> {name}[{kept}]`"
+        edits = [Edit(line.target_span, f"{name}[{kept}]")]
+        if output.space is not None and output.type_span is not None:
+            keep, edits = f"{keep} into `*`", [*edits, Edit(output.type_span, "*")]
+        repairs.append(Repair(tuple(edits), f"the paths are channels of `{name}`"))
     yield diagnose(
         "F1027",
         f"{many}, and nothing tells them apart",
         line.target_span,
         notes=[f"more than one path leads into {irreps_text(group, crowded)}"],
-        help=f"weigh the paths: {weigh}, or {keep}",
+        help=f"weigh the paths: `* {weight}`, or {keep}",
+        repairs=repairs,
     )
 
 

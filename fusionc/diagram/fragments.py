@@ -19,7 +19,7 @@ from fusionc.algebra.irreps import Irrep
 from fusionc.diagram.ir import Fragment, IndexLeg, Leg, Line, Operand, Restriction, TensorLeg, Weight
 from fusionc.diagram.loops import Part, Wiring, parts_of_line
 from fusionc.language import syntax
-from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
+from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose, write
 from fusionc.language.resolve import unknown_name
 from fusionc.language.source import Span
 from fusionc.lazy import LazyModule
@@ -242,7 +242,7 @@ def _refuse_forgotten_star(vertex: syntax.Vertex) -> None:
                         f"`{text}` stands on the right as a second edge",
                         target.edge.span,
                         notes=["two edges on the right are a split; a weight is a factor"],
-                        help=f"write `* {text}`",
+                        help=write(target.edge.span, f"* {text}"),
                     )
                 ]
             )

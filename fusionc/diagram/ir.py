@@ -38,9 +38,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Space:
-    """A direct sum of blocks, in declared order; the place of a block in it is the block's name everywhere."""
+    """A direct sum of blocks, in declared order; the place of a block in it is the block's name everywhere. `span` is
+    where it is written out, or its name stands."""
 
     blocks: tuple[Block, ...]
+    span: Span | None = field(default=None, compare=False, repr=False)
 
     def offsets(self, group: Group) -> tuple[int, ...]:
         """Start of each block in the flat irreps dimension, and behind the last one the total dimension."""
@@ -122,13 +124,15 @@ class Restriction:
 
 @dataclass(frozen=True)
 class Output:
-    """An output; `space` is None where it is inferred. `domain` is as for legs."""
+    """An output; `space` is None where it is inferred. `domain` is as for legs. `type_span` is where its space, or
+    the `*`, is written."""
 
     name: str
     space: Space | None
     restriction: Restriction | None
     span: Span = field(compare=False, repr=False)
     domain: str | None = None
+    type_span: Span | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

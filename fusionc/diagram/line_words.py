@@ -9,6 +9,7 @@ from fusionc.algebra.groups import Group
 from fusionc.algebra.irreps import Irrep
 from fusionc.diagram.fusion import Fusion, alive_factors
 from fusionc.diagram.ir import Block, FusionGraph, Line
+from fusionc.language.diagnostics import Repair, behind, instead
 
 
 def irreps_text(group: Group, irreps: Iterable[Irrep], most: int = 12) -> str:
@@ -101,3 +102,14 @@ def nearest(group: Group, wanted: Irrep, candidates: Iterable[Irrep]) -> Irrep |
     return min(
         candidates, key=lambda irrep: (abs(group.dim(irrep) - group.dim(wanted)), group.edge_key(irrep)), default=None
     )
+
+
+def weighing(line: Line, *indices: str, path: bool = False) -> tuple[str, Repair]:
+    """A weight of a line that carries more: its first one, made larger, or one of a new name behind the line; as text,
+    and as a repair."""
+    if line.weights:
+        first = line.weights[0]
+        text = first.with_indices(*indices, path=path)
+        return text, instead(first.span, text, f"`{first.name}` has more elements")
+    text = f"{line.span.source.unused('W', 'V', 'W1')}[{', '.join(dict.fromkeys(('path', *indices)))}]"
+    return text, behind(line.span, f" * {text}", f"the learned weights `{text}` are added")

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from fusionc.diagram.ir import IndexLeg, Join, Line, Output, Weight
 from fusionc.language import syntax
-from fusionc.language.diagnostics import Diagnostic, Label, diagnose
+from fusionc.language.diagnostics import Advice, Diagnostic, Label, Repair, diagnose, instead, write
 from fusionc.language.source import Span
 
 SITES_FIRST = "site indices stand first in a bracket, then `path`, then channel indices"
@@ -100,7 +100,7 @@ def missing_site_index(
         f"`{ref.name.text}` is over `{domain}`, and has {_indices(there)} here",
         ref.span,
         notes=[f"what is over {'sites' if wanted == 1 else 'pairs'} has {_indices(wanted)}, first in its bracket"],
-        help=f"write `{_written(ref, meant)}`",
+        help=write(ref.span, _written(ref, meant), f"the site indices of `{ref.name.text}` are chosen"),
         related=[Label(declared, f"over `{domain}`")],
     )
 
@@ -110,9 +110,11 @@ def output_without_site_index(
 ) -> Diagnostic:
     """F1037 on an output; `meant` are site indices of the left side that would fit."""
     texts = _texts(ref)
-    help = f"write `-> {_written(ref, [*texts[:there], *meant, *texts[there:]])}`"
+    text = _written(ref, [*texts[:there], *meant, *texts[there:]])
+    effect = f"the site indices of `{output.name}` are chosen"
+    help = Advice(f"write `-> {text}`", (instead(ref.span, text, effect),))
     if len(meant) < wanted - there:
-        help = f"put an edge over `{output.domain}` on the left, or declare `{output.name}` without sites"
+        help = Advice(f"put an edge over `{output.domain}` on the left, or declare `{output.name}` without sites")
     return diagnose(
         "F1037",
         f"the output `{output.name}` is over `{output.domain}`, and has {_indices(there)} here",
@@ -131,7 +133,7 @@ def one_index_too_many(ref: syntax.EdgeRef, name: syntax.Name, domain: str, arit
         f"`{ref.name.text}` is over `{domain}`, which has {_indices(arity)}, and `{name.text}` is one more",
         name.span,
         notes=[f"every multiplicity of `{ref.name.text}` is 1: it needs no channel index"],
-        help=f"write `{_written(ref, texts[:arity])}`",
+        help=write(ref.span, _written(ref, texts[:arity]), f"`{name.text}` is left out"),
     )
 
 
@@ -150,11 +152,13 @@ def two_site_sets(name: syntax.Name, use: Use, first: Use) -> Diagnostic:
 
 def site_and_channel(name: syntax.Name, use: Use, ref: syntax.EdgeRef, shape: Over) -> Diagnostic:
     """F1038: a letter that counts sites on one edge and channels on another."""
-    edge = ref.name.text
+    edge, repairs = ref.name.text, list[Repair]()
     if shape.domain is None and shape.is_leg:
         note = f"`{edge}` is declared without sites"
         rest = [text for text in _texts(ref) if text != name.text]
-        help = f"declare it over `{use.site_set}`, or write `{_written(ref, rest)}`: the same for all sites"
+        text = _written(ref, rest)
+        repairs = [instead(ref.span, text, f"`{edge}` is the same for all sites")]
+        help = f"declare it over `{use.site_set}`, or write `{text}`: the same for all sites"
     elif shape.domain is None:
         note = f"`{edge}` is written without sites"
         help = f"keep the index where `{edge}` is written: `-> {ref.span.text}`, or rename it here"
@@ -167,6 +171,7 @@ def site_and_channel(name: syntax.Name, use: Use, ref: syntax.EdgeRef, shape: Ov
         related=[Label(use.span, f"over `{use.site_set}`")],
         notes=[note],
         help=help,
+        repairs=repairs,
     )
 
 
@@ -182,7 +187,7 @@ def site_index_not_first(ref: syntax.EdgeRef, name: syntax.Name, sites: Mapping[
         f"the site index `{name.text}` does not stand first",
         name.span,
         notes=[SITES_FIRST],
-        help=f"write `-> {_written(ref, ordered)}`",
+        help=Advice(f"write `-> {_written(ref, ordered)}`", (instead(ref.span, _written(ref, ordered)),)),
     )
 
 
@@ -209,6 +214,7 @@ def surplus_site_index(output: Output, ref: syntax.EdgeRef, name: syntax.Name, d
         notes=[SUMMED],
         help=f"sum over it: `-> {_written(ref, rest)}`"
         + (f", or declare the output over `{domain}`" if domain is not None else ""),
+        repairs=[instead(ref.span, _written(ref, rest), f"`{name.text}` is summed over")],
     )
 
 
@@ -260,6 +266,7 @@ def site_index_on_a_weight(
         name.span,
         notes=["weights differ from site to site only where they are given over sites, or an index leg selects a row"],
         help=f"write `* {_written(ref, rest)}`, or declare the leg `{declaration}`",
+        repairs=[instead(ref.span, _written(ref, rest), "the weights are the same for all sites")],
     )
 
 
@@ -286,6 +293,7 @@ def row_read_elsewhere(
         related=[Label(row.span, f"over `{row.domain}`")],
         notes=[f"its places on this line: {_listed(places)}" if places else "this line has no index over it"],
         help=f"write `{places[0]}, {row.name}`" if places else None,
+        repairs=[instead(span, place, f"`{row.name}` is read at {place}") for place in places],
     )
 
 
@@ -293,11 +301,13 @@ def ambiguous_row(
     row: IndexLeg, ref: syntax.WeightRef, name: syntax.Name, options: Sequence[tuple[str, ...]]
 ) -> Diagnostic:
     """F1040: several sites whose row might be meant."""
-    brackets = []
+    brackets, repairs = [], []
     for option in options[:2]:
         texts = _texts(ref)
         place = texts.index(name.text)
-        brackets.append(f"`* {_written(ref, [*texts[:place], *option, *texts[place:]])}`")
+        text = _written(ref, [*texts[:place], *option, *texts[place:]])
+        brackets.append(f"`* {text}`")
+        repairs.append(instead(ref.span, text, f"`{row.name}` is read at {', '.join(option)}"))
     return diagnose(
         "F1040",
         f"nothing says at which site `{row.name}` is read: {_listed([', '.join(option) for option in options])} "
@@ -305,6 +315,7 @@ def ambiguous_row(
         name.span,
         notes=["a row is read at the right edge's site, or at the only site of the line"],
         help=f"write the site before the row: {' or '.join(brackets)}",
+        repairs=repairs,
     )
 
 
@@ -380,7 +391,7 @@ def reversed_target(ref: syntax.EdgeRef, join: Join) -> Diagnostic:
         f"the indices stand in the other order than in `{_tie(join)}`",
         ref.span,
         notes=["an edge over pairs has its site indices in the relation's order"],
-        help=f"write `{_written(ref, [*join[1], *rest])}`",
+        help=write(ref.span, _written(ref, [*join[1], *rest]), "the ends of the pairs are exchanged"),
     )
 
 

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from fusionc.diagram.ir import FusionGraph, IndexLeg, Leg, Line, Operand, Output, TensorLeg, Weight
+from fusionc.diagram.line_words import weighing
 from fusionc.language import syntax
-from fusionc.language.diagnostics import Diagnostic, Label, diagnose
+from fusionc.language.diagnostics import Advice, Diagnostic, Edit, Label, Repair, diagnose, instead, without, write
 from fusionc.language.resolve import nearest_name
 
 
-def _meant_index(index: str, names: Iterable[str]) -> str | None:
+def _meant_index(weight: Weight, index: str, names: Iterable[str]) -> Advice | None:
     """What a weight's index that stands on no edge may have been meant to be."""
     near = nearest_name(index, ["path", *names])
-    return f"did you mean `{near}`?" if near is not None else None
+    if near is None:
+        return None
+    texts = [near if text == index else text for text in _bracket_texts(weight.span.text)]
+    written, effect = _written(weight.name, texts), f"`{near}` is taken for what was meant"
+    return Advice(f"did you mean `{near}`?", (instead(weight.span, written, effect),))
+
+
+def _bracket_texts(text: str) -> list[str]:
+    """The indices of a reference as written."""
+    return re.findall(r"\w+", re.sub("#.*", "", text.partition("[")[2]))
+
+
+def _written(name: str, indices: Iterable[str]) -> str:
+    inside = ", ".join(indices)
+    return f"{name}[{inside}]" if inside else name
 
 
 def check_brackets(vertex: syntax.Vertex, legs: Mapping[str, Leg]) -> tuple[Diagnostic, ...]:
@@ -82,6 +98,7 @@ def _path_on_the_left(vertex: syntax.Vertex) -> Iterator[Diagnostic]:
                     index.span,
                     notes=["an internal edge keeps its paths apart without saying so, unless a weight sums them"],
                     help="leave `path` out of this bracket",
+                    repairs=[instead(ref.span, _written(ref.name.text, _others(ref, "path")))],
                 )
 
 
@@ -90,9 +107,14 @@ def _path_not_first(line: Line, vertex: syntax.Vertex) -> Iterator[Diagnostic]:
     target = vertex.right[0].edge
     for place, index in enumerate(target.indices or ()):
         if index.text == "path" and place > len(line.sites):
-            head = ", ".join((*line.sites, "path"))
-            help = f"write `{target.name.text}[{head}, …]`: kept paths are path-major"
-            yield diagnose("F1031", "`path` does not stand first", index.span, help=help)
+            head, rest = (*line.sites, "path"), [text for text in _others(target, "path") if text not in line.sites]
+            help = f"write `{_written(target.name.text, (*head, '…'))}`: kept paths are path-major"
+            repair = instead(target.span, _written(target.name.text, (*head, *rest)))
+            yield diagnose("F1031", "`path` does not stand first", index.span, help=help, repairs=[repair])
+
+
+def _others(ref: syntax.EdgeRef, index: str) -> list[str]:
+    return [other.text for other in ref.indices or () if other.text != index]
 
 
 def _row_as_channel(vertex: syntax.Vertex, legs: Mapping[str, Leg]) -> Iterator[Diagnostic]:
@@ -117,7 +139,12 @@ def _leg_brackets(line: Line, legs: Mapping[str, Leg]) -> Iterator[Diagnostic]:
             message = f"the leg `{leg.name}` has one multiplicity, and {len(operand.channels)} indices here"
             bracket = ", ".join((*operand.sites, operand.channels[0]))
             message = message if leg.domain is None else message.replace("indices", "channel indices")
-            yield diagnose("F1026", message, operand.span, help=f"write `{leg.name}[{bracket}]`")
+            yield diagnose(
+                "F1026",
+                message,
+                operand.span,
+                help=write(operand.span, f"{leg.name}[{bracket}]", "indices are left out"),
+            )
         if not operand.channels:
             wide = next((block for block in leg.space.blocks if block.mul > 1), None)
             if wide is not None:
@@ -134,7 +161,11 @@ def _missing_index(leg: TensorLeg, mul: int, operand: Operand, index: str) -> Di
         f"`{leg.name}` has multiplicity {mul:,} and no channel index here",
         operand.span,
         notes=[f"an edge written {without} has multiplicity 1"],
-        help=f"write `{leg.name}[{', '.join((*operand.sites, index))}]`",
+        help=write(
+            operand.span,
+            _written(leg.name, (*operand.sites, index)),
+            f"`{index}` is chosen for the channels of `{leg.name}`",
+        ),
         related=[Label(leg.span, "declared here")],
     )
 
@@ -159,18 +190,15 @@ def _unweighted_sums(line: Line) -> Iterator[Diagnostic]:
         if index not in weighed:
             operand = next(operand for operand in line.operands if index in operand.channels)
             right = ", ".join((*line.indices, index))
+            text, repair = weighing(line, index)
             yield diagnose(
                 "F1021",
                 f"the index `{index}` is summed, and no weight carries it",
                 operand.span,
                 notes=["an index that stands on the left and not on the right is summed, and must appear in a weight"],
-                help=f"weigh it: `* {_weighing(line, index)}`, or keep it: `-> {line.target}[{right}]`",
+                help=f"weigh it: `* {text}`, or keep it: `-> {line.target}[{right}]`",
+                repairs=[repair],
             )
-
-
-def _weighing(line: Line, index: str) -> str:
-    """A weight that carries an index: the line's own, made larger, or a new one."""
-    return line.weights[0].with_indices(index) if line.weights else f"W[path, {index}]"
 
 
 def _sourceless_indices(line: Line) -> Iterator[Diagnostic]:
@@ -178,12 +206,14 @@ def _sourceless_indices(line: Line) -> Iterator[Diagnostic]:
     weighed = {index for weight in line.weights for index in weight.channels}
     for index in line.channels:
         if index not in left and index not in weighed:
+            text, repair = weighing(line, index)
             yield diagnose(
                 "F1023",
                 f"the index `{index}` stands on the right alone",
                 line.target_span,
                 notes=["an index that is new on the right must appear in a weight"],
-                help=f"write `* {_weighing(line, index)}`, or put `{index}` on an edge on the left",
+                help=f"write `* {text}`, or put `{index}` on an edge on the left",
+                repairs=[repair],
             )
 
 
@@ -197,8 +227,11 @@ def _sizeless_weight_indices(line: Line, legs: Mapping[str, Leg]) -> Iterator[Di
                     f"the index `{index}` of `{weight.name}` stands on no edge of this line",
                     weight.span,
                     notes=["an index takes its size from an edge that carries it"],
-                    help=_meant_index(index, [leg.name for leg in legs.values() if isinstance(leg, IndexLeg)])
-                    or f"leave `{index}` out: `* {_without(weight, index)}`, or put it on the right edge",
+                    help=_meant_index(weight, index, [leg.name for leg in legs.values() if isinstance(leg, IndexLeg)])
+                    or Advice(
+                        f"leave `{index}` out: `* {_without(weight, index)}`, or put it on the right edge",
+                        (instead(weight.span, _without(weight, index), f"`{index}` is left out"),),
+                    ),
                 )
 
 
@@ -238,10 +271,12 @@ def _loose_ends(graph: FusionGraph) -> Iterator[Diagnostic]:
 def _dangling_edge(graph: FusionGraph, edge: str, line: Line, meant: Output | None) -> Diagnostic:
     if meant is not None:
         notes = [f"no line writes the output `{meant.name}`"]
-        help = f"write `-> {meant.name}{line.target_span.text.removeprefix(edge)}`"
+        text = f"{meant.name}{line.target_span.text.removeprefix(edge)}"
+        help = Advice(f"write `-> {text}`", (instead(line.target_span, text, f"the line ends in `{meant.name}`"),))
     else:
         notes = [f"the outputs of this diagram are: {', '.join(f'`{name}`' for name in graph.output_table)}"]
-        help = "use it on the left of a line, or leave this line out"
+        repair = without(line.span, "the line is left out")
+        help = Advice("use it on the left of a line, or leave this line out", (repair,))
     related = [Label(meant.span, "never written")] if meant is not None else []
     message = f"nothing uses the edge `{edge}`"
     return diagnose("F1011", message, line.target_span, notes=notes, help=help, related=related)
@@ -253,15 +288,31 @@ def _unused_legs(graph: FusionGraph) -> Iterator[Diagnostic]:
     used = {*graph.readers, *factors, *rows, *graph.poisoned, *graph.excused}
     for leg in graph.legs if graph.lines else ():  # of an empty diagram its outputs are what is missing
         if leg.name not in used:
-            help = "leave it out of the header"
+            repair = _without_leg(leg)
+            help = Advice("leave it out of the header", (repair,) if repair is not None else ())
             yield diagnose("F1012", f"nothing uses the leg `{leg.name}`", leg.span, help=help)
+
+
+def _without_leg(leg: Leg) -> Repair | None:
+    """A leg left out of the header, with the comma before or behind it; None where comments stand between."""
+    text, depth, end = leg.span.source.text, 0, leg.span.end
+    while end < len(text) and (depth or text[end] not in ",)"):
+        depth += (text[end] in "([") - (text[end] in ")]")
+        end += 1
+    before = re.compile(r",?\s*\Z").search(text, max(0, leg.span.start - 200), leg.span.start)
+    start = before.start() if before is not None and text[end : end + 1] == ")" else leg.span.start
+    if text[end : end + 1] == ",":
+        end = re.compile(r",[ \t]*").match(text, end).end()  # type: ignore[union-attr]
+    whole = leg.span.source.span(start, end)
+    return None if "#" in whole.text else instead(whole, "", f"the leg `{leg.name}` is left out")
 
 
 def _edges_used_twice(graph: FusionGraph) -> Iterator[tuple[str, Diagnostic]]:
     for edge, uses in graph.readers.items():
         if len(uses) > 1 and edge in graph.writers and edge not in graph.poisoned and graph.keeps_paths(edge):
             first, second = (line.operands[position].span for line, position in uses[:2])
-            channels = ", ".join(("path", *graph.writers[edge][0].channels))
+            writer = graph.writers[edge][0]
+            weighed = weighing(writer, *(() if writer.weights else writer.channels), path=True)
             yield (
                 edge,
                 diagnose(
@@ -270,8 +321,9 @@ def _edges_used_twice(graph: FusionGraph) -> Iterator[tuple[str, Diagnostic]]:
                     second,
                     related=[Label(first, "first used here")],
                     notes=["an edge that keeps its paths apart runs from one vertex to one other"],
-                    help=f"weigh its paths where it is written, `* W[{channels}]`: "
+                    help=f"weigh its paths where it is written, `* {weighed[0]}`: "
                     "a plain space is free to be used again",
+                    repairs=[weighed[1]] if len(graph.writers[edge]) == 1 else (),
                 ),
             )
 
@@ -297,7 +349,9 @@ def _ranks(graph: FusionGraph) -> Iterator[tuple[str, Diagnostic]]:
                         f"`{edge}` has {_indices(len(channels))} here and {_indices(rank)} where it is first written",
                         span,
                         related=[Label(written, _indices(rank))],
-                        help=f"write `{written.text}`" if not channels else None,
+                        help=write(span, written.text, "its indices are taken from where it is written")
+                        if not channels
+                        else None,
                     ),
                 )
                 break
@@ -314,10 +368,12 @@ def _unaddable(graph: FusionGraph) -> Iterator[tuple[str, Diagnostic]]:
             continue
         for line in writers:
             if line.keeps:
-                indices = ", ".join(line.channels)
                 bracket = ", ".join((*line.sites, *line.channels))
                 plain = f"{edge}[{bracket}]" if bracket else edge
-                weigh = f"-> {plain} * W[path{', ' + indices if indices else ''}]"
+                has_path = any(weight.has_path for weight in line.weights)
+                weight, repair = weighing(line, *(() if line.weights else line.channels), path=True)
+                edits = (Edit(line.target_span, plain), *(() if has_path else repair.edits))
+                weigh = f"-> {plain} * {weight}"
                 yield (
                     edge,
                     diagnose(
@@ -326,6 +382,7 @@ def _unaddable(graph: FusionGraph) -> Iterator[tuple[str, Diagnostic]]:
                         line.target_span,
                         notes=["what is added up has one shape; kept paths are extra channels"],
                         help=f"sum the paths, weighed: `{weigh}`, or give the line an edge of its own",
+                        repairs=[Repair(edits, "the paths are summed")],
                     ),
                 )
                 break

@@ -5,7 +5,8 @@ How a diagnostic looks as text, JSON, SARIF or GitHub annotations is the busines
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,6 +50,19 @@ class Repair:
 
 
 @dataclass(frozen=True)
+class Advice:
+    """A help, with the edits that carry it out."""
+
+    text: str
+    repairs: tuple[Repair, ...] = ()
+
+    @property
+    def spans(self) -> Sequence[Span]:
+        """The places that the first repair changes."""
+        return [edit.span for edit in self.repairs[0].edits] if self.repairs else []
+
+
+@dataclass(frozen=True)
 class Diagnostic:
     """One mistake, or one warning.
 
@@ -81,18 +95,37 @@ def diagnose(
     *,
     label: str = "",
     notes: Iterable[str] = (),
-    help: str | None = None,
+    help: str | Advice | None = None,
     related: Iterable[Label] = (),
     repairs: Iterable[Repair] = (),
 ) -> Diagnostic:
-    """A diagnostic with the severity that the registry of codes gives it."""
+    """A diagnostic with the severity that the registry of codes gives it; an advice brings its repairs."""
     severity = CODES[code].severity
-    return Diagnostic(code, severity, message, span, label, tuple(notes), help, tuple(related), tuple(repairs))
+    advice = help if isinstance(help, Advice) else Advice(help or "")
+    text = advice.text if help is not None else None
+    return Diagnostic(
+        code, severity, message, span, label, tuple(notes), text, tuple(related), (*advice.repairs, *repairs)
+    )
 
 
 def instead(span: Span, text: str, effect: str = "") -> Repair:
     """The repair that writes `text` where `span` stands."""
     return Repair((Edit(span, text),), effect)
+
+
+def write(span: Span, text: str, effect: str = "") -> Advice:
+    """The advice to write a text where the span stands."""
+    return Advice(f"write `{text}`", (instead(span, text, effect),))
+
+
+def without_term(span: Span, effect: str = "") -> Repair | None:
+    """The repair that leaves a term out of a sum, with its `+`; None where it is the only one."""
+    text = span.source.text
+    if match := re.compile(r"\s*\+\s*").match(text, span.end):
+        return instead(span.source.span(span.start, match.end()), "", effect)
+    if match := re.search(r"\s*\+\s*\Z", text[max(0, span.start - 200) : span.start]):
+        return instead(span.source.span(span.start - len(match[0]), span.end), "", effect)
+    return None
 
 
 def behind(span: Span, text: str, effect: str = "") -> Repair:

@@ -7,29 +7,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
-from fusionc.language.diagnostics import Edit, Repair
-from fusionc.language.source import Source, Span
+from fusionc.language.diagnostics import Advice, Edit, Repair
+from fusionc.language.source import Source
 
 BEFORE, AFTER = 200, 2000  # characters of the line that are looked at
 ROMAN = str.maketrans("−–—⁄", "---/")
-
-
-@dataclass(frozen=True)
-class Advice:
-    """A help, with the edits that carry it out."""
-
-    text: str
-    repairs: tuple[Repair, ...] = ()
-
-    @property
-    def spans(self) -> Sequence[Span]:
-        """The places that the first repair changes."""
-        return [edit.span for edit in self.repairs[0].edits] if self.repairs else []
 
 
 @dataclass(frozen=True)
@@ -51,11 +38,6 @@ class Habit:
     @cached_property
     def regex(self) -> re.Pattern[str]:
         return re.compile(self.pattern, re.MULTILINE)
-
-
-def write(span: Span, text: str, effect: str = "") -> Advice:
-    """The advice to write a text where the span stands."""
-    return Advice(f"write `{text}`", (Repair((Edit(span, text),), effect),))
 
 
 def habit_at(source: Source, start: int, places: Container[str]) -> Advice | None:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Set
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from fusionc.language.diagnostics import Diagnostic, Label, Repair, behind, diagnose, instead
+from fusionc.language.diagnostics import Advice, Diagnostic, Label, Repair, behind, diagnose, instead, write
 from fusionc.language.display import character_name, is_hidden
 from fusionc.language.grammar import words
-from fusionc.language.habits import Advice, ascii_name, habit_at, write
+from fusionc.language.habits import ascii_name, habit_at
 from fusionc.language.lexer import Token, renamed
 from fusionc.language.source import Span
 

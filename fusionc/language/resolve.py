@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from fusionc.language import syntax
-from fusionc.language.diagnostics import CompileError, Diagnostic, Label, Repair, diagnose, instead
+from fusionc.language.diagnostics import CompileError, Diagnostic, Label, Repair, diagnose, instead, without_term
 from fusionc.language.parser import parse, read
 from fusionc.language.source import Source, Span
 
@@ -280,7 +280,10 @@ def _too_many_terms(span: Span, limit: int = MAX_TERMS, what: str = "this space 
 
 def nothing_of_something(span: Span) -> Diagnostic:
     """F1029: a term taken zero times."""
-    return diagnose("F1029", "a multiplicity of zero", span, help="leave the term out")
+    repair = without_term(span)
+    return diagnose(
+        "F1029", "a multiplicity of zero", span, help="leave the term out", repairs=[repair] if repair else ()
+    )
 
 
 def names_in(space: syntax.Space) -> Iterator[syntax.NameTerm]:
@@ -433,6 +436,7 @@ class _Resolver:
                 f"`{item.kind}` has no value `{item.value.text}`",
                 item.value.span,
                 help=f"did you mean `{near[0]}`?" if near else f"write {values}",
+                repairs=[meant(item.value.span, value) for value in near or allowed],
             )
         )
         return False

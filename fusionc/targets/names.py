@@ -5,7 +5,8 @@ from __future__ import annotations
 import keyword
 from collections.abc import Iterable
 
-from fusionc.language.diagnostics import Diagnostic, diagnose
+from fusionc.language.diagnostics import Diagnostic, Repair, diagnose
+from fusionc.language.lexer import renamed
 from fusionc.language.source import Span
 
 # What the generated file defines and uses at its top level.
@@ -98,7 +99,14 @@ def name_diagnostic(what: str, name: str, reason: str, span: Span) -> Diagnostic
         span,
         notes=[reason],
         help=f"rename it, for example `{name.strip('_')}_0`",
+        repairs=[_renaming(span, f"{name.strip('_')}_0")] if span.text == name else (),
     )
+
+
+def _renaming(span: Span, name: str) -> Repair:
+    """Another name wherever the word stands."""
+    name = span.source.unused(name)
+    return Repair(renamed(span, name).edits, f"`{span.text}` is called `{name}`")
 
 
 class Namer:
