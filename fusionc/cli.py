@@ -16,11 +16,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fusionc.algebra.surds import Surd
 from fusionc.arguments import BATCH, CUTOFF, MANY, parser
 from fusionc.language.diagnostics import CompileError, Diagnostic
 
 if TYPE_CHECKING:
+    from fusionc.algebra.surds import Surd
     from fusionc.driver import Checked, CheckedDiagram, CheckedNumber
     from fusionc.language.source import Source
 

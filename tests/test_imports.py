@@ -18,7 +18,7 @@ def imported(code: str) -> list[str]:
     """Which of the heavy packages, and of fusionc's own folders, a program has imported when it ends."""
     text = (
         f"import sys, atexit\n"
-        f"names = {HEAVY!r} + ('fusionc.driver', 'fusionc.plan', 'fusionc.rewrite', 'fusionc.program.ir')\n"
+        f"names = {HEAVY!r} + ('fusionc.driver', 'fusionc.plan', 'fusionc.rewrite', 'fusionc.program.ir', 'fusionc.algebra')\n"
         f"atexit.register(lambda: print('imported:', *[name for name in names if name in sys.modules]))\n{code}"
     )
     run = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=120, check=True)
@@ -40,7 +40,7 @@ def test_help_imports_nothing(flags):
 
 
 def test_a_check_does_not_plan():
-    assert imported(command("check", str(EXAMPLE))) == ["lark", "fusionc.driver"]
+    assert imported(command("check", str(EXAMPLE))) == ["lark", "fusionc.driver", "fusionc.algebra"]
 
 
 def test_code_is_made_without_torch():
