@@ -12,13 +12,14 @@ import fusionc
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "four_modes.fus"
 HEAVY = ("networkx", "sympy", "lark", "torch", "numpy", "jinja2", "opt_einsum", "ase")
+OWN = ("fusionc.driver", "fusionc.plan", "fusionc.rewrite", "fusionc.program.ir", "fusionc.algebra")
 
 
 def imported(code: str) -> list[str]:
     """Which of the heavy packages, and of fusionc's own folders, a program has imported when it ends."""
     text = (
         f"import sys, atexit\n"
-        f"names = {HEAVY!r} + ('fusionc.driver', 'fusionc.plan', 'fusionc.rewrite', 'fusionc.program.ir', 'fusionc.algebra')\n"
+        f"names = {(*HEAVY, *OWN)!r}\n"
         f"atexit.register(lambda: print('imported:', *[name for name in names if name in sys.modules]))\n{code}"
     )
     run = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=120, check=True)
@@ -54,5 +55,6 @@ def test_every_public_name_is_there():
     for name in fusionc.__all__:
         assert getattr(fusionc, name) is not None
     assert fusionc.driver.emit is not None
+    assert not hasattr(fusionc, "driver.emit")
     with pytest.raises(AttributeError, match="no attribute 'lod'"):
         fusionc.lod  # noqa: B018
