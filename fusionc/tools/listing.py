@@ -10,6 +10,7 @@ from fusionc.diagram.fusion import lists_paths
 from fusionc.diagram.paths import public_paths
 from fusionc.driver import Checked, CheckedDiagram
 from fusionc.language import syntax
+from fusionc.language.diagnostics import CompileError
 from fusionc.plan.expand import Expansion
 from fusionc.plan.states import Pair, State, Summed
 from fusionc.program.ir import (
@@ -187,15 +188,22 @@ def _operation(instruction: Instruction) -> str:
 
 
 def list_paths_table(diagram: CheckedDiagram, most: int | None) -> str:
-    """The paths of a diagram as a table; the first `most` of them."""
+    """The paths of a diagram as a table; the first `most` of them. Where they are too many to list, or too large to
+    tell which are independent, their number and the reason."""
     count = diagram.count_paths()
+    try:
+        path_table = diagram.table
+    except CompileError as error:
+        if not all(found.code.startswith("F3") for found in error.diagnostics):
+            raise
+        reasons = "; ".join(f"{found.message} ({found.code})" for found in error.diagnostics)
+        return f"{diagram.name}: {count:,} path{'' if count == 1 else 's'}; no table: {reasons}"
     weights = [
-        f"{layout.name}: {' x '.join(map(str, (*layout.rows, layout.numel)))}"
-        for layout in diagram.table.weights.values()
+        f"{layout.name}: {' x '.join(map(str, (*layout.rows, layout.numel)))}" for layout in path_table.weights.values()
     ]
     head = f"{diagram.name}: {count:,} path{'' if count == 1 else 's'}" + (f"; {', '.join(weights)}" if weights else "")
     rows = []
-    for number, path in enumerate(public_paths(diagram.table)):
+    for number, path in enumerate(public_paths(path_table)):
         if most is not None and number == most:
             break
         weight = "" if path.weight is None else f"{path.weight}[{path.offset}:{path.offset + prod(path.shape)}]"

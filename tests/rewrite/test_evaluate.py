@@ -198,3 +198,23 @@ def test_constructors_refuse() -> None:
         Edge(1, (0, 0), (0, 0))
     with pytest.raises(ValueError, match="do not fill the slots"):
         SpinNetwork(theta_net(2, 2, 2).edges[:2])
+
+
+def test_tetrahedra_of_large_spins() -> None:
+    """A 6j symbol and the roots of its triads, numbers of thousands of digits that are never factored."""
+    a, b, c, d, e, f = 1400, 1402, 1406, 1410, 1392, 1414
+    builder = NetworkBuilder()
+    one, two, three, four = (builder.add_vertex(*spins) for spins in ((a, b, c), (a, e, f), (d, b, f), (d, e, c)))
+    for end, other in (
+        (one[0], two[0]),
+        (one[1], three[1]),
+        (one[2], four[2]),
+        (two[1], four[1]),
+        (two[2], three[2]),
+        (three[0], four[0]),
+    ):
+        builder.connect(end, other)
+    start = process_time()
+    value = evaluate(builder.build())
+    assert process_time() - start < 2
+    assert abs(value) == abs(six_j(a, b, c, d, e, f)) != 0
