@@ -27,7 +27,7 @@ FUNCTION_NAMES = frozenset(
         "_conjugate _by_autograd _evaluated _pieces _call _placed _added _summed_up _tabulated "
         "_added_products _selected _mixed_up _widened _Kept _terms _has_numbers _looked_up _every _crossed _behind "
         "_rows_at _over _SORTED _uncast "
-        "_is_autocast _is_batched _detached "
+        "_is_autocast _is_batched _detached _Exported _matrices_in_steps _sum_in_steps "
         "_is_opaque _is_transformed _compiled _assembled _as_operator _operator "
         "_over_pairs _at_pairs _looping _pulling _listed _unlisted _batch _in_rows _first_numbers "
         "_compiled_once _apart _stage_gradients "
