@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import reference
 import torch
 from hypothesis import HealthCheck, settings
 from site_strategies import DECLARED, SIZES
@@ -141,8 +142,12 @@ class Case:
         return self.inputs.keywords(self.diagram.graph)
 
     def oracle(self, layout: str = "mul_ir") -> tuple[np.ndarray, ...]:
+        """The value by one oracle, with which the other agrees."""
         given = (self.inputs.legs, self.weights, layout, self.inputs.relations, self.inputs.sizes)
-        return evaluate(self.diagram.table, *given)  # type: ignore[arg-type]
+        value = evaluate(self.diagram.table, *given)  # type: ignore[arg-type]
+        text = self.diagram.graph.span.source.text
+        assert reference.agrees(reference.evaluate_arrays(text, *given, self.diagram.name), value)
+        return value
 
     def run(self, *values: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return as_tuple(self.module()(*(values or self.tensors()), **self.keywords))

@@ -6,6 +6,7 @@ import random
 
 import numpy as np
 import pytest
+import reference
 import torch
 
 import fusionc
@@ -96,6 +97,7 @@ def test_random_loops_equal_the_dense_contraction(group):
         table, numbers = diagram.checked.table, np.random.default_rng(0)
         operands, weights = random_legs(table, 3, numbers), random_weights(table, numbers)
         wanted = evaluate(table, operands, weights)
+        assert reference.agrees(reference.evaluate_arrays(text, operands, weights), wanted), text
         size = max(1.0, max(float(np.abs(part).max()) for part in wanted))
         got = interpret(diagram.checked.program(), operands, weights)
         assert all(np.abs(g - w).max() < 1e-12 * size for g, w in zip(got, wanted, strict=True)), text

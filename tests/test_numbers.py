@@ -7,6 +7,7 @@ import random
 import numpy as np
 import opt_einsum
 import pytest
+import reference
 
 from fusionc.algebra.groups import GROUPS
 from fusionc.diagram.loops import Closing, Coupling, Pair, Same, Splitting
@@ -161,8 +162,10 @@ def test_random_numbers_equal_the_dense_contraction(group, basis):
         if not text:
             continue
         tried += 1
-        diagram = wires(text.replace("diagram d", f"basis {basis}\ndiagram d"))
+        text = text.replace("diagram d", f"basis {basis}\ndiagram d")
+        diagram = wires(text)
         exact, wanted = float(value(diagram)), dense(diagram)
+        assert abs(reference.number(text) - wanted) < 1e-12 * max(1.0, abs(wanted)), text
         assert abs(exact - wanted) < 1e-12 * max(1.0, abs(wanted)), text
         nonzero += abs(wanted) > 1e-6
     assert nonzero > 5

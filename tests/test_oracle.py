@@ -1,9 +1,10 @@
-"""Every plan, the interpreter and the generated module against the dense einsum of the diagram's text."""
+"""Every plan, the interpreter and the generated module against two oracles: dense einsum of the diagram's text."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import reference
 import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -38,11 +39,13 @@ def compiled(text: str):
 @given(data=st.data())
 def test_trees_equal_the_oracle(group, legs, data):
     """Random trees of two, three and four legs: every strategy, both layouts, the module."""
-    diagram = compiled(data.draw(trees(legs, group)).text)
+    text = data.draw(trees(legs, group)).text
+    diagram = compiled(text)
     table, rng = diagram.checked.table, np.random.default_rng(0)
     operands, weights = random_legs(table, 3, rng), random_weights(table, rng)
     for layout in ("mul_ir", "ir_mul"):
         wanted = evaluate(table, operands, weights, layout)
+        assert reference.agrees(reference.evaluate_arrays(text, operands, weights, layout), wanted)
         for strategy in STRATEGIES:
             program = diagram.checked.program(strategy, layout)
             assert relative(interpret(program, operands, weights), wanted) < 1e-12
@@ -98,7 +101,11 @@ EQUAL = {
 @pytest.mark.parametrize("name", EQUAL)
 def test_equal_operands_equal_the_oracle_and_verify(name):
     header, output, body = EQUAL[name]
-    diagram = fusionc.parse(f"diagram d({header}) {output} {{ {body} }}")["d"]
+    text = f"diagram d({header}) {output} {{ {body} }}"
+    diagram = fusionc.parse(text)["d"]
+    table, rng = diagram.checked.table, np.random.default_rng(0)
+    operands, weights = random_legs(table, 2, rng), random_weights(table, rng)
+    assert reference.agrees(reference.evaluate_arrays(text, operands, weights), evaluate(table, operands, weights))
     assert diagram.count_paths() == len(diagram.paths)
     verification = verify(diagram.checked)
     assert verification.ok, str(verification)

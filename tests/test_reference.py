@@ -47,17 +47,10 @@ def both(text: str, layout: str = "mul_ir", seed: int = 0) -> tuple[tuple[np.nda
     return evaluate(checked.table, *given), reference.evaluate_arrays(text, *given)
 
 
-def same(one: tuple[np.ndarray, ...], other: tuple[np.ndarray, ...]) -> bool:
-    scale = max(1.0, *(float(np.abs(part).max(initial=0.0)) for part in other))
-    return all(
-        a.shape == b.shape and bool(np.all(np.abs(a - b) <= 1e-12 * scale)) for a, b in zip(one, other, strict=True)
-    )
-
-
 @pytest.mark.parametrize("layout", ["mul_ir", "ir_mul"])
 @pytest.mark.parametrize("name", TEXTS)
 def test_both_oracles_read_a_text_alike(name, layout):
-    assert same(*both(TEXTS[name], layout))
+    assert reference.agrees(*both(TEXTS[name], layout))
 
 
 def test_clebsch_gordan_coefficients_are_those_of_the_tables():

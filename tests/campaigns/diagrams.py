@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -26,7 +27,7 @@ LONGEST = 120  # seconds for one case
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 
-def attempt(seed: int) -> tuple[int, str | None, str | None]:
+def attempt(seed: int, lowered: bool = False) -> tuple[int, str | None, str | None]:
     """The seed, its text, and what is wrong with it (None: nothing)."""
     from random_cases import Disagreement, check, draw
 
@@ -39,7 +40,7 @@ def attempt(seed: int) -> tuple[int, str | None, str | None]:
     try:
         case = draw(seed)
         text = case.text
-        check(case)
+        check(case, lowered)
     except Disagreement as error:
         message = str(error)
         return seed, text, message if "seed" in message else f"seed {seed}\n{text or ''}{message}"
@@ -56,13 +57,15 @@ def prepare(folder: str) -> None:
     torch.set_num_threads(1)
 
 
-def results(seeds: Iterable[int], jobs: int, folder: str) -> Iterator[tuple[int, str | None, str | None]]:
+def results(
+    seeds: Iterable[int], jobs: int, folder: str, lowered: bool
+) -> Iterator[tuple[int, str | None, str | None]]:
     if jobs == 1:
         prepare(folder)
-        yield from map(attempt, seeds)
+        yield from map(partial(attempt, lowered=lowered), seeds)
         return
     with multiprocessing.get_context("spawn").Pool(jobs, prepare, (folder,)) as pool:
-        yield from pool.imap_unordered(attempt, seeds)
+        yield from pool.imap_unordered(partial(attempt, lowered=lowered), seeds)
 
 
 def main() -> int:
@@ -71,6 +74,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="the seed of the first one (0); the others follow")
     parser.add_argument("--seconds", type=float, default=None, help="begin no case after so many seconds")
     parser.add_argument("--jobs", type=int, default=1, help="processes (1)")
+    parser.add_argument(
+        "--small-thresholds", action="store_true", help="emit code for large results, cut into small pieces"
+    )
     options = parser.parse_args()
     start, passed, failed = time.monotonic(), 0, []
 
@@ -81,7 +87,7 @@ def main() -> int:
             yield seed
 
     with tempfile.TemporaryDirectory(prefix="fusionc-campaign-") as folder:
-        for seed, _, problem in results(seeds(), options.jobs, folder):
+        for seed, _, problem in results(seeds(), options.jobs, folder, options.small_thresholds):
             if problem is None:
                 passed += 1
             else:

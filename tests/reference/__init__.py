@@ -11,6 +11,6 @@ from __future__ import annotations
 from reference.listing import Listing, list_paths
 from reference.numbers import number
 from reference.reading import read_diagram
-from reference.values import evaluate, evaluate_arrays
+from reference.values import agrees, evaluate, evaluate_arrays
 
-__all__ = ["Listing", "evaluate", "evaluate_arrays", "list_paths", "number", "read_diagram"]
+__all__ = ["Listing", "agrees", "evaluate", "evaluate_arrays", "list_paths", "number", "read_diagram"]

@@ -74,6 +74,14 @@ def evaluate_arrays(
         return tuple(value.numpy() for value in evaluate(listing, named, learned, layout, pairs, sizes))
 
 
+def agrees(one: Sequence[np.ndarray], other: Sequence[np.ndarray], tolerance: float = 1e-12) -> bool:
+    """Whether two oracles give the same outputs, up to rounding against their largest number (or one, where that is
+    less: what is zero by Schur's lemma is rounding alone)."""
+    pairs = list(zip(one, other, strict=True))
+    scale = max([1.0, *(float(np.abs(part).max(initial=0.0)) for part in other)])
+    return all(a.shape == b.shape and float(np.abs(a - b).max(initial=0.0)) <= tolerance * scale for a, b in pairs)
+
+
 @dataclass
 class _Evaluation:
     """`values` holds each edge's blocks: [batch, member, channels…, component], one member where there are no sites."""
