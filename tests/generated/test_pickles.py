@@ -13,6 +13,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from site_strategies import site_diagrams
+from strategies import trees
 
 import fusionc
 from fusionc.driver import CheckedDiagram
@@ -147,6 +151,19 @@ def test_a_diagram_by_itself_means_the_same(path):
             assert alone.source.meaning == diagram.source.meaning
         if path.stem == "four_modes":
             assert alone.emit() == diagram.emit()
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.one_of(trees(3), trees(2, "SU(2)"), trees(2, "SO(3)"), site_diagrams()))
+def test_random_diagrams_by_themselves_mean_the_same(random):
+    try:
+        diagram = fusionc.parse(random.text)["d"]
+    except fusionc.CompileError:
+        assume(False)
+    assume(diagram.count_paths() < 60)
+    alone = fusionc.parse(diagram.source.standalone)["d"]
+    assert alone == diagram
+    assert alone.emit() == diagram.emit()
 
 
 def test_imports_settings_and_unused_names(tmp_path):
