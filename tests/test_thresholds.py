@@ -98,3 +98,24 @@ def test_they_change_what_is_emitted_and_only_inside():
         assert now() is LOWERED
         assert diagram.emit() != before
     assert diagram.emit() == before
+
+
+def test_kernels_are_not_divided_for_ever():
+    """Equal operands and many paths: comparing all ways to divide such kernels took minutes, loops take what is too
+    much."""
+    text = "diagram d(a: 0e + 1o) -> 0e + 1o + 2e { a a a -> out * W[path]; a a -> out * V[path] }"
+    diagram = fusionc.parse(text)["d"]
+    with using(dataclasses.replace(LOWERED, most_work=0)):
+        assert "tl.load(places + at" in diagram.emit("triton") or "_TABLE" in diagram.emit("triton")
+
+
+@pytest.mark.parametrize(
+    "line", ["x[u] x[u] -> out[u,w] * W[path,w]", "x[u] x[v] -> out[u,w] * W[path,v,w]", "x[u] -> out[u,w] * W[path,w]"]
+)
+def test_kernels_of_operands_that_meet_channels_of_weights(line):
+    """What torch mixes channels with is there, in every order of derivatives."""
+    out = "6x1o" if line.startswith("x[u] ->") else "6x2e"
+    for thresholds in (DEFAULT, LOWERED):
+        with using(thresholds):
+            text = fusionc.parse(f"diagram d(x: 2x1o) -> {out} {{ {line} }}")["d"].emit("triton")
+        compile(text, "generated", "exec")

@@ -108,6 +108,8 @@ class Thresholds:
     """Terms up to which a loop is not looked at."""
     patience: float = 45_000
     """Milliseconds of compilation above which a loop is taken."""
+    most_work: int = 120_000
+    """Terms, loads and stores that are looked at to divide a program into kernels. Then what is too large is a loop."""
     many: int = 32
     together: int = 8
     """So many loads or stores of one kind are a loop inside; so many components are on their way at a time."""

@@ -55,6 +55,8 @@ def planned(program: Program, sums: Sums, unroll: Unroll, regroup: Regroup) -> P
     walked += _before_walks(splitter(walked))
     found = _planned(splitter(walked))
     for _ in range(now().most_kept):
+        if splitter(()).is_tired:
+            break
         extra = sorted(found.cut.extra)
         tries = [(*extra, value) for value in _best(found, known, regroup)]
         if len(tries) > 1:

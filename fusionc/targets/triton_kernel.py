@@ -6,6 +6,7 @@ into a function.
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -94,10 +95,16 @@ class Contents:
         """Its terms, and its loads and stores."""
         return self._printer.terms, self._printer.memory
 
-    def registers(self, enough: int, most: int) -> int:
+    @property
+    def size(self) -> int:
+        """How much there is to order."""
+        return self._printer.terms + self._printer.memory
+
+    def registers(self, enough: int, most: int, searched: bool = True) -> int:
         """The registers of a thread that its values need at the worst place; fewer are not looked for than `enough`,
-        nor is it known how many they are above `most`."""
-        return self._printer.registers(enough, most)
+        nor is it known how many they are above `most`; only the first order is looked at where it is not `searched`
+        for another."""
+        return self._printer.registers(enough, most, searched)
 
 
 def sums(cut: Cut, group: Group) -> int:
@@ -269,10 +276,11 @@ class _Printer(Values):
         head = scheduled(self.head, (*self.loop, *self.tail), enough, most)
         return head, scheduled(self.loop, (), enough, most), scheduled(self.tail, (), enough, most)
 
-    def registers(self, enough: int, most: int) -> int:
+    def registers(self, enough: int, most: int, searched: bool = True) -> int:
         """The registers of a thread that values need at the worst place; fewer are not looked for than `enough`, nor is
         it known how many they are above `most`."""
-        head, loop, tail = self._parts(enough if self.group.key is None else FEW, most)
+        least = sys.maxsize if not searched else enough if self.group.key is None else FEW
+        head, loop, tail = self._parts(least, most)
         totals = [name for name in self.accumulators if name.startswith("total")]
         sums = [name for name in self.accumulators if not name.startswith("total")]
         behind = [*tail.before(totals), *sums] if self.group.key is not None else tail.before(totals)

@@ -26,6 +26,9 @@ from fusionc.targets.triton_values import reads, tile
 LOOP = 1500
 """Milliseconds that a loop compiles."""
 
+ORDERED = 4
+"""How many times as long as looking at terms it takes to put them in order."""
+
 T = TypeVar("T")
 
 
@@ -52,6 +55,8 @@ class Known:
     sizes: dict[Seen, int] = field(default_factory=dict)
     families: dict[object, list[Group]] = field(default_factory=dict)
     last: tuple[Seen, Contents] | None = None
+    work: int = 0
+    """Terms, loads and stores that were looked at so far, those that were put in order many times."""
 
     @cached_property
     def above(self) -> list[int]:
@@ -64,6 +69,10 @@ class Known:
         return found
 
 
+class _TooMuch(Exception):
+    """More would have to be looked at than is worth the time."""
+
+
 @dataclass
 class Splitter:
     """Kernels for groups. `regroup` makes a group of some of its stores."""
@@ -74,6 +83,8 @@ class Splitter:
     unroll: Unroll = "auto"
     any_registers: bool = False
     loops: dict[Group, bool] = field(default_factory=dict)
+    stops: bool = False
+    """Whether looking at more is given up where enough was looked at: there is a loop instead."""
 
     def __post_init__(self) -> None:
         self.kept, self.outside = (sum(1 << value for value in some) for some in (self.cut.kept, self.cut.outside))
@@ -95,11 +106,26 @@ class Splitter:
             return [replace(group, looped=True)]
         if self.is_one(group):
             return [group]
+        if group.key is not None or self.unroll != "auto" or self.any_registers:
+            return self._merged(group, self._divided(group))
+        try:
+            return self._merged(group, replace(self, stops=True)._divided(group))
+        except _TooMuch:
+            self.loops[group] = True
+            return [replace(group, looped=True)]
+
+    @property
+    def is_tired(self) -> bool:
+        """Whether so much of a program was looked at that nothing more is compared: what is not one kernel is a loop
+        where it can be one."""
+        return self.unroll == "auto" and self.known.work > now().most_work
+
+    def _divided(self, group: Group) -> list[Group]:
         parts: list[Group] = []
         for family in _families(group.stores):
             whole = self.regroup(group, family)
             parts += [replace(whole, looped=True)] if self._loops(whole, group) else self._family(whole, group)
-        return self._merged(group, parts)
+        return parts
 
     def _loops(self, family: Group, group: Group) -> bool:
         """Whether what is written of one value is a loop where the group, with sums over neighbours, cannot be one."""
@@ -109,6 +135,10 @@ class Splitter:
         """Whether a group is a loop over a table of terms: unrolled code would compile for too long, or it is asked
         for."""
         terms, memory = self._weight(group)
+        if group in self.loops:
+            return self.loops[group]
+        if self.is_tired:
+            return not self._fits(group)
         if self.unroll != "auto" or terms <= now().unrolled_terms:
             return self.unroll == "never" and terms > 0
         if group not in self.loops:
@@ -165,13 +195,18 @@ class Splitter:
     def _registers(self, group: Group) -> int:
         seen = self._seen(group)
         if seen not in self.known.sizes:
-            self.known.sizes[seen] = self._contents(seen).registers(now().kernel_registers, now().one_walk)
+            contents, limits = self._contents(seen), now()
+            self.known.work += ORDERED * contents.size
+            self.known.sizes[seen] = contents.registers(limits.kernel_registers, limits.one_walk, not self.is_tired)
         return self.known.sizes[seen]
 
     def _contents(self, seen: Seen) -> Contents:
         """What is in the kernel of a group; of the last one it is still known."""
+        if self.stops and self.is_tired:
+            raise _TooMuch
         if self.known.last is None or self.known.last[0] != seen:
             self.known.last = seen, Contents(self.cut, seen[0])
+            self.known.work += self.known.last[1].size
         return self.known.last[1]
 
     def _is_one_walk(self, group: Group) -> bool:
@@ -210,6 +245,8 @@ class Splitter:
         once = max(1.0, _pieces(terms, memory)) * _share_of_effort(terms, memory)
         if fit and self.effort(outputs) <= now().doubled * once:
             return outputs
+        if self.is_tired:
+            return outputs
         best, least = outputs, self.effort(outputs)
         for alone in (now().alone, 1):
             way = self._by_operand(whole, alone, least)
@@ -237,7 +274,7 @@ class Splitter:
     def _by_operand(self, whole: Group, alone: int, least: float = math.inf) -> list[Group]:
         """Kernels for different components of an operand; none if there is no such operand, if that does not help, or
         if it is no less than the `least` effort known."""
-        found = shared_operand(self.cut, whole.stores)
+        found = None if self.is_tired else shared_operand(self.cut, whole.stores)
         if found is None:
             return []
         operand, components, reached = found
