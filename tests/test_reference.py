@@ -114,3 +114,12 @@ def test_gradients_without_a_batch(name):
     got = module(*legs.values())
     for one, other in zip(*(torch.autograd.grad(out.sum(), moving) for out in (wanted, got)), strict=True):
         assert float((one - other).abs().max()) < 1e-12
+
+
+def test_results_that_are_nothing_go_with_their_neighbours():
+    """However few rows are held at a time, none of the pieces is empty."""
+    from fusionc.targets.torch_rows import _chunks
+
+    many = list(range(300))
+    assert _chunks([many, [], [1]])[0] == (0, 2, many)
+    assert [terms for *_, terms in _chunks([[], many, [301]])] == [many, [301]]

@@ -295,6 +295,9 @@ def _chunks(results: Sequence[Sequence[int]]) -> list[tuple[int, int, list[int]]
     for k, terms in enumerate(results):
         if found:
             first, _, before = found[-1]
+            if not terms or not before:  # a result that is nothing goes with its neighbour: no rows make no product
+                found[-1] = (first, k + 1, [*before, *terms])
+                continue
             together = list(dict.fromkeys((*before, *terms)))
             if len(together) <= now().most_rows:
                 found[-1] = (first, k + 1, together)
