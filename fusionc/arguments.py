@@ -34,6 +34,8 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
     one.add_argument("files", nargs="+", metavar="FILE")
     one.add_argument("--format", choices=("text", "json", "sarif", "github"), default="text", help="default: text")
     one.add_argument("--strict", action="store_true", help="exit with 1 for warnings too")
+    one.add_argument("--fix", action="store_true", help="make the repairs that change no meaning, and say which")
+    one.add_argument("--diff", action="store_true", help="show what --fix would change, and change nothing")
     one = _on_file(
         _add(
             commands,

@@ -237,6 +237,8 @@ def check_command(options: argparse.Namespace) -> int:
     from fusionc.driver import late_mistakes
     from fusionc.language.render import render_github, render_json, render_sarif, summary
 
+    if options.fix or options.diff:
+        return _fix(options)
     found: list[Diagnostic] = []
     for file in _each_once(options.files):
         try:
@@ -253,6 +255,49 @@ def check_command(options: argparse.Namespace) -> int:
         sys.stdout.write(text if not text or text.endswith("\n") else text + "\n")
     failed = any(diagnostic.is_error or options.strict for diagnostic in found)
     return EXIT_INPUT if failed else EXIT_OK
+
+
+def _fix(options: argparse.Namespace) -> int:
+    """`check --fix`: what is left of the mistakes decides the exit code."""
+    from fusionc.language.render import render_text, summary
+    from fusionc.language.repair import mend
+
+    left: list[Diagnostic] = []
+    for file in _each_once(options.files):
+        try:
+            source, folder = _source(file), None if file == "-" else Path(file).parent
+            mended = mend(source, lambda text, folder=folder: _reading(text, folder))  # type: ignore[misc]
+        except CompileError as error:
+            left += error.diagnostics
+            continue
+        for one in mended.applied:
+            _complain(f"{one.diagnostic.span}: {one.diagnostic.code} mended: {one.diagnostic.message}")
+        if options.diff:
+            sys.stdout.writelines(_diff(source, mended.source.text, "mended"))
+        elif file == "-":
+            sys.stdout.write(mended.source.text)
+        elif mended.applied:
+            _rewrite(file, mended.source.text)
+        left += mended.diagnostics
+    if left:
+        _complain(render_text(left))
+    _complain(summary(left))
+    return EXIT_INPUT if any(one.is_error or options.strict for one in left) else EXIT_OK
+
+
+def _reading(source: Source, folder: Path | None) -> tuple[Sequence[Diagnostic], object]:
+    """What is said of a text, and what it means: of diagrams, everything but spaces and comments that a caller sees."""
+    from fusionc.driver import check_source, late_mistakes
+
+    checked = check_source(source, folder)
+    if checked.has_errors:
+        return checked.diagnostics, None
+    found = (*checked.diagnostics, *late_mistakes(checked))
+    if any(one.is_error for one in found):
+        return found, None
+    return found, [
+        (diagram.name, diagram.graph.legs, diagram.graph.outputs, diagram.meaning) for diagram in checked.diagrams
+    ]
 
 
 def paths_command(options: argparse.Namespace) -> int:
@@ -466,10 +511,10 @@ def _formatted(source: Source) -> str:
     return print_file(result.file)
 
 
-def _diff(source: Source, text: str) -> list[str]:
+def _diff(source: Source, text: str, what: str = "formatted") -> list[str]:
 
     before, after = source.text.splitlines(keepends=True), text.splitlines(keepends=True)
-    lines = difflib.unified_diff(before, after, source.name, f"{source.name} (formatted)")
+    lines = difflib.unified_diff(before, after, source.name, f"{source.name} ({what})")
     return [line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines]
 
 

@@ -30,6 +30,7 @@ from fusionc.language import syntax
 from fusionc.language.collector import without_collector
 from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
 from fusionc.language.parser import limited, parse
+from fusionc.language.repair import edited
 from fusionc.language.resolve import ScopedDiagram, Unit, resolve
 from fusionc.language.source import Source, Span
 from fusionc.language.standalone import diagram_text, standalone_text
@@ -52,6 +53,7 @@ if TYPE_CHECKING:  # the planner is loaded where something is planned: whoever f
     from fusionc.rewrite.formula import Formula
 
 PLANNING_BATCH = 1000
+TRIED, TRIED_LENGTH = 6, 4000  # repairs that are tried, in texts of so many characters
 NOT_COMPILED = ("F1027", "F2002", "F2003", "F3001", "F3003", "F3005", "F3007", "F3011", "F4004")
 """What keeps a diagram from one irrep to one irrep from being a module, and is no mistake in a number: its labels are
 added up, it may be zero by Schur's lemma, and no tensor is made of its spins."""
@@ -263,8 +265,34 @@ class Checked:
 def check_source(source: Source, folder: Path | None = None) -> Checked:
     """Everything up to the checks. Mistakes are values here; nothing is raised for them.
 
-    `folder` is where imports are read from; None where the text did not come from a file.
+    `folder` is where imports are read from; None where the text did not come from a file. Of the first repairs of a
+    short text those are kept that leave fewer mistakes.
     """
+    checked = check_text(source, folder)
+    if len(source.text) > TRIED_LENGTH or not any(found.repairs for found in checked.diagnostics):
+        return checked
+    tried = [found for found in checked.diagnostics if found.repairs][:TRIED]
+    kept = {found: _that_work(found, checked, folder) for found in tried}
+    return replace(checked, diagnostics=tuple(kept.get(found, found) for found in checked.diagnostics))
+
+
+def _that_work(found: Diagnostic, checked: Checked, folder: Path | None) -> Diagnostic:
+    """A diagnostic with those of its repairs that leave fewer mistakes; without its help where none does."""
+    source, before = checked.source, sum(one.is_error for one in checked.diagnostics)
+    works = []
+    for repair in found.repairs:
+        if any(edit.span.source is not source for edit in repair.edits):
+            return found
+        left = check_text(Source(source.name, edited(source, repair.edits)), folder).diagnostics
+        errors = sum(one.is_error for one in left)
+        one_more = not found.is_error or found.code.startswith("F00")  # behind one slip of a line the next shows
+        gone = one_more and errors <= before and all(one.message != found.message for one in left)
+        if errors < before or gone:
+            works.append(repair)
+    return replace(found, repairs=tuple(works), help=found.help if works else None)
+
+
+def check_text(source: Source, folder: Path | None) -> Checked:
     with without_collector():
         parsed = parse(source)
         unit, resolved = resolve(source, parsed.file, folder)
@@ -349,8 +377,8 @@ def check_diagram(
     except CompileError as error:  # a loop that nothing bounds
         return None, (*found, *error.diagnostics)
     found = (*found, *check(graph, fusion))
-    if incomplete or any(diagnostic.is_error for diagnostic in found):
-        return None, found
+    if incomplete or graph.poisoned or any(diagnostic.is_error for diagnostic in found):
+        return None, found  # (of what is poisoned the mistake stands elsewhere)
     diagram = CheckedDiagram(scoped, graph, fusion)
     if _shares_weights(graph) or comparable(graph, fusion) or exchangeable(graph, fusion):
         try:  # what is to say of these is known once paths are listed

@@ -12,7 +12,7 @@ from fusionc.algebra.irreps import Irrep
 from fusionc.diagram import limits
 from fusionc.diagram.fusion import Coupling, Fusion, target_sizes
 from fusionc.diagram.ir import Block, FusionGraph, Line, Output, Weight
-from fusionc.diagram.line_words import blocks_text
+from fusionc.diagram.line_words import blocks_text, without_restriction
 from fusionc.language.diagnostics import Advice, Diagnostic, Edit, Label, Repair, behind, diagnose, instead, write
 from fusionc.language.source import Span
 
@@ -60,18 +60,12 @@ def _with_multiplicities(graph: FusionGraph, fusion: Fusion, line: Line) -> Advi
     if output is not None:
         edits = [Edit(output.type_span, text)] if output.type_span is not None else []
         if output.restriction is not None:
-            edits.append(_without_restriction(output.restriction.span))
+            edits.append(without_restriction(output.restriction.span))
         return Advice(f"write the multiplicity: `-> {text}`", (Repair(tuple(edits), effect),))
     repair = behind(line.target_span, f" in {text}", effect)
     if restriction is not None:
         repair = instead(restriction.span, text, effect)
     return Advice(f"write the multiplicity: `in {text}`", (repair,))
-
-
-def _without_restriction(span: Span) -> Edit:
-    """The `in …` at a span left out."""
-    before = span.source.text[: span.start].rstrip()
-    return Edit(span.source.span(len(before.removesuffix("in").rstrip()), span.end), "")
 
 
 def two_indices(graph: FusionGraph, line: Line, shared: str) -> Advice:

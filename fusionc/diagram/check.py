@@ -265,8 +265,9 @@ def _unreachable(
     group = graph.group
     partners = _partners(graph, words, line, irrep)
     help = _reachable_instead(graph, words, line, irrep, span)
-    if help is not None and partners:
-        help = Advice(f"{help.text}, or couple with {partners} edge first", help.repairs)
+    if partners:
+        couple = f"couple with {partners} edge first"
+        help = Advice(f"{help.text}, or {couple}", help.repairs) if help is not None else Advice(couple)
     return diagnose(
         "F2001",
         f"{words.operands(line)} does not contain {group.format(irrep)}",
@@ -289,10 +290,9 @@ def _reachable_instead(graph: FusionGraph, words: Words, line: Line, irrep: Irre
         source, start = edit.span.source.text, restriction.span.start
         rest = source[start : edit.span.start] + source[edit.span.end : restriction.span.end]
         return Advice(f"leave it out: `{'in ' * (line.target_span.end < start)}{rest}`", (repair,))
-    reached = _useful(graph, line.target, words.fusion.couplings[line.number].irreps)
-    candidate = nearest(group, irrep, reached)
+    candidate = nearest(group, irrep, _useful(graph, line.target, words.fusion.couplings[line.number].irreps))
     if candidate is None:
-        return None
+        return None  # nothing that the line contains would reach an output
     text = group.format(candidate)
     written = span.text.removesuffix(name) + text if span.text.endswith(name) else text
     return Advice(f"write `in {written}`", (instead(span, written, f"{text} is written for {name}"),))
@@ -304,7 +304,7 @@ def _useful(graph: FusionGraph, edge: str, reached: frozenset[Irrep]) -> frozens
         return reached
     restrictions = tuple((name, restriction) for name, restriction in graph.restrictions if name != edge)
     free = fuse(replace(graph, restrictions=restrictions))
-    return reached & free.alive.get(edge, frozenset()) or reached
+    return reached & free.alive.get(edge, frozenset())
 
 
 def _partners(graph: FusionGraph, words: Words, line: Line, irrep: Irrep) -> str:

@@ -9,7 +9,8 @@ from fusionc.algebra.groups import Group
 from fusionc.algebra.irreps import Irrep
 from fusionc.diagram.fusion import Fusion, alive_factors
 from fusionc.diagram.ir import Block, FusionGraph, Line
-from fusionc.language.diagnostics import Repair, behind, instead
+from fusionc.language.diagnostics import Edit, Repair, behind, instead
+from fusionc.language.source import Span
 
 
 def irreps_text(group: Group, irreps: Iterable[Irrep], most: int = 12) -> str:
@@ -102,6 +103,22 @@ def nearest(group: Group, wanted: Irrep, candidates: Iterable[Irrep]) -> Irrep |
     return min(
         candidates, key=lambda irrep: (abs(group.dim(irrep) - group.dim(wanted)), group.edge_key(irrep)), default=None
     )
+
+
+def without_restriction(span: Span) -> Edit:
+    """The `in …` at a span left out."""
+    before = span.source.text[: span.start].rstrip()
+    return Edit(span.source.span(len(before.removesuffix("in").rstrip()), span.end), "")
+
+
+def carried(line: Line, index: str) -> tuple[Edit, ...]:
+    """What has to be written beside an index that is new on the left: it stands on the right, where there is no other,
+    or a weight carries it."""
+    if index in line.channels or any(index in weight.channels for weight in line.weights):
+        return ()
+    if not line.channels:
+        return (Edit(line.target_span, f"{line.target}[{', '.join((*line.indices, index))}]"),)
+    return weighing(line, index)[1].edits
 
 
 def weighing(line: Line, *indices: str, path: bool = False) -> tuple[str, Repair]:

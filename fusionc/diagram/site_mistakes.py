@@ -8,7 +8,7 @@ from typing import Protocol
 
 from fusionc.diagram.ir import IndexLeg, Join, Line, Output, Weight
 from fusionc.language import syntax
-from fusionc.language.diagnostics import Advice, Diagnostic, Label, Repair, diagnose, instead, write
+from fusionc.language.diagnostics import Advice, Diagnostic, Edit, Label, Repair, diagnose, instead, write
 from fusionc.language.source import Span
 
 SITES_FIRST = "site indices stand first in a bracket, then `path`, then channel indices"
@@ -92,15 +92,25 @@ def name_is_taken(name: str, kind: str, span: Span, declared: Span) -> Diagnosti
 
 
 def missing_site_index(
-    ref: syntax.EdgeRef | syntax.WeightRef, domain: str, wanted: int, there: int, meant: Sequence[str], declared: Span
+    ref: syntax.EdgeRef | syntax.WeightRef,
+    domain: str,
+    wanted: int,
+    there: int,
+    meant: Sequence[str],
+    declared: Span,
+    alike: Sequence[Span] = (),
 ) -> Diagnostic:
-    """F1037 on the left side, or on given weights."""
+    """F1037 on the left side, or on given weights; `alike` are places of the same words."""
+    text = _written(ref, meant)
+    edits = tuple(Edit(span, text) for span in (ref.span, *alike))
     return diagnose(
         "F1037",
         f"`{ref.name.text}` is over `{domain}`, and has {_indices(there)} here",
         ref.span,
         notes=[f"what is over {'sites' if wanted == 1 else 'pairs'} has {_indices(wanted)}, first in its bracket"],
-        help=write(ref.span, _written(ref, meant), f"the site indices of `{ref.name.text}` are chosen"),
+        help=Advice(f"write `{text}`", (Repair(edits, f"the site indices of `{ref.name.text}` are chosen"),))
+        if text != ref.span.text
+        else None,
         related=[Label(declared, f"over `{domain}`")],
     )
 

@@ -264,7 +264,13 @@ class _Reading:
         while split < len(sets) and split < len(texts) and texts[split] in certain:
             split += 1
         meant = [*self._meant_sites(shape.domain or "", texts[:split], texts), *texts[split:]]
-        return mistakes.missing_site_index(ref, shape.domain or "", len(sets), split, meant, shape.span)
+        return mistakes.missing_site_index(
+            ref, shape.domain or "", len(sets), split, meant, shape.span, self._alike(ref)
+        )
+
+    def _alike(self, ref: syntax.EdgeRef | syntax.WeightRef) -> list[Span]:
+        """Where the line has the same words once more: `A[u] A[u]`."""
+        return [other.span for other in self.vertex.left if other is not ref and other.span.text == ref.span.text]
 
     def _meant_sites(self, domain: str, there: Sequence[str], taken: Sequence[str]) -> Sequence[str]:
         """The site indices that a bracket over a domain may have been meant to have: those of another edge over it, or

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from fusionc.diagram.ir import FusionGraph, IndexLeg, Leg, Line, Operand, Output, TensorLeg, Weight
-from fusionc.diagram.line_words import weighing
+from fusionc.diagram.line_words import carried, weighing, without_restriction
 from fusionc.language import syntax
 from fusionc.language.diagnostics import Advice, Diagnostic, Edit, Label, Repair, diagnose, instead, without, write
 from fusionc.language.resolve import nearest_name
+from fusionc.language.source import Span
 
 
 def _meant_index(weight: Weight, index: str, names: Iterable[str]) -> Advice | None:
@@ -25,6 +26,13 @@ def _meant_index(weight: Weight, index: str, names: Iterable[str]) -> Advice | N
 def _bracket_texts(text: str) -> list[str]:
     """The indices of a reference as written."""
     return re.findall(r"\w+", re.sub("#.*", "", text.partition("[")[2]))
+
+
+def _with_index(line: Line, span: Span, text: str, index: str, effect: str) -> Advice:
+    """The advice to write an edge with an index, and the index where it has to stand then."""
+    more = carried(line, index)
+    words = f"write `{text}`" + "".join(f" and `{edit.text.strip()}`" for edit in more)
+    return Advice(words, (Repair((Edit(span, text), *more), effect),))
 
 
 def _written(name: str, indices: Iterable[str]) -> str:
@@ -137,23 +145,33 @@ def _leg_brackets(line: Line, legs: Mapping[str, Leg]) -> Iterator[Diagnostic]:
             continue
         if len(operand.channels) > 1:
             message = f"the leg `{leg.name}` has one multiplicity, and {len(operand.channels)} indices here"
-            bracket = ", ".join((*operand.sites, operand.channels[0]))
             message = message if leg.domain is None else message.replace("indices", "channel indices")
-            yield diagnose(
-                "F1026",
-                message,
-                operand.span,
-                help=write(operand.span, f"{leg.name}[{bracket}]", "indices are left out"),
-            )
+            yield diagnose("F1026", message, operand.span, help=_one_channel(line, operand))
         if not operand.channels:
             wide = next((block for block in leg.space.blocks if block.mul > 1), None)
             if wide is not None:
                 index = _fitting_index(line, legs, wide.mul, proposed)
                 proposed[index] = wide.mul
-                yield _missing_index(leg, wide.mul, operand, index)
+                yield _missing_index(leg, wide.mul, operand, index, line)
 
 
-def _missing_index(leg: TensorLeg, mul: int, operand: Operand, index: str) -> Diagnostic:
+def _one_channel(line: Line, operand: Operand) -> Advice:
+    """An operand with the first of its channel indices alone; what stands nowhere else is left out of the line."""
+    elsewhere = {index for other in line.operands if other is not operand for index in other.channels}
+    gone = {index for index in operand.channels[1:] if index not in elsewhere}
+    edits = [Edit(operand.span, _written(operand.edge, (*operand.sites, operand.channels[0])))]
+    if gone & {*line.channels}:
+        edits.append(Edit(line.target_span, _written(line.target, [one for one in line.indices if one not in gone])))
+    for weight in line.weights:
+        if gone & {*weight.channels}:
+            texts = [text for text in _bracket_texts(weight.span.text) if text not in gone]
+            edits.append(Edit(weight.span, _written(weight.name, texts)))
+    texts = [f"`{edit.text}`" for edit in edits]
+    named = ", ".join(f"`{index}`" for index in operand.channels[1:])
+    return Advice(f"write {' and '.join(texts)}", (Repair(tuple(edits), f"{named} is left out"),))
+
+
+def _missing_index(leg: TensorLeg, mul: int, operand: Operand, index: str, line: Line) -> Diagnostic:
     """F1025: an edge without a channel index has multiplicity one."""
     without = "with site indices alone" if operand.sites else "without a bracket"
     return diagnose(
@@ -161,9 +179,11 @@ def _missing_index(leg: TensorLeg, mul: int, operand: Operand, index: str) -> Di
         f"`{leg.name}` has multiplicity {mul:,} and no channel index here",
         operand.span,
         notes=[f"an edge written {without} has multiplicity 1"],
-        help=write(
+        help=_with_index(
+            line,
             operand.span,
             _written(leg.name, (*operand.sites, index)),
+            index,
             f"`{index}` is chosen for the channels of `{leg.name}`",
         ),
         related=[Label(leg.span, "declared here")],
@@ -272,7 +292,11 @@ def _dangling_edge(graph: FusionGraph, edge: str, line: Line, meant: Output | No
     if meant is not None:
         notes = [f"no line writes the output `{meant.name}`"]
         text = f"{meant.name}{line.target_span.text.removeprefix(edge)}"
-        help = Advice(f"write `-> {text}`", (instead(line.target_span, text, f"the line ends in `{meant.name}`"),))
+        restriction = graph.restriction_table.get(edge)
+        edits = [Edit(line.target_span, text)]
+        if restriction is not None and restriction.span.start > line.target_span.end:
+            edits.append(without_restriction(restriction.span))
+        help = Advice(f"write `-> {text}`", (Repair(tuple(edits), f"the line ends in `{meant.name}`"),))
     else:
         notes = [f"the outputs of this diagram are: {', '.join(f'`{name}`' for name in graph.output_table)}"]
         repair = without(line.span, "the line is left out")
@@ -334,12 +358,12 @@ def _ranks(graph: FusionGraph) -> Iterator[tuple[str, Diagnostic]]:
         if edge in graph.output_table or edge in graph.poisoned:
             continue
         rank = len(writers[0].channels)
-        places = [(line.channels, line.target_span) for line in writers[1:]]
+        places = [(line, line.channels, line.target_span) for line in writers[1:]]
         places += [
-            (line.operands[position].channels, line.operands[position].span)
+            (line, line.operands[position].channels, line.operands[position].span)
             for line, position in graph.readers.get(edge, ())
         ]
-        for channels, span in places:
+        for line, channels, span in places:
             if len(channels) != rank:
                 written = writers[0].target_span
                 yield (
@@ -349,12 +373,18 @@ def _ranks(graph: FusionGraph) -> Iterator[tuple[str, Diagnostic]]:
                         f"`{edge}` has {_indices(len(channels))} here and {_indices(rank)} where it is first written",
                         span,
                         related=[Label(written, _indices(rank))],
-                        help=write(span, written.text, "its indices are taken from where it is written")
-                        if not channels
-                        else None,
+                        help=_like_the_first(line, writers[0], span) if not channels else None,
                     ),
                 )
                 break
+
+
+def _like_the_first(line: Line, first: Line, span: Span) -> Advice:
+    """An edge with the indices that it has where it is first written."""
+    text, effect = first.target_span.text, "its indices are those of where it is first written"
+    if span != line.target_span and len(first.channels) == 1:
+        return _with_index(line, span, text, first.channels[0], effect)
+    return write(span, text, effect)
 
 
 def _indices(count: int) -> str:

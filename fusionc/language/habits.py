@@ -79,8 +79,8 @@ def _part(text: str, start: int, where: str) -> tuple[int, int] | None:
     last = comment if comment >= 0 else last
     if where != "left":
         return first, last
-    arrow = text.find("->", start, last)
-    return (first, arrow) if arrow >= 0 else None
+    arrow = ARROW.search(text, start, last)
+    return (first, arrow.start()) if arrow is not None else None
 
 
 # --- the habits, the most special first ------------------------------------------------------------------------
@@ -136,6 +136,7 @@ def _spherical(match: re.Match[str]) -> str | None:
     return f"spherical({match['lmax']})"
 
 
+ARROW = re.compile(r"[-=~]>|[→⟶⇒⟹]")
 EDGE = r"[A-Za-z_]\w*(?:\[[\w, \t]*\])?"
 TERM = r"(?:[0-9]+x)?[0-9]+(?:/2)?[eo]?|[A-Za-z_]\w*|spherical\([0-9]+\)"
 SPIN = r"[0-9]+(?:/2)?"

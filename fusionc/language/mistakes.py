@@ -7,7 +7,7 @@ from collections.abc import Callable, Set
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from fusionc.language.diagnostics import Advice, Diagnostic, Label, Repair, behind, diagnose, instead, write
+from fusionc.language.diagnostics import Advice, Diagnostic, Edit, Label, Repair, behind, diagnose, instead, write
 from fusionc.language.display import character_name, is_hidden
 from fusionc.language.grammar import words
 from fusionc.language.habits import ascii_name, habit_at
@@ -341,9 +341,11 @@ def _for_function(fault: Fault, accepted: Set[str]) -> Advice | None:
             "there are no functions in a diagram, which is linear in each edge: what is not stands in PyTorch, between "
             "two modules"
         )
-    span = found.source.span(found.start, match.end())
-    repair = instead(span, f"[{inside.strip()}]")
-    return Advice(f"indices stand in square brackets: `{previous.text}[{inside.strip()}]`", (repair,))
+    line = found.source.text.find("\n", match.end())
+    others = AFTER_A_WORD.finditer(found.source.text, match.end(), line if line >= 0 else match.end() + 2000)
+    places = [match, *others]
+    edits = [Edit(found.source.span(*place.span()), f"[{place[1].strip()}]") for place in places]
+    return Advice(f"indices stand in square brackets: `{previous.text}[{inside.strip()}]`", (Repair(tuple(edits)),))
 
 
 def _header(token: Token) -> str:
@@ -353,6 +355,7 @@ def _header(token: Token) -> str:
 
 
 ARGUMENTS = re.compile(r"\([ \t]*((?:[A-Za-z_]\w*[ \t]*,[ \t]*)*[A-Za-z_]\w*)[ \t]*\)")
+AFTER_A_WORD = re.compile(r"(?<=\w)" + ARGUMENTS.pattern)
 WORD = re.compile(r"[A-Za-z_]\w*")
 FUNCTIONS = frozenset(
     "silu relu elu gelu selu celu swish mish sigmoid tanh softmax softplus exp log sqrt sin cos abs norm normalize gate "

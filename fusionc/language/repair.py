@@ -46,7 +46,7 @@ def mend(source: Source, read: Callable[[Source], Reading]) -> Mended:
     """Make every repair that changes no meaning, and those that come to light by them.
 
     `read` says what is wrong with a text, and what it means. A repair that does not do what it promises is not made:
-    it must leave fewer mistakes, and a text that has a meaning keeps it.
+    it must leave fewer mistakes, or in its place the next of the line, and a text that has a meaning keeps it.
     """
     applied: list[Applied] = []
     diagnostics, meaning = read(source)
@@ -56,7 +56,9 @@ def mend(source: Source, read: Callable[[Source], Reading]) -> Mended:
             edits = [edit for one in attempt for edit in one.repair.edits]
             after = Source(source.name, edited(source, edits))
             left, means = read(after) if attempt else (diagnostics, meaning)
-            if _count(left) < _count(diagnostics) and meaning in (None, means):
+            gone = not {one.diagnostic.message for one in attempt} & {found.message for found in left}
+            count, before = _count(left), _count(diagnostics)
+            if attempt and (count < before or (gone and count <= before)) and meaning in (None, means):
                 applied += attempt
                 source, diagnostics, meaning = after, left, means
                 break

@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 
 from fusionc.language import syntax
 from fusionc.language.diagnostics import CompileError, Diagnostic, Label, Repair, diagnose, instead, without_term
+from fusionc.language.display import is_hidden
 from fusionc.language.parser import parse, read
 from fusionc.language.source import Source, Span
 
@@ -382,6 +383,9 @@ class _Resolver:
             )
 
     def _import(self, item: syntax.Import, chain: frozenset[Path]) -> None:
+        if any(map(is_hidden, item.path)):  # said where it stands
+            self.incomplete = True
+            return
         path = self._importable(item)
         if path is None:
             return
