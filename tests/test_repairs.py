@@ -244,3 +244,11 @@ def test_repairs_in_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     (change,) = result["fixes"][0]["artifactChanges"]
     assert change["replacements"][0]["insertedContent"]["text"] == "8x1o"
     assert change["replacements"][0]["deletedRegion"]["charLength"] == 4
+
+
+def test_lines_over_a_broken_space_are_not_compared() -> None:
+    text = (
+        "irreps X =b4x0e + 4x1o\n\ndiagram twice(x: X, a: 1o, b: 1o) -> 4x0e + 4x1o {\n    x[u] a -> e[u]\n"
+        "    e[u] b -> out[u] * V[path, u]\n    x[u] b -> f[u]\n    f[u] a -> out[u] * W[path, u]\n}\n"
+    )
+    assert [code for code, _ in said(text)] == ["F1001"]
