@@ -195,7 +195,8 @@ HABITS = (
         where="line",
     ),
     Habit(
-        rf"(?<![\w\].*-])(?P<key>(?P<factor>-?(?:{NUMBER})|[A-Za-z_]\w*\[[^\]\n]*\bpath\b[^\]\n]*\](?=[ \t]*\*))[ \t]*\*?)[ \t]*"
+        rf"(?<![\w\].*-])(?P<key>(?P<factor>-?(?:{NUMBER})|[A-Za-z_]\w*\[[^\]\n]*\bpath\b[^\]\n]*\](?=[ \t]*\*))"
+        r"[ \t]*\*?)[ \t]*"
         rf"(?P<line>{EDGE}[^\n#;}}]*?->[^\n#;}}]*)",
         _scaled,
         "factors stand at the end of a line: `{}`",

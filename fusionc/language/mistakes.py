@@ -358,8 +358,8 @@ ARGUMENTS = re.compile(r"\([ \t]*((?:[A-Za-z_]\w*[ \t]*,[ \t]*)*[A-Za-z_]\w*)[ \
 AFTER_A_WORD = re.compile(r"(?<=\w)" + ARGUMENTS.pattern)
 WORD = re.compile(r"[A-Za-z_]\w*")
 FUNCTIONS = frozenset(
-    "silu relu elu gelu selu celu swish mish sigmoid tanh softmax softplus exp log sqrt sin cos abs norm normalize gate "
-    "activation act nonlinearity dropout linear mlp layernorm batchnorm sum mean max min relu6 leakyrelu".split()
+    "silu relu elu gelu selu celu swish mish sigmoid tanh softmax softplus exp log sqrt sin cos abs norm normalize "
+    "gate activation act nonlinearity dropout linear mlp layernorm batchnorm sum mean max min relu6 leakyrelu".split()
 )
 
 

@@ -241,7 +241,9 @@ def unknown_name(kind: str, name: str, span: Span, candidates: Iterable[str]) ->
     known = list(candidates)
     near = nearest_name(name, known)
     if near is not None:
-        return diagnose("F1001", f"unknown {kind} `{name}`", span, help=f"did you mean `{near}`?", repairs=[meant(span, near)])
+        return diagnose(
+            "F1001", f"unknown {kind} `{name}`", span, help=f"did you mean `{near}`?", repairs=[meant(span, near)]
+        )
     listed = ", ".join(f"`{candidate}`" for candidate in known[:8]) + (", …" if len(known) > 8 else "")
     notes = [f"known here: {listed}"] if known else [f"no {kind} is declared here"]
     return diagnose("F1001", f"unknown {kind} `{name}`", span, notes=notes)
