@@ -167,7 +167,7 @@ class CheckedNumber:
         return self.wires.name
 
     def __reduce__(self) -> tuple[type[CheckedNumber], tuple[object, ...]]:
-        return CheckedNumber, (self.scoped, self.wires)
+        return CheckedNumber, (self.scoped, self.wires, self.not_compiled)
 
     def __repr__(self) -> str:
         return f"<CheckedNumber {self.name}>"

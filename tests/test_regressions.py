@@ -180,7 +180,7 @@ def test_chains_too_long_to_compare_are_not_compared():
 def test_check_tells_what_no_target_takes(tmp_path, capsys):
     path = tmp_path / "a.fus"
     for code, text in {
-        "F4008": "diagram len(x: 2x0e) -> 2x0e { x[u] -> out[u] * W[path, u] }",
+        "F4008": "diagram lambda(x: 2x0e) -> 2x0e { x[u] -> out[u] * W[path, u] }",
         "F3008": page("F3008").failing,
         "F3011": page("F3011").failing,
     }.items():
@@ -193,4 +193,5 @@ def test_indices_that_are_proposed_fit_together():
     """Two legs of different multiplicity do not get one index."""
     with pytest.raises(fusionc.CompileError) as caught:
         fusionc.parse("diagram d(x: 3x1o, y: 4x1o, z: 3x0e) -> 0e { x y z -> out }")
-    assert [found.help for found in caught.value.diagnostics] == ["write `x[u]`", "write `y[v]`", "write `z[u]`"]
+    proposed = ["`x[u]` and `out[u]`", "`y[v]` and `out[v]`", "`z[u]` and `out[u]`"]
+    assert [found.help for found in caught.value.diagnostics] == [f"write {text}" for text in proposed]

@@ -275,7 +275,7 @@ WRONG = {
     "dtype": (lambda x, a, b: (x, a.float(), b), TypeError, ["`a`", "torch.float64", "torch.float32", "`x`"]),
     "integers": (lambda x, a, b: (x.long(), a, b), TypeError, ["`x`", "floating-point", "torch.int64"]),
     "device": (lambda x, a, b: (x, a, b.to("meta")), ValueError, ["`b`", "cpu", "meta"]),
-    "no tensor": (lambda x, a, b: (x, a.numpy(), b), TypeError, ["`a`", "torch.Tensor", "ndarray"]),
+    "no tensor": (lambda x, a, b: (x, a.numpy(), b), TypeError, ["`a`", "torch.Tensor", "numpy array"]),
     "batch": (lambda x, a, b: (x, a, b[:4]), ValueError, ["`b`", "`x`", "[6]", "[4]"]),
     "weights": (
         lambda x, a, b: (x.float(), a.float(), b.float()),

@@ -139,6 +139,7 @@ def _spherical(match: re.Match[str]) -> str | None:
 ARROW = re.compile(r"[-=~]>|[→⟶⇒⟹]")
 EDGE = r"[A-Za-z_]\w*(?:\[[\w, \t]*\])?"
 TERM = r"(?:[0-9]+x)?[0-9]+(?:/2)?[eo]?|[A-Za-z_]\w*|spherical\([0-9]+\)"
+WEIGHT = r"[A-Za-z_]\w*\[[^\]\n]*\bpath\b[^\]\n]*\]"
 SPIN = r"[0-9]+(?:/2)?"
 NUMBER = r"[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?:/[0-9]+)?"
 
@@ -183,7 +184,7 @@ HABITS = (
     Habit(r"(?<![=~<:-])(?::?[=~−–—-]{1,3}>+|\|-+>)|[→⟶⇒⟹↦➝➔⟼]", lambda match: "->" if match[0] != "->" else None),
     Habit(
         rf"(?P<lead>(?:^|[;{{])[ \t]*)(?P<edge>{EDGE})[ \t]*(?P<key><-|:?=)(?!>)[ \t]*"
-        rf"(?P<edges>{EDGE}(?:[ \t]*[*@⊗×,]?[ \t]*{EDGE})++)(?=[ \t\r]*(?:[\n#;}}]|\Z))",
+        rf"(?P<edges>{EDGE}(?:(?:[ \t]*[*@⊗×,][ \t]*|[ \t]+){EDGE})++)(?=[ \t\r]*(?:[\n#;}}]|\Z))",
         _result,
         "what a line makes stands on its right: `{}`",
         where="line",
@@ -195,8 +196,7 @@ HABITS = (
         where="line",
     ),
     Habit(
-        rf"(?<![\w\].*-])(?P<key>(?P<factor>-?(?:{NUMBER})|[A-Za-z_]\w*\[[^\]\n]*\bpath\b[^\]\n]*\](?=[ \t]*\*))"
-        r"[ \t]*\*?)[ \t]*"
+        rf"(?<![\w\].*-])(?P<key>(?P<factor>-?(?:{NUMBER})|{WEIGHT}(?=[ \t]*\*))[ \t]*\*?)[ \t]*"
         rf"(?P<line>{EDGE}[^\n#;}}]*?->[^\n#;}}]*)",
         _scaled,
         "factors stand at the end of a line: `{}`",

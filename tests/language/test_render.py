@@ -7,7 +7,7 @@ import pytest
 from texts import in_body, mistakes_in
 
 from fusionc.language.codes import CODES
-from fusionc.language.diagnostics import Diagnostic, Label, diagnose
+from fusionc.language.diagnostics import Diagnostic, Edit, Label, Repair, diagnose
 from fusionc.language.render import render_github, render_json, render_sarif, render_text, summary
 from fusionc.language.source import Source
 
@@ -113,7 +113,9 @@ def test_the_end_of_a_file_and_a_file_without_text() -> None:
 
 
 def test_json() -> None:
-    (read,) = json.loads(render_json([_found(notes=["n"], help="h", related=[Label(SPAN, "there")])]))
+    repair = Repair((Edit(SPAN, "2e"),), "2e, where 3o was written")
+    found = _found(notes=["n"], help="h", related=[Label(SPAN, "there")], repairs=[repair])
+    (read,) = json.loads(render_json([found]))
     place = {
         "start": {"line": 9, "column": 23, "offset": SPAN.start},
         "end": {"line": 9, "column": 25, "offset": SPAN.end},
@@ -128,6 +130,13 @@ def test_json() -> None:
         "notes": ["n"],
         "help": "h",
         "related": [{"message": "there", "file": "three_body.fus", "range": place}],
+        "repairs": [
+            {
+                "changes_meaning": True,
+                "effect": "2e, where 3o was written",
+                "edits": [{"text": "2e", "file": "three_body.fus", "range": place}],
+            }
+        ],
     }
     assert json.loads(render_json([])) == []
 
