@@ -53,7 +53,7 @@ if TYPE_CHECKING:  # the planner is loaded where something is planned: whoever f
     from fusionc.rewrite.formula import Formula
 
 PLANNING_BATCH = 1000
-TRIED, TRIED_LENGTH = 6, 4000  # repairs that are tried, in texts of so many characters
+TRIED, TRIED_LENGTH = 4, 4000  # repairs that are tried, in texts of so many characters
 NOT_COMPILED = ("F1027", "F2002", "F2003", "F3001", "F3003", "F3005", "F3007", "F3011", "F4004")
 """What keeps a diagram from one irrep to one irrep from being a module, and is no mistake in a number: its labels are
 added up, it may be zero by Schur's lemma, and no tensor is made of its spins."""
@@ -268,22 +268,22 @@ def check_source(source: Source, folder: Path | None = None) -> Checked:
     `folder` is where imports are read from; None where the text did not come from a file. Of the first repairs of a
     short text those are kept that leave fewer mistakes.
     """
-    checked = check_text(source, folder)
+    checked, sound = check_text(source, folder)
     if len(source.text) > TRIED_LENGTH or not any(found.repairs for found in checked.diagnostics):
         return checked
     tried = [found for found in checked.diagnostics if found.repairs][:TRIED]
-    kept = {found: _that_work(found, checked, folder) for found in tried}
+    kept = {found: _that_work(found, checked, folder, sound) for found in tried}
     return replace(checked, diagnostics=tuple(kept.get(found, found) for found in checked.diagnostics))
 
 
-def _that_work(found: Diagnostic, checked: Checked, folder: Path | None) -> Diagnostic:
+def _that_work(found: Diagnostic, checked: Checked, folder: Path | None, sound: Sequence[Sound]) -> Diagnostic:
     """A diagnostic with those of its repairs that leave fewer mistakes; without its help where none does."""
     source, before = checked.source, sum(one.is_error for one in checked.diagnostics)
     works = []
     for repair in found.repairs:
         if any(edit.span.source is not source for edit in repair.edits):
             return found
-        left = check_text(Source(source.name, edited(source, repair.edits)), folder).diagnostics
+        left = check_text(Source(source.name, edited(source, repair.edits)), folder, sound)[0].diagnostics
         errors = sum(one.is_error for one in left)
         one_more = not found.is_error or found.code.startswith("F00")  # behind one slip of a line the next shows
         gone = one_more and errors <= before and all(one.message != found.message for one in left)
@@ -292,7 +292,14 @@ def _that_work(found: Diagnostic, checked: Checked, folder: Path | None) -> Diag
     return replace(found, repairs=tuple(works), help=found.help if works else None)
 
 
-def check_text(source: Source, folder: Path | None) -> Checked:
+Sound = tuple[ScopedDiagram, CheckedDiagram | None, CheckedNumber | None]
+"""A diagram that has no diagnostics, and what it is."""
+
+
+def check_text(source: Source, folder: Path | None, sound: Sequence[Sound] = ()) -> tuple[Checked, list[Sound]]:
+    """A text checked, and which of its diagrams are sound. Those that are known to be are not checked again: where a
+    repair is tried, most of a text is as it was."""
+    newly: list[Sound] = []
     with without_collector():
         parsed = parse(source)
         unit, resolved = resolve(source, parsed.file, folder)
@@ -302,7 +309,10 @@ def check_text(source: Source, folder: Path | None) -> Checked:
         diagrams, numbers = [], []
         for scoped in unit.diagrams if unit.scope.group in GROUPS else ():
             incomplete = _has_mistake_inside(scoped.syntax.span, parsed.diagnostics)
-            diagram, number, diagnostics = _diagram_and_number(scoped, incomplete)
+            known = None if incomplete else next((one for one in sound if one[0] == scoped), None)
+            diagram, number, diagnostics = (*known[1:], ()) if known else _diagram_and_number(scoped, incomplete)
+            if not diagnostics and not incomplete:
+                newly.append((scoped, diagram, number))
             found += diagnostics
             diagrams += [] if diagram is None else [diagram]
             numbers += [] if number is None else [number]
@@ -310,7 +320,7 @@ def check_text(source: Source, folder: Path | None) -> Checked:
     failed = any(diagnostic.is_error for diagnostic in ordered)
     if failed and not any(diagnostic.code == "F0013" for diagnostic in ordered):
         ordered = list(limited(ordered, 0, source.span(0, len(source.text))))
-    return Checked(source, parsed.file, tuple(diagrams), tuple(numbers), tuple(ordered))
+    return Checked(source, parsed.file, tuple(diagrams), tuple(numbers), tuple(ordered)), newly
 
 
 def _diagram_and_number(

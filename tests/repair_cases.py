@@ -154,7 +154,7 @@ def check_repairs(source: Source, folder: Path | None = None, meant: object = No
             if any(edit.span.source is not source for edit in repair.edits):
                 continue
             after = Source(source.name, edited(source, repair.edits))
-            again = check_text(after, folder)
+            again, _ = check_text(after, folder)
             left = again.diagnostics if not diagnostic.code.startswith("F4") else read(after, folder)[1]
             count += 1
             if not _is_better(diagnostic, found, left):

@@ -37,7 +37,7 @@ class Forces(torch.nn.Module):
         return energy.detach(), -gradient
 
 
-@pytest.mark.parametrize(("number", "name"), enumerate(CASES))
+@pytest.mark.parametrize(("number", "name"), list(enumerate(CASES)))
 def test_energies_and_forces(number, name):
     diagram = fusionc.parse(CASES[name])["d"]
     for layout in ("mul_ir", "ir_mul") if name == "message" else (("mul_ir", "ir_mul")[number % 2],):

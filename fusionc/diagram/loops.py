@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -109,32 +109,35 @@ def labelings(group: Group, wiring: Wiring, known: Mapping[str, Irrep]) -> Itera
     `CompileError` with F1035 where that never happens.
     """
     domains, tops = dict(wiring.domains), dict(wiring.tops)
-    stack: list[Labels] = [dict(known)]
+    stack: list[tuple[Labels, Sequence[Part]]] = [(dict(known), wiring.parts)]
     while stack:
-        labels = stack.pop()
-        step = _next(group, wiring, domains, labels)
-        if step is None:
-            yield labels
-            continue
-        wire, options = step
-        top = tops.get(wire)
-        admitted = [irrep for irrep in options if top is None or group.l_at_most(irrep, top)]
-        stack += [{**labels, wire: irrep} for irrep in reversed(admitted)]
+        labels, parts = stack.pop()
+        rest: list[Part] = []
+        for part in parts:  # (what fits is not looked at again further down)
+            if any(wire not in labels for wire in wires_of(part)):
+                rest.append(part)
+            elif not fits(group, part, labels):
+                break
+        else:
+            step = _next(group, wiring, rest, domains, labels)
+            if step is None:
+                yield labels
+                continue
+            wire, options = step
+            top = tops.get(wire)
+            admitted = [irrep for irrep in options if top is None or group.l_at_most(irrep, top)]
+            stack += [({**labels, wire: irrep}, rest) for irrep in reversed(admitted)]
 
 
 def _next(
-    group: Group, wiring: Wiring, domains: Mapping[str, tuple[Irrep, ...]], labels: Labels
+    group: Group, wiring: Wiring, parts: Sequence[Part], domains: Mapping[str, tuple[Irrep, ...]], labels: Labels
 ) -> tuple[str, list[Irrep]] | None:
-    """The next wire to label and the irreps it may have; None when all are labelled and allowed.
-
-    A vertex whose wires are all labelled and do not fit leaves no option.
-    """
+    """The next wire to label, of the parts that have wires without labels, and the irreps it may have; None when there
+    is none."""
     open_wires: dict[str, None] = {}
-    for part in wiring.parts:
+    for part in parts:
         wires = wires_of(part)
         missing = [wire for wire in dict.fromkeys(wires) if wire not in labels]
-        if not missing and not fits(group, part, labels):
-            return wires[0], []
         if len(missing) == 1 and wires.count(missing[0]) == 1:
             found = completions(group, part, labels, missing[0])
             allowed = domains.get(missing[0])
