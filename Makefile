@@ -9,11 +9,13 @@ BENCH := .venv-bench
 BENCH_READY := $(BENCH)/.ready
 BENCH_FLAGS ?= --json benchmarks/results/peers.json --plot benchmarks/results/peers
 
-.PHONY: help demo test bench lint format wheel clean
+.PHONY: help demo test quick campaigns bench lint format wheel clean
 
 help:
 	@echo "make demo    compile, check and run a three-body block on a molecule"
 	@echo "make test    the whole test suite"
+	@echo "make quick   half a minute of it: the language, its mistakes, numbers, and every stage once"
+	@echo "make campaigns  random diagrams, mutated texts and repairs, a minute each (SECONDS=3600 for longer)"
 	@echo "make bench   time fusionc and other libraries side by side (BENCH_FLAGS=--quick for minutes, not hours)"
 	@echo "make lint    ruff, mypy and the canonical form of the examples"
 	@echo "make format  rewrite sources and examples in canonical form"
@@ -31,6 +33,19 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 -q
+
+QUICK := tests/language tests/test_mistakes.py tests/test_what_is_a_number.py tests/test_api.py tests/test_names.py
+
+quick: $(READY)
+	$(BIN)/python -m pytest -n 2 -q $(QUICK)
+
+# Seeds are fixed, so that a failure is found again; `--seed` of each script takes others.
+SECONDS ?= 60
+
+campaigns: $(READY)
+	$(BIN)/python tests/campaigns/mutations.py --seconds $(SECONDS)
+	$(BIN)/python tests/campaigns/diagrams.py --count 300 --seconds $(SECONDS)
+	$(BIN)/python tests/campaigns/repairs.py --count 200
 
 # A separate environment: the peers bring dependencies that fusionc does not have.
 $(BENCH_READY): pyproject.toml constraints.txt benchmarks/requirements.txt
