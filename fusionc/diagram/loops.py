@@ -140,8 +140,10 @@ def _next(
         missing = [wire for wire in dict.fromkeys(wires) if wire not in labels]
         if len(missing) == 1 and wires.count(missing[0]) == 1:
             found = completions(group, part, labels, missing[0])
-            allowed = domains.get(missing[0])
-            return missing[0], [irrep for irrep in found if allowed is None or irrep in allowed]
+            if missing[0] not in domains:
+                return missing[0], found
+            allowed = dict.fromkeys(domains[missing[0]])
+            return missing[0], [irrep for irrep in found if irrep in allowed]
         open_wires |= dict.fromkeys(missing)
     for wire in open_wires:
         if wire in domains:
