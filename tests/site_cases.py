@@ -26,7 +26,7 @@ EXAMPLE = Path(__file__).parent.parent / "examples" / "neighbours.fus"
 NAMES = ("message", "density_squared", "four_body")
 LAYOUTS = ("mul_ir", "ir_mul")
 TIGHT = 1e-12
-PROPERTY = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+PROPERTY = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 
 # The diagrams of the example with less of everything, and one with all that a diagram over sites can have.
 SMALL = """sites atoms

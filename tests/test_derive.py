@@ -20,7 +20,7 @@ from fusionc.program.ir import Program
 from fusionc.program.tangents import jvp
 from fusionc.tools.oracle import random_inputs, random_weights
 
-PROPERTY = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+PROPERTY = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 SIZES = {"atoms": 4, "edges": 7, "cells": 2, "homes": 4}
 SITES = """sites atoms
 sites cells

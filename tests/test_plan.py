@@ -25,7 +25,7 @@ from fusionc.tools.oracle import evaluate, random_legs, random_weights
 from fusionc.tools.report import cost_report
 from fusionc.tools.verify import as_tuple, relative
 
-PROPERTY = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+PROPERTY = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 BATCH = 1000
 
 

@@ -23,7 +23,7 @@ from fusionc.tools.oracle import evaluate, random_inputs, random_legs, random_we
 EXAMPLE = Path(__file__).parent.parent / "examples" / "neighbours.fus"
 DECLARED = "sites atoms; sites cells; pairs edges(atoms, atoms); pairs homes(atoms, cells)\n"
 SIZES = {"atoms": 5, "cells": 3, "edges": 7, "homes": 6}
-PROPERTY = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+PROPERTY = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def diagram(text: str, name: str = "d") -> fusionc.Diagram:

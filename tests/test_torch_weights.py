@@ -42,7 +42,7 @@ def measured(text: str, layout: str) -> None:
     assert verify(fusionc.parse(text)["d"].checked, layout=layout).ok
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(two_legs(), st.sampled_from(["mul_ir", "ir_mul"]))
 def test_random_weights(text, layout):
     measured(text, layout)
