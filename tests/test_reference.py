@@ -82,6 +82,35 @@ NOTHING = {
 }
 
 
+PARTLY_NOTHING = """group O(3)
+diagram d(h: 1o, p: 3x0e) -> 2x1e {
+    h -> e in 1o
+    e h p[u] -> f[u,m] in 6x2e + 6x1e * W[path,m]
+    f[u,v] f[u,v] -> out[v] * V[path,u]
+}"""
+"""The 1e of `f` vanishes across two lines: its factors are equal."""
+
+
+@pytest.mark.parametrize("target", ["torch", "triton"])
+@pytest.mark.parametrize("layout", ["mul_ir", "ir_mul"])
+def test_a_label_that_is_nothing_across_lines_compiles(target, layout):
+    compile(fusionc.parse(PARTLY_NOTHING)["d"].emit(target, layout=layout), "d", "exec")
+
+
+def test_a_label_that_is_nothing_across_lines_has_gradients():
+    listing = reference.list_paths(reference.read_diagram(PARTLY_NOTHING))
+    module = fusionc.parse(PARTLY_NOTHING)["d"].module()(dtype=torch.float64)
+    legs = [torch.randn(2, 3, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    moving = [*legs, *module.parameters()]
+    (wanted,) = reference.evaluate(listing, dict(zip("hp", legs, strict=True)), dict(module.named_parameters()))
+    got = module(*legs)
+    keep = {"create_graph": True, "materialize_grads": True}
+    first = [torch.autograd.grad(out.square().sum(), moving, **keep) for out in (wanted, got)]
+    second = [torch.autograd.grad(sum(one.square().sum() for one in side), moving) for side in first]
+    for one, other in zip((wanted, *first[0], *second[0]), (got, *first[1], *second[1]), strict=True):
+        assert float((one - other).detach().abs().max()) <= 1e-11 * (1 + float(one.detach().abs().max()))
+
+
 @pytest.mark.parametrize("name", NOTHING)
 def test_lines_that_are_nothing_compile(name):
     diagram = fusionc.parse(NOTHING[name])["d"]

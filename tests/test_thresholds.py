@@ -27,6 +27,9 @@ TEXTS = (
     "diagram d(a: 3x0e + 3x1o, y: 1o) -> 2x0e + 2x1o { a[v] y -> out[u] * W[path,v,u] * V }",
     "diagram d(a: 3x1o, b: 3x1o) -> 0e + 1e { a[v] b[v] -> out * W[path,v] }",
     "diagram d(y: 1o, b: 2x1o, z: index(3)) -> 3x0e + 3x1e { b[u] y -> out[w] * W[z,path,u,w] }",
+    # the first operand is no number, and results have room of their own
+    "diagram d(z: index(3), x: 2x1o) -> 3x2e + 3x0e { x[u] x[u] -> out[w] * W[z,path,u,w] }",
+    "diagram d(z: index(2), x: 3x1o, y: 2x0e) -> 6x1o { x[u] y[v] -> out[u,v] * W[z,path,u] }",
     "diagram d(x: 2x0e + 2x1o, a: 0e + 1o) -> (s: 4x0e, t: * in lmax 1) {"
     " x[u] a -> t[path,u]; x[u] x[v] a -> s[u,v] * W[path,u,v] }",
 )

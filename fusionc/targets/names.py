@@ -13,7 +13,7 @@ from fusionc.language.source import Span
 FILE_NAMES = frozenset(
     "torch nn Tensor NamedTuple annotations bool dict float int isinstance len list reversed super tuple type zip "
     "any all enumerate range str object ValueError TypeError IndexError ImportError OSError staticmethod "
-    "triton tl contextlib math partial Callable Sequence KERNELS min max iter next hasattr slice Any "
+    "triton tl contextlib functools math partial Callable Sequence KERNELS min max iter next hasattr slice Any "
     "getattr WeakTensorKeyDictionary sum map "
     "RuntimeError".split()
 )
@@ -29,7 +29,7 @@ FUNCTION_NAMES = frozenset(
         "_rows_at _over _SORTED _uncast "
         "_is_autocast _is_batched _detached _Exported _matrices_in_steps _sum_in_steps "
         "_is_opaque _is_transformed _compiled _assembled _as_operator _operator "
-        "_over_pairs _at_pairs _looping _pulling _listed _unlisted _batch _in_rows _first_numbers "
+        "_over_pairs _at_pairs _looping _pulling _listed _unlisted _batch _in_rows _dtype "
         "_compiled_once _apart _stage_gradients "
         "_layered _correlated _spread _everywhere _multiplied _evaluate Any _runs_kernels _jit "
         "_compute _count _parts _precision _launch _check_inside _flat _sorted_pairs _Diagram _allocate _run _plain "
