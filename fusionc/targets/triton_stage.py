@@ -388,7 +388,8 @@ class _Printer:
         zeros = [self._has_gaps(output) for output in self.program.outputs]
         outputs = ", ".join(f"{output.name}" for output in self.program.outputs)
         outputs += "," if len(self.program.outputs) == 1 else ""
-        lines.append(f"{outputs} = results")
+        if outputs:  # (derivatives may all be zero)
+            lines.append(f"{outputs} = results")
         lines += [f"{output.name}.zero_()" for output, gap in zip(self.program.outputs, zeros, strict=True) if gap]
         if self.torch.tables.size:
             lines.append(f"constants = {self.name.upper()}_CONSTANTS.on({self.names[0]}.device, compute)")
