@@ -6,6 +6,7 @@ Everything follows from the seed: text, layout, sizes, batch shapes, strides of 
 from __future__ import annotations
 
 import importlib
+import os
 import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -167,12 +168,16 @@ def _operand(
 # --- the comparison ------------------------------------------------------------------------------------------------
 
 
-def check(case: Case, lowered: bool = False) -> None:
+def check(case: Case, lowered: bool = False, target: str = "torch") -> None:
     """Raises `Disagreement`; whatever the module raises is one too. `lowered`: with the thresholds of emission as low
-    as they go, so that what is written for large results runs on small ones."""
+    as they go, so that what is written for large results runs on small ones. Kernels of the target `triton` are only
+    emitted, and the file is compiled, unless triton interprets them (`TRITON_INTERPRET=1`)."""
     try:
         with _lowered() if lowered else nullcontext():
-            _check(case)
+            if target == "torch":
+                _check(case)
+            else:
+                _check_kernels(case)
     except Disagreement as error:
         raise Disagreement(f"{case.describe()}\n{error}") from error
     except Exception as error:
@@ -184,11 +189,21 @@ def _lowered() -> AbstractContextManager[object]:
     return thresholds.using(thresholds.LOWERED)  # type: ignore[no-any-return]
 
 
-def _check(case: Case) -> None:
+def _check_kernels(case: Case) -> None:
+    """Diagrams that have no kernels are refused by a diagnostic, which is as good as a file."""
+    try:
+        compile(case.diagram.emit("triton", layout=case.layout), "kernels", "exec")
+    except fusionc.CompileError:
+        return
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        _check(case, "triton")
+
+
+def _check(case: Case, target: str = "torch") -> None:
     moving = {name: one for name, one in {**case.legs, **case.weights}.items() if one.moves}
     bases = {name: one.base.clone().requires_grad_() for name, one in moving.items()}
     wanted = _outputs(case, bases, _by_reference(case))
-    got = _outputs(case, bases, _by_module(case))
+    got = _outputs(case, bases, _by_module(case, target))
     _compare("value", wanted, got)
     _compare("value of the other oracle", wanted, _by_first_oracle(case, wanted))
     if not bases:
@@ -212,10 +227,10 @@ def _by_reference(case: Case) -> Callable[..., tuple[Tensor, ...]]:
     )
 
 
-def _by_module(case: Case) -> Callable[..., tuple[Tensor, ...]]:
+def _by_module(case: Case, target: str) -> Callable[..., tuple[Tensor, ...]]:
     complex_basis = case.listing.diagram.basis == "complex"
     dtype = torch.complex128 if complex_basis else torch.float64
-    module = case.diagram.module(layout=case.layout)(dtype=dtype)
+    module = case.diagram.module(target, layout=case.layout)(dtype=dtype)
 
     def call(legs: dict[str, Tensor], weights: dict[str, Tensor]) -> tuple[Tensor, ...]:
         there = {name: tuple(parameter.shape) for name, parameter in module.named_parameters()}

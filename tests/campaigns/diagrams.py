@@ -3,6 +3,8 @@
     python tests/campaigns/diagrams.py --count 300 --seconds 60       what CI runs
     python tests/campaigns/diagrams.py --count 10000 --seed 0 --jobs 8
     python tests/campaigns/diagrams.py --seed 4711 --count 1          one case again
+    python tests/campaigns/diagrams.py --target triton --count 300    kernels: emitted, and compiled as Python
+    TRITON_INTERPRET=1 python tests/campaigns/diagrams.py --target triton --count 50    and run, where triton is there
 
 Each case follows from its seed. Failures go to the standard output with seed, text and shapes; the last line says
 `N passed, M failed`, and the exit code is 1 where one failed.
@@ -27,7 +29,7 @@ LONGEST = 120  # seconds for one case
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 
-def attempt(seed: int, lowered: bool = False) -> tuple[int, str | None, str | None]:
+def attempt(seed: int, lowered: bool = False, target: str = "torch") -> tuple[int, str | None, str | None]:
     """The seed, its text, and what is wrong with it (None: nothing)."""
     from random_cases import Disagreement, check, draw
 
@@ -40,7 +42,7 @@ def attempt(seed: int, lowered: bool = False) -> tuple[int, str | None, str | No
     try:
         case = draw(seed)
         text = case.text
-        check(case, lowered)
+        check(case, lowered, target)
     except Disagreement as error:
         message = str(error)
         return seed, text, message if "seed" in message else f"seed {seed}\n{text or ''}{message}"
@@ -58,14 +60,14 @@ def prepare(folder: str) -> None:
 
 
 def results(
-    seeds: Iterable[int], jobs: int, folder: str, lowered: bool
+    seeds: Iterable[int], jobs: int, folder: str, lowered: bool, target: str
 ) -> Iterator[tuple[int, str | None, str | None]]:
     if jobs == 1:
         prepare(folder)
-        yield from map(partial(attempt, lowered=lowered), seeds)
+        yield from map(partial(attempt, lowered=lowered, target=target), seeds)
         return
     with multiprocessing.get_context("spawn").Pool(jobs, prepare, (folder,)) as pool:
-        yield from pool.imap_unordered(partial(attempt, lowered=lowered), seeds)
+        yield from pool.imap_unordered(partial(attempt, lowered=lowered, target=target), seeds)
 
 
 def main() -> int:
@@ -77,6 +79,7 @@ def main() -> int:
     parser.add_argument(
         "--small-thresholds", action="store_true", help="emit code for large results, cut into small pieces"
     )
+    parser.add_argument("--target", choices=["torch", "triton"], default="torch", help="whose modules (torch)")
     options = parser.parse_args()
     start, passed, failed = time.monotonic(), 0, []
 
@@ -87,7 +90,7 @@ def main() -> int:
             yield seed
 
     with tempfile.TemporaryDirectory(prefix="fusionc-campaign-") as folder:
-        for seed, _, problem in results(seeds(), options.jobs, folder, options.small_thresholds):
+        for seed, _, problem in results(seeds(), options.jobs, folder, options.small_thresholds, options.target):
             if problem is None:
                 passed += 1
             else:
