@@ -26,6 +26,9 @@ from fusionc.algebra.irreps import Irrep
 from fusionc.algebra.over_root_pi import OverRootPi
 from fusionc.algebra.surds import ZERO, Surd
 
+WRITTEN = 50
+"""How many characters, and powers of ten, a spin or a projection is written with at most."""
+
 Number = Any
 """An int, a Fraction, a text such as "1/2", a float, or a number of sympy or numpy."""
 
@@ -131,7 +134,8 @@ def _doubled(name: str, value: Number, what: str) -> int:
     number = _rational(name, value)
     if number is None or number.denominator > 2:
         near = "" if number is None else f", near {_text(round(2 * number))}"
-        raise ValueError(f"{name} = {value} is no {what}{near}: write an integer or a half, as 1, '1/2' or 0.5")
+        given = str(value) if len(str(value)) <= WRITTEN else f"a text of {len(str(value))} characters"
+        raise ValueError(f"{name} = {given} is no {what}{near}: write an integer or a half, as 1, '1/2' or 0.5")
     return int(2 * number)
 
 
@@ -141,7 +145,7 @@ def _rational(name: str, value: Number) -> Fraction | None:
         if isinstance(value, Surd):
             return value.rational()
         if isinstance(value, str):
-            return Fraction(value.strip())
+            return _written(value)
         if hasattr(value, "p") and hasattr(value, "q"):  # sympy's rationals
             return Fraction(int(value.p), int(value.q))
         if isinstance(value, Fraction):
@@ -151,6 +155,15 @@ def _rational(name: str, value: Number) -> Fraction | None:
         return None
     except TypeError:
         raise TypeError(f"{name} should be a number such as 1, '1/2' or 0.5, not {type(value).__name__}") from None
+
+
+def _written(text: str) -> Fraction | None:
+    """What a text says; None for what nobody writes for a spin: 1e999999999 alone would fill the memory."""
+    plain = "".join(text.split()).replace("−", "-")
+    _, _, exponent = plain.lower().partition("e")
+    if len(plain) > WRITTEN or abs(int(exponent or 0)) > WRITTEN:
+        return None
+    return Fraction(plain)
 
 
 def _text(twice: int) -> str:

@@ -147,3 +147,35 @@ def test_symbols_are_imported_when_they_are_asked_for():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
     with pytest.raises(AttributeError, match="wigner_12j"):
         fusionc.wigner_12j  # noqa: B018
+
+
+@pytest.mark.parametrize("text", ["1e999999999", "-1E-999999999", "1" * 5000, "1/0", "", "1e", "e5"])
+def test_texts_that_are_no_spin_cost_nothing(text):
+    with pytest.raises(ValueError, match="write an integer or a half") as caught:
+        fusionc.wigner_3j(text, 1, 0, 0, 0, 0)
+    assert len(str(caught.value)) < 200
+
+
+def test_texts_with_spaces_and_with_a_minus_sign():
+    assert fusionc.clebsch_gordan(" 1 / 2", "1/2", 0, "1/2", "\u22121 / 2", 0) == fusionc.clebsch_gordan(
+        "1/2", "1/2", 0, "1/2", "-1/2", 0
+    )
+
+
+def test_numbers_over_root_pi_add_to_their_like_only():
+    one, root = fusionc.gaunt(2, 2, 2, 0, 0, 0), fusionc.wigner_3j(1, 1, 2, 0, 0, 0)
+    assert sum([one, one]) == 2 * one == one + one
+    assert root * one == one * root
+    for wrong in (lambda: one + 1, lambda: 1 + one, lambda: root - one, lambda: one * one):
+        with pytest.raises(TypeError, match="sympy"):
+            wrong()
+
+
+def test_exact_numbers_are_ordered_formatted_and_mix_with_integers_of_numpy():
+    root = fusionc.wigner_3j(1, 1, 2, 0, 0, 0)
+    assert sorted([root, -root, root / 2]) == [-root, root / 2, root]
+    assert root < 1 <= 3 * root
+    assert root * np.int64(2) == np.int64(2) * root == 2 * root
+    assert (f"{root:.3f}", f"{root:>8}", f"{fusionc.gaunt(2, 2, 2, 0, 0, 0):.2e}") == ("0.365", "  √30/15", "1.80e-01")
+    with pytest.raises(TypeError, match="takes an integer, such as 30, not float"):
+        root.digits(2.0)

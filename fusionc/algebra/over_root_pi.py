@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from math import isqrt
-from typing import Any
+from typing import Any, ClassVar
 
-from fusionc.algebra.surds import Rational, Surd, bits_for, decimal_text, fixed_point
+from fusionc.algebra.surds import FLOAT_FORMATS, ZERO, Rational, Surd, bits_for, decimal_text, digit_count, fixed_point
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -16,6 +16,7 @@ class OverRootPi:
     """The number ``numerator / sqrt(π)``."""
 
     numerator: Surd
+    multiplies_surds: ClassVar[bool] = True
 
     def __bool__(self) -> bool:
         return bool(self.numerator)
@@ -36,13 +37,23 @@ class OverRootPi:
     def __abs__(self) -> OverRootPi:
         return OverRootPi(abs(self.numerator))
 
-    def __add__(self, other: OverRootPi) -> OverRootPi:
-        return OverRootPi(self.numerator + other.numerator)
+    def __pos__(self) -> OverRootPi:
+        return self
 
-    def __sub__(self, other: OverRootPi) -> OverRootPi:
-        return OverRootPi(self.numerator - other.numerator)
+    def __add__(self, other: OverRootPi | Surd | Rational) -> OverRootPi:
+        return OverRootPi(self.numerator + _numerator(other))
+
+    __radd__ = __add__
+
+    def __sub__(self, other: OverRootPi | Surd | Rational) -> OverRootPi:
+        return OverRootPi(self.numerator - _numerator(other))
+
+    def __rsub__(self, other: Surd | Rational) -> OverRootPi:
+        return -self + other
 
     def __mul__(self, other: Surd | Rational) -> OverRootPi:
+        if isinstance(other, OverRootPi):
+            raise TypeError("the product of two numbers over √π has π itself: multiply their `.sympy()`")
         return OverRootPi(self.numerator * other)
 
     __rmul__ = __mul__
@@ -56,8 +67,7 @@ class OverRootPi:
 
     def digits(self, count: int = 17) -> str:
         """The number to `count` significant digits, as `Surd.digits`."""
-        if count < 1:
-            raise ValueError(f"a number has one significant digit at least, not {count}")
+        count = digit_count(count)
         if not self.numerator:
             return "0"
         bits = bits_for(count)
@@ -73,6 +83,10 @@ class OverRootPi:
 
     def __repr__(self) -> str:
         return f"OverRootPi({self})"
+
+    def __format__(self, spec: str) -> str:
+        """As of a `Surd`."""
+        return format(float(self) if spec[-1:] in FLOAT_FORMATS else str(self), spec)
 
     def latex(self) -> str:
         r"""Such as ``\frac{\sqrt{5}}{7}\,\pi^{-1/2}``."""
@@ -92,6 +106,15 @@ class OverRootPi:
 
     def _sympy_(self) -> Any:
         return self.sympy()
+
+
+def _numerator(value: OverRootPi | Surd | Rational) -> Surd:
+    """Over √π; TypeError for what is not, but 0: no sum of the two kinds is of one of them."""
+    if isinstance(value, OverRootPi):
+        return value.numerator
+    if value == 0:
+        return ZERO
+    raise TypeError(f"a number over √π and {value} have no sum of that kind: add their `.sympy()`")
 
 
 @lru_cache(maxsize=16)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from math import gcd, isqrt
+from operator import index
 from typing import Any, TypeAlias
 
 from fusionc.algebra.integers import square_free
@@ -52,6 +53,8 @@ class Surd:
     # -- arithmetic ------------------------------------------------------------------------------------------
 
     def __add__(self, other: Surd | Rational) -> Surd:
+        if getattr(other, "multiplies_surds", False):
+            return NotImplemented
         left, right = self.terms, _terms(other)
         if not right:
             return self
@@ -64,6 +67,22 @@ class Surd:
 
     __radd__ = __add__
 
+    def __lt__(self, other: Surd | Rational) -> bool:
+        """Decided exactly, as `sign` is."""
+        return (self - other).sign() < 0
+
+    def __gt__(self, other: Surd | Rational) -> bool:
+        return (self - other).sign() > 0
+
+    def __le__(self, other: Surd | Rational) -> bool:
+        return not self > other
+
+    def __ge__(self, other: Surd | Rational) -> bool:
+        return not self < other
+
+    def __pos__(self) -> Surd:
+        return self
+
     def __neg__(self) -> Surd:
         return Surd(tuple((radicand, -coefficient) for radicand, coefficient in self.terms))
 
@@ -74,6 +93,8 @@ class Surd:
         return -self + other
 
     def __mul__(self, other: Surd | Rational) -> Surd:
+        if getattr(other, "multiplies_surds", False):  # (what holds a Surd, over a root of π)
+            return NotImplemented
         left, right = self.terms, _terms(other)
         if len(left) == 1 == len(right):
             return Surd((_product(left[0], right[0]),))
@@ -184,6 +205,10 @@ class Surd:
     def __repr__(self) -> str:
         return f"Surd({self})"
 
+    def __format__(self, spec: str) -> str:
+        """`.3f`, `e` and `g` format the float; anything else (widths) the exact text."""
+        return format(float(self) if spec[-1:] in FLOAT_FORMATS else str(self), spec)
+
     def latex(self) -> str:
         r"""Such as ``\frac{\sqrt{3}}{2}``."""
         return _join([(coefficient < 0, _term_latex(*term)) for term in self.terms for coefficient in term[1:]])
@@ -195,8 +220,7 @@ class Surd:
     def digits(self, count: int = 17) -> str:
         """The number to `count` significant digits, correctly rounded, trailing zeros left out: ``0.8660254037844386``,
         ``1.2e+400``. Raises ValueError for fewer than one digit."""
-        if count < 1:
-            raise ValueError(f"a number has one significant digit at least, not {count}")
+        count = digit_count(count)
         return _decimal_text(self.terms, count) if self.terms else "0"
 
     def sympy(self) -> Any:
@@ -211,6 +235,9 @@ class Surd:
         return self.sympy()
 
 
+FLOAT_FORMATS = tuple("eEfFgGn%")
+"""How a format ends that asks for a decimal."""
+
 ZERO = Surd()
 ONE = Surd(((1, Fraction(1)),))
 
@@ -219,7 +246,9 @@ def _terms(value: Surd | Rational) -> tuple[tuple[int, Fraction], ...]:
     if isinstance(value, Surd):
         return value.terms
     if not isinstance(value, (int, Fraction)):
-        raise TypeError(f"exact numbers do not mix with {type(value).__name__}")
+        if not hasattr(value, "__index__"):  # (numpy's integers have it)
+            raise TypeError(f"exact numbers do not mix with {type(value).__name__}")
+        value = index(value)
     return ((1, value if isinstance(value, Fraction) else Fraction(value)),) if value else ()
 
 
@@ -279,6 +308,15 @@ def fixed_point(value: Surd, bits: int) -> tuple[int, int]:
     if not value:
         raise ValueError("zero has no leading bit")
     return _fixed_point(value.terms, bits)
+
+
+def digit_count(count: int) -> int:
+    """How many digits are asked for. Raises TypeError for what is no integer, ValueError for fewer than one."""
+    if not hasattr(count, "__index__"):
+        raise TypeError(f"digits(count) takes an integer, such as 30, not {type(count).__name__}")
+    if count < 1:
+        raise ValueError(f"a number has one significant digit at least, not {count}")
+    return index(count)
 
 
 def bits_for(count: int) -> int:
