@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import torch
 
 import fusionc
 from fusionc.cli import main
@@ -176,3 +177,12 @@ def test_the_command_line_has_the_same_options(capsys):
     text = " ".join(capsys.readouterr().out.split())
     for option in fields(Options):
         assert f"--{option.name} {{{','.join(option.metadata['choices'])}}}" in text
+
+
+@pytest.mark.parametrize("name", ["float32", "float64"])
+def test_dtypes_by_the_names_of_torch(name):
+    dtype = getattr(torch, name)
+    diagram = fusionc.parse("diagram d(x: 1o) -> 0e { x x -> out }")["d"]
+    assert diagram.module(dtype=dtype) is diagram.module(dtype=name)
+    with pytest.raises(ValueError, match="and is 'int64'"):
+        diagram.module(dtype=torch.int64)

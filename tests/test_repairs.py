@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from repair_cases import check_repairs, draw, meaning, read
 
+import fusionc
 from fusionc.cli import main
 from fusionc.driver import check_source, late_mistakes
 from fusionc.language.parser import read as read_file
@@ -252,3 +253,20 @@ def test_lines_over_a_broken_space_are_not_compared() -> None:
         "    e[u] b -> out[u] * V[path, u]\n    x[u] b -> f[u]\n    f[u] a -> out[u] * W[path, u]\n}\n"
     )
     assert [code for code, _ in said(text)] == ["F1001"]
+
+
+@pytest.mark.parametrize(
+    ("space", "repaired"),
+    [
+        ("64(0e+1o)", "64x(0e + 1o)"),
+        ("64 (0e, 1o)", "64x(0e + 1o)"),
+        ("(0e+1o)", "0e + 1o"),
+        ("64x0e(1o)", None),
+        ("x(0e)", None),
+    ],
+)
+def test_brackets_keep_the_multiplicity_before_them(space, repaired):
+    with pytest.raises(fusionc.CompileError) as caught:
+        fusionc.parse(f"irreps Q = {space}\n")
+    repairs = caught.value.diagnostics[0].repairs
+    assert [edit.text for repair in repairs for edit in repair.edits] == ([repaired] if repaired else [])

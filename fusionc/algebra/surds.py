@@ -13,7 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 from math import gcd, isqrt
 from operator import index
-from typing import Any, TypeAlias
+from typing import Any, SupportsIndex, TypeAlias
 
 from fusionc.algebra.integers import square_free
 
@@ -242,13 +242,14 @@ ZERO = Surd()
 ONE = Surd(((1, Fraction(1)),))
 
 
-def _terms(value: Surd | Rational) -> tuple[tuple[int, Fraction], ...]:
+def _terms(value: Surd | Rational | SupportsIndex) -> tuple[tuple[int, Fraction], ...]:
     if isinstance(value, Surd):
         return value.terms
     if not isinstance(value, (int, Fraction)):
-        if not hasattr(value, "__index__"):  # (numpy's integers have it)
-            raise TypeError(f"exact numbers do not mix with {type(value).__name__}")
-        value = index(value)
+        try:
+            value = index(value)  # (numpy's integers)
+        except TypeError:
+            raise TypeError(f"exact numbers do not mix with {type(value).__name__}") from None
     return ((1, value if isinstance(value, Fraction) else Fraction(value)),) if value else ()
 
 

@@ -167,7 +167,7 @@ HABITS = (
     Habit(rf"\b(?:lmax|L_?max)[ \t]*(?P<sign>==?)[ \t]*(?P<spin>{SPIN})\b", _bound),
     Habit(rf"\b[jJ][ \t]*==?[ \t]*(?P<spin>{SPIN})\b", lambda match: match["spin"], where="space"),
     Habit(
-        r"(?P<mul>\b[0-9]+[ \t]*[*xX×][ \t]*)?(?P<key>[(\[{])(?P<terms>[^()\[\]{}\n]+)[)\]}]",
+        r"(?:(?P<mul>\b[0-9]+[ \t]*[*xX×]?[ \t]*)|(?<!\w))(?P<key>[(\[{])(?P<terms>[^()\[\]{}\n]+)[)\]}]",
         _sum,
         where="space",
         everywhere=False,

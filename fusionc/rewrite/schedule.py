@@ -23,6 +23,9 @@ TABLE_LIMIT = 4_000_000
 LONG = 1_000_000
 """Multiplications from which on more orders are tried."""
 
+HOPELESS = 10**18
+"""Multiplications from which on no order is looked for: what the best of many takes is too long still."""
+
 ATTEMPTS = 15
 """Orders tried at each level of noise."""
 
@@ -46,10 +49,10 @@ class Schedule:
 
 def schedule(scopes: Scopes, sizes: Mapping[int, int]) -> Schedule:
     """The schedule for tables with these labels; `sizes` are the lengths of the labels' ranges. Always the same for the
-    same arguments."""
+    same arguments. Beyond HOPELESS its tables may be too large: it says how long the sum is, and nobody does it."""
     fixed: tuple[int, ...] = ()
     order = _searched(scopes, sizes)
-    while (largest := largest_table(scopes, sizes, order)) > TABLE_LIMIT:
+    while (largest := largest_table(scopes, sizes, order)) > TABLE_LIMIT and largest < HOPELESS:
         cut, fixed, order = _cut(scopes, sizes, fixed, order)
         scopes = cut
     work = order_cost(scopes, sizes, order) * prod(sizes[label] for label in fixed)
@@ -72,7 +75,7 @@ def _cut(
 
 def _searched(scopes: Scopes, sizes: Mapping[int, int]) -> tuple[int, ...]:
     order = best_order(scopes, sizes)
-    if len(order) <= EXHAUSTIVE or order_cost(scopes, sizes, order) < LONG:
+    if len(order) <= EXHAUSTIVE or not LONG <= order_cost(scopes, sizes, order) < HOPELESS:
         return order
     return min([order, *_noisy(scopes, sizes)], key=lambda found: order_cost(scopes, sizes, found))
 

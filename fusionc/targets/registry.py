@@ -80,6 +80,8 @@ class Options:
     )
 
     def __post_init__(self) -> None:
+        if self.dtype is not None:  # (torch.float64 by its own name)
+            object.__setattr__(self, "dtype", dtype_name(self.dtype))
         for option in fields(self):
             value, choices = getattr(self, option.name), option.metadata["choices"]
             if value not in choices and not (value is None and option.default is None):
@@ -88,6 +90,11 @@ class Options:
 
 Emit = Callable[[Sequence[Emission], Options], str]
 Describe = Callable[["Program"], Sequence[str]]
+
+
+def dtype_name(dtype: object) -> object:
+    """`float64` for `torch.float64`, without an import of torch; anything else as it is."""
+    return str(dtype).removeprefix("torch.") if type(dtype).__module__ == "torch" else dtype
 
 
 @dataclass(frozen=True)

@@ -90,3 +90,13 @@ def test_a_value_beyond_float64_is_printed_all_the_same(tmp_path, capsys):
     assert decimal == f"{Decimal(4001**100):.16e}\n"
     assert main(["eval", str(file), "--json"]) == 0
     assert '"decimal": null' in capsys.readouterr().out
+
+
+def test_no_order_is_looked_for_where_none_would_do(monkeypatch):
+    def search(*_):
+        raise AssertionError("a search")
+
+    monkeypatch.setattr("fusionc.rewrite.schedule._noisy", search)
+    scopes = grid(12)
+    plan = schedule(scopes, {label: 1000 for scope in scopes for label in scope})
+    assert plan.work > 10 * WORK_LIMIT
