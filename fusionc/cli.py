@@ -204,7 +204,9 @@ def _check_suffix(output: str | None, written: str, suffix: str, types: Sequence
     kind, packing = MimeTypes().guess_type(Path(output).name.lower(), strict=False)
     if packing is not None or (kind is not None and kind not in types):
         path = Path(output)
-        raise UsageError(f"-o {output}: what is written is {written}; write -o {path.with_name(path.stem + suffix)}")
+        stem = Path(path.stem).stem if packing else path.stem  # `d.svg.gz` is packed
+        proposed = path.with_name(stem + suffix)
+        raise UsageError(f"-o {output}: what is written is {written}; write -o {proposed}")
 
 
 def _write(output: str | None, text: str) -> None:

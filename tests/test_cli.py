@@ -227,8 +227,9 @@ def test_draw(good, tmp_path, capsys):
     ("command", "output", "words"),
     [
         (["draw"], "d.png", "SVG; write -o {}/d.svg"),
+        (["draw"], "d.svg.gz", "SVG; write -o {}/d.svg"),
+        (["compile"], "d.tar.gz", "Python; write -o {}/d.py"),
         (["draw"], "d.PDF", "SVG; write -o {}/d.svg"),
-        (["draw"], "d.svg.gz", "SVG"),
         (["draw"], "d.py", "SVG"),
         (["compile"], "d.svg", "Python; write -o {}/d.py"),
         (["compile"], "d.json", "Python"),
@@ -429,3 +430,9 @@ def test_any_output_will_do(tmp_path, good):
     assert full.returncode == 2
     assert "cannot write the output" in full.stderr
     assert subprocess.run(["sh", "-c", f"{shell} >&-"], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("command", ["check", "fmt", "compile", "eval"])
+def test_no_name_is_no_folder(command, capsys):
+    assert main([command, ""]) == 1
+    assert "`` cannot be read: a file has a name" in capsys.readouterr().err

@@ -34,6 +34,8 @@ class ParseResult:
 def read(path: str | Path, shown: str | None = None) -> Source:
     """The text of a file, called `shown` in diagnostics; a `CompileError` says why it cannot be read."""
     name = str(path) if shown is None else shown
+    if not str(path):  # (`Path("")` is the folder one stands in)
+        raise _unreadable("``", OSError("a file has a name"))
     try:
         data = read_bytes(Path(path), MAX_BYTES)
     except (OSError, ValueError) as error:
