@@ -120,6 +120,20 @@ def test_lines_that_are_nothing_compile(name):
     assert float(out.detach().abs().max()) == 0.0
 
 
+def test_a_product_of_a_value_by_itself_is_not_written_over_it():
+    text = """diagram d(a: 2x0o, b: 2x0o) -> 0e {
+        a[u] b[u] -> e[u,m] in 4x0e * W[path,m,u] * W[path,m,u]
+        e[u,v] e[u,v] -> out * V[path,u,v]
+    }"""
+    listing = reference.list_paths(reference.read_diagram(text))
+    module = fusionc.parse(text)["d"].module()(dtype=torch.float64)
+    legs = {name: torch.randn(3, 2, dtype=torch.float64) for name in "ab"}
+    (wanted,) = reference.evaluate(listing, legs, dict(module.named_parameters()))
+    for recorded in (False, True):
+        with torch.set_grad_enabled(recorded):
+            assert float((module(*legs.values()) - wanted).detach().abs().max()) < 1e-11
+
+
 UNEVEN = {
     "one component that meets several": SITES + "diagram d(x: 3x0o + 3x0e, h: 3x0o[atoms]) -> 1x0e + 1x0o + 1x0e "
     "{ h[i,u] x[u] -> out * W[path,u] }",

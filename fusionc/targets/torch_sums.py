@@ -42,7 +42,7 @@ class Sums(Maps):
         weights, dim = self.names[op.right], -1 - len(op.axes)
         if order != list(range(self.program.instructions[op.right].components)):
             weights = self._selected(weights, order, dim)
-        fresh = self._is_fresh(op.left)
+        fresh = self._is_fresh(op.left) and op.left != op.right
         parts = [self.names[op.left], weights, grids_text(found), str(dim), str(fresh), self._into(op)]
         return f"_weighed({', '.join(part for part in parts if part)})"
 
