@@ -122,3 +122,9 @@ def test_kernels_of_operands_that_meet_channels_of_weights(line):
         with using(thresholds):
             text = fusionc.parse(f"diagram d(x: 2x1o) -> {out} {{ {line} }}")["d"].emit("triton")
         compile(text, "generated", "exec")
+
+
+def test_kernels_read_rows_that_stand_in_memory():
+    """An index leg may be the same for a whole batch: kernels count its rows, so it is written out first."""
+    diagram = fusionc.parse("diagram d(x: 1o, z: index(3)) -> 1o { x -> out * W[z] }")["d"]
+    assert "p_z, = [one.contiguous() for one in fixed]" in diagram.emit("triton")

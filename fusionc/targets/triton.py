@@ -229,7 +229,7 @@ class _Printer(torch_target._Printer):
         fixed = self._fixed(found)
         unpacked = []
         if fixed:
-            unpacked.append(f"{', '.join(fixed)}{',' if len(fixed) == 1 else ''} = fixed")
+            unpacked.append(f"{', '.join(fixed)}{',' if len(fixed) == 1 else ''} = [one.contiguous() for one in fixed]")
         sizes = ["batch", *self._sizes()]
         unpacked.append(f"{', '.join(sizes)}{',' if len(sizes) == 1 else ''} = sizes")
         return {
