@@ -93,6 +93,12 @@ def test_other_ways_of_writing_a_space(text: str, repaired: str) -> None:
     assert mended(f"irreps H = {text}\n") == f"irreps H = {repaired}\n"
 
 
+def test_a_space_of_a_leg_and_a_decimal_comma() -> None:
+    text = "diagram d(x: {}) -> 0e {{ x x -> out * {} }}\n"
+    assert mended(text.format("sperical(1)", "0.5")) == text.format("spherical(1)", "0.5")
+    assert mended(text.format("0e", "0,5")) == text.format("0e", "0.5")
+
+
 def test_a_spin_is_a_fraction() -> None:
     assert mended("group SU(2)\nirreps H = 4x0.5 + 1.5\n") == "group SU(2)\nirreps H = 4x1/2 + 3/2\n"
 

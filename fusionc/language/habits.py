@@ -204,6 +204,7 @@ HABITS = (
     ),
     Habit(r"[ \t]*[*@⊗×⨂·⋅∘][ \t]*", _to(" "), SIDE_BY_SIDE, where="left"),
     Habit(r"(?<=[\w\]])[ \t]*,[ \t]*(?![^\[\n]*\])", _to(" "), SIDE_BY_SIDE, where="left"),
+    Habit(r"(?<=\*[ \t][0-9]),(?=[0-9])|(?<=\*[0-9]),(?=[0-9])", _to("."), "a decimal has a point: `{}`", where="line"),
     # signs that look like others
     Habit(r"[−–—]", _to("-")),
     Habit(

@@ -330,8 +330,8 @@ def _for_function(fault: Fault, accepted: Set[str]) -> Advice | None:
     previous, found = fault.previous, fault.found
     if found.type != "LPAR" or previous is None or previous.type not in ("NAME", "OUT"):
         return None
-    if "LSQB" not in accepted:
-        near = get_close_matches(previous.text.lower(), ["spherical"], n=1)
+    near = get_close_matches(previous.text.lower(), ["spherical"], n=1)
+    if "LSQB" not in accepted or (near and re.match(r"\([ \t]*[0-9]+[ \t]*\)", found.source.text[found.start :][:40])):
         return Advice("did you mean `spherical`?", (instead(previous.span, "spherical"),)) if near else None
     match = ARGUMENTS.match(found.source.text, found.start)
     inside = match[1] if match else ""
