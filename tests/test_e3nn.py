@@ -26,7 +26,7 @@ MODES = {
     "uuw": ("x[u] y[u] -> out[w] * W[path, u, w]", "uuw"),
     "uvuv": ("x[u] y[v] -> out[u, v] * W[path, u, v]", "uvuv"),
 }
-PROPERTY = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+PROPERTY = settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(autouse=True)
@@ -126,7 +126,7 @@ def test_declared_output_equals_e3nn(mode, normalize, paths, data):
 
 @pytest.mark.parametrize("normalize", NORMALIZE)
 @pytest.mark.parametrize("paths", PATHS)
-@settings(PROPERTY, max_examples=7)
+@settings(PROPERTY, max_examples=4)
 @given(data=st.data())
 def test_kept_paths_equal_e3nn_with_one_output_for_each_path(normalize, paths, data):
     """`out[path, u]` with unequal multiplicities, inferred output: NequIP's pattern of one block for each path."""

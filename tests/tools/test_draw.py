@@ -335,7 +335,7 @@ def sketches(choose: st.DrawFn) -> tuple[list[Node], list[Arc]]:
     return nodes, arcs
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(sketches())
 def test_a_layout_keeps_nodes_apart_and_arcs_downwards(sketch: tuple[list[Node], list[Arc]]) -> None:
     nodes, arcs = sketch
