@@ -34,7 +34,7 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 -q
 
-QUICK := tests/language tests/test_mistakes.py tests/test_what_is_a_number.py tests/test_api.py tests/test_names.py
+QUICK := tests/language tests/test_mistakes.py tests/test_what_is_a_number.py tests/test_api.py
 
 quick: $(READY)
 	$(BIN)/python -m pytest -n 2 -q $(QUICK)
