@@ -99,6 +99,13 @@ def test_a_space_of_a_leg_and_a_decimal_comma() -> None:
     assert mended(text.format("0e", "0,5")) == text.format("0e", "0.5")
 
 
+def test_a_factor_before_a_sum_says_what_becomes_of_it() -> None:
+    """`2 * H` is `H + H`: `2x(…)` has the same blocks, in another order."""
+    (found,) = check_source(Source("t.fus", "irreps H = 2 * (0e + 1o)\n")).diagnostics
+    assert [repair.edits[0].text for repair in found.repairs] == ["2x(0e + 1o)"]
+    assert "so many times" in found.repairs[0].effect
+
+
 def test_a_spin_is_a_fraction() -> None:
     assert mended("group SU(2)\nirreps H = 4x0.5 + 1.5\n") == "group SU(2)\nirreps H = 4x1/2 + 3/2\n"
 

@@ -34,6 +34,8 @@ class Habit:
     where: str = ""
     everywhere: bool = True
     """Its other places on the line are the same mistake."""
+    effect: str = ""
+    """What the new text decides, where what was written may have meant another thing."""
 
     @cached_property
     def regex(self) -> re.Pattern[str]:
@@ -55,7 +57,7 @@ def habit_at(source: Source, start: int, places: Container[str]) -> Advice | Non
         chosen = [match for match in matches if habit.everywhere or _is_key(match, start)]
         texts = [(match, habit.written(match)) for match in chosen]
         edits = [Edit(source.span(*match.span()), text) for match, text in texts if text is not None]
-        return Advice(_worded(habit.words, [edit.text for edit in edits]), (Repair(tuple(edits)),))
+        return Advice(_worded(habit.words, [edit.text for edit in edits]), (Repair(tuple(edits), habit.effect),))
     return None
 
 
@@ -166,6 +168,13 @@ HABITS = (
     Habit(rf"\b(?:lmax|L_?max|[lLjJ])\b[ \t]*(?P<sign><=|=<|≤|<)[ \t]*(?P<spin>{SPIN})\b", _bound),
     Habit(rf"\b(?:lmax|L_?max)[ \t]*(?P<sign>==?)[ \t]*(?P<spin>{SPIN})\b", _bound),
     Habit(rf"\b[jJ][ \t]*==?[ \t]*(?P<spin>{SPIN})\b", lambda match: match["spin"], where="space"),
+    Habit(
+        r"(?P<mul>\b[0-9]+[ \t]*\*[ \t]*)(?P<key>\()(?P<terms>[^()\[\]{}\n]+)\)",
+        _sum,
+        where="space",
+        everywhere=False,
+        effect="each block has so many channels; a named space with `*` lists all its blocks so many times",
+    ),
     Habit(
         r"(?:(?P<mul>\b[0-9]+[ \t]*[*xX×]?[ \t]*)|(?<!\w))(?P<key>[(\[{])(?P<terms>[^()\[\]{}\n]+)[)\]}]",
         _sum,
