@@ -195,3 +195,9 @@ def test_indices_that_are_proposed_fit_together():
         fusionc.parse("diagram d(x: 3x1o, y: 4x1o, z: 3x0e) -> 0e { x y z -> out }")
     proposed = ["`x[u]` and `out[u]`", "`y[v]` and `out[v]`", "`z[u]` and `out[u]`"]
     assert [found.help for found in caught.value.diagnostics] == [f"write {text}" for text in proposed]
+
+
+def test_weights_at_a_site_that_the_operands_lack_meet_them_behind_their_sum():
+    line = "    v[j] v[j] -> out[i, m] * r[i, path, m]\n"
+    text = f"sites atoms\ndiagram d(v: 1x1e + 1x1e[atoms], r: weights[atoms]) -> 2x1e + 2x2e[atoms] {{\n{line}{line}}}\n"
+    assert fusionc.parse(text)["d"].verify().ok

@@ -148,6 +148,14 @@ def _inner_sites(root: Root, use: Use) -> Names:
     return (name,)
 
 
+def meets_inside(root: Root, use: Use, factor: Factor) -> bool:
+    """Whether a weight can meet the parts of a pair before its sums are done: where a relation ties all their sites."""
+    if opened_pair(use) is None:
+        return False
+    own = (*factor.sites, *(site for row in factor.row_sites for site in row))
+    return root.expansion.ties.domain((*_inner_sites(root, use), *own)) is not None
+
+
 def union(root: Root, one: Names, two: Names) -> Names:
     found = root.expansion.ties.domain((*one, *two))
     assert found is not None, "the front end lets weights meet on one relation only"

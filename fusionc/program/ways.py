@@ -30,6 +30,7 @@ from fusionc.program.roots import (
     Root,
     added,
     key_dims,
+    meets_inside,
     moved,
     open_parts,
     opened_pair,
@@ -57,7 +58,7 @@ class Weighing:
 
     def ways(self) -> dict[str, Callable[[], Placed]]:
         ways: dict[str, Callable[[], Placed]] = {"state": self.by_state, "path": self.by_path}
-        if all(opened_pair(use) is not None for use in self.uses):
+        if all(meets_inside(self.root, use, self.factor) for use in self.uses):
             for flip, side in ((False, "right"), (True, "left")):
                 ways[f"matrix of {side}, by path"] = partial(self.matrix, flip, by_state=False)
                 ways[f"matrix of {side}, by state"] = partial(self.matrix, flip, by_state=True)
