@@ -199,5 +199,6 @@ def test_indices_that_are_proposed_fit_together():
 
 def test_weights_at_a_site_that_the_operands_lack_meet_them_behind_their_sum():
     line = "    v[j] v[j] -> out[i, m] * r[i, path, m]\n"
-    text = f"sites atoms\ndiagram d(v: 1x1e + 1x1e[atoms], r: weights[atoms]) -> 2x1e + 2x2e[atoms] {{\n{line}{line}}}\n"
+    head = "diagram d(v: 1x1e + 1x1e[atoms], r: weights[atoms]) -> 2x1e + 2x2e[atoms]"
+    text = f"sites atoms\n{head} {{\n{line}{line}}}\n"
     assert fusionc.parse(text)["d"].verify().ok
