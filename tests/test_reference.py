@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import reference
@@ -167,3 +169,31 @@ def test_results_that_are_nothing_go_with_their_neighbours():
     many = list(range(300))
     assert _chunks([many, [], [1]])[0] == (0, 2, many)
     assert [terms for *_, terms in _chunks([[], many, [301]])] == [many, [301]]
+
+
+UNTIED = {
+    "another site than the right edge's": "x[i,u] y[j] -> o[j,u] * r[i,path]",
+    "the sites of two weights": "x[i,u] y[j] -> o[u] * r[i,path] * s[j,path,u]",
+    "a pair among three sites": "x[j,u] e[i,j] e[i,k] -> o[i,u] * p[i,k,path]",
+    "a pair that no operand has": "x[j,u] y[i] y[k] e[i,j] -> o[i,u] * p[j,k,path]",
+    "the end of a chain": "e[i,j] e[j,k] x[k,u] -> o[i,u] * r[k,path] * W[path,u]",
+    "rows": "x[i,u] y[j] -> o[j,w] * V[i,z,path,u,w]",
+    "equal operands, new channels": "x[i,u] x[i,u] y[j] -> o[j,w] * r[i,path,u,w] * W[path,w]",
+    "no path": "x[i,u] y[j] -> o[j,u] * r[i] * W[path,u]",
+    "the same weight twice": "x[i,u] y[j] -> o[j,u] * r[i,path] * r[i,path]",
+    "paths that are kept": "x[i,u] y[j] -> o[j,path,u] * r[i,path]",
+}
+
+
+@pytest.mark.parametrize("name", UNTIED)
+def test_weights_at_sites_that_nothing_ties_weigh_before_these_are_summed(name):
+    """`x[i] y[j] -> out[j] * r[i,path]`: module, its derivatives and both oracles agree."""
+    line = UNTIED[name]
+    legs = {"x": "x: 2x0e + 2x1o[atoms]", "y": "y: 0e + 1o[atoms]", "e": "e: 0e + 1o[edges]", "z": "z: index(2)[atoms]"}
+    legs |= {"r": "r: weights[atoms]", "s": "s: weights[atoms]", "p": "p: weights[edges]"}
+    used = [leg for name, leg in legs.items() if re.search(rf"\b{name}\b", line)]
+    over = "" if "o[u]" in line else "[atoms]"
+    result = f"*{over} in 1o + 2e" if "path,u]" in line.split("*")[0] else f"2x0e + 2x1o{over}"
+    text = f"sites atoms; pairs edges(atoms, atoms)\ndiagram d({', '.join(used)}) -> (o: {result}) {{ {line} }}"
+    assert reference.agrees(*both(text))
+    assert fusionc.parse(text)["d"].verify().ok

@@ -405,29 +405,15 @@ def reversed_target(ref: syntax.EdgeRef, join: Join) -> Diagnostic:
     )
 
 
-def weights_per_pair(weight: Weight, summed: Sequence[str]) -> Diagnostic:
-    """F4003: weights over pairs where more than two indices meet."""
-    return diagnose(
-        "F4003",
-        f"`{weight.name}` is given for each pair, on a line with more than two site indices",
-        weight.span,
-        notes=["weights over pairs stand on lines whose site indices are those of the pair"],
-        help=f"write the sum over {_listed(summed[:1])} on a line of its own" if summed else "couple in several lines",
-    )
-
-
-def untied_weights(weight: Weight, own: Sequence[str], before: Sequence[str], line: Line) -> Diagnostic:
-    """F4003: weights at sites that no relation ties to those of the right edge, or of other weights."""
-    letters = tuple(dict.fromkeys((*before, *own)))
-    apart = [letter for letter in own if letter not in line.sites] or list(own)
-    reason = f"no relation ties {_listed(letters)}" if len(letters) == 2 else f"{_listed(letters)} are more than a pair"
+def untied_weights(weight: Weight, own: Sequence[str]) -> Diagnostic:
+    """F4003: weights whose rows are read at sites that no relation ties."""
+    reason = f"no relation ties {_listed(own)}" if len(own) == 2 else f"{_listed(own)} are more than a pair"
     return diagnose(
         "F4003",
         f"`{weight.name}` is read at {_listed(own)}, and {reason}",
         weight.span,
-        related=[Label(line.target_span, f"over {_listed(line.sites)}")] if line.sites else [],
-        notes=["weights meet what is coupled, at their own sites and at those of the right edge"],
-        help=f"weigh what is over {_listed(apart)} on a line of its own, and couple the edge that it ends in here",
+        notes=["a weight is read at one site, or at the two of a pair"],
+        help="write a weight for each of its rows",
     )
 
 

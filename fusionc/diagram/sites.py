@@ -199,7 +199,6 @@ class _Reading:
         )
         self._check_target(line)
         line = replace(line, weights=tuple(self._weight(line, *pair) for pair in self._weight_refs()))
-        self._refuse_weights_per_pair(line)
         self._refuse_untied_weights(line)
         return line
 
@@ -481,24 +480,12 @@ class _Reading:
             return [letters for relation, letters in line.joins if relation == domain]
         return [(letter,) for letter, site_set in line.site_sets if site_set == domain]
 
-    def _refuse_weights_per_pair(self, line: Line) -> None:
-        if len(line.site_sets) < 3:
-            return
-        for weight in line.weights:
-            pair = next((one for one in (weight.sites, *weight.row_sites) if len(one) > 1), None)
-            if pair is not None:
-                others = [letter for letter in line.summed_sites if letter not in pair]
-                raise CompileError([mistakes.weights_per_pair(weight, others or list(line.summed_sites))])
-
     def _refuse_untied_weights(self, line: Line) -> None:
-        """Weights meet what is coupled, at the sites that they are read at and those of the right edge: one domain."""
-        kept = dict.fromkeys(line.sites)
+        """A weight is read at one site or at one pair: no relation, no value over both."""
         for weight in line.weights:
-            own = dict.fromkeys((*weight.sites, *(site for row in weight.row_sites for site in row)))
-            before, kept = kept, kept | own
-            tied = any(set(kept) <= set(letters) for _, letters in line.joins)
-            if len(kept) > 1 and not tied:
-                raise CompileError([mistakes.untied_weights(weight, tuple(own), tuple(before), line)])
+            own = tuple(dict.fromkeys((*weight.sites, *(site for row in weight.row_sites for site in row))))
+            if len(own) > 1 and not any(set(own) <= set(letters) for _, letters in line.joins):
+                raise CompileError([mistakes.untied_weights(weight, own)])
 
 
 def _connected(ends: tuple[str, str], ties: Sequence[tuple[str, str]]) -> bool:

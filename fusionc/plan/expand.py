@@ -9,7 +9,8 @@ from fusionc.algebra.groups import Group
 from fusionc.algebra.surds import ONE, Surd
 from fusionc.diagram.paths import PathTable
 from fusionc.plan.products import Product, ProductPath
-from fusionc.plan.states import StateTable, Ties, Use
+from fusionc.plan.states import StateTable, Use
+from fusionc.plan.ties import Ties, ties_of
 from fusionc.rewrite.recouple import CouplingTree, Leaf, Shape, recouple
 
 Combination = tuple[tuple[Use, Surd], ...]
@@ -32,10 +33,6 @@ class EdgePlan:
     expansions: tuple[Expansion, ...]
 
 
-def ties_of(product: Product) -> Ties:
-    return Ties(dict(product.line.site_sets), product.line.joins)
-
-
 @dataclass
 class Expander:
     """Makes expansions; `states` is shared by all of a diagram's products."""
@@ -49,7 +46,7 @@ class Expander:
 
     def expand(self, product: Product, shapes: Sequence[Shape | None]) -> Expansion:
         """The product with each path's trees in the shape given for it (None: as they were written)."""
-        ties, closed = ties_of(product), closing(product)
+        ties, closed = ties_of(product.line), closing(product)
         found = tuple(
             self.path(product, path, shape, ties, closed) for path, shape in zip(product.paths, shapes, strict=True)
         )
@@ -104,6 +101,10 @@ class Expander:
 
     def _atom(self, product: Product, path: ProductPath, leaf: int) -> Use:
         edge, block = product.leaves[leaf], path.blocks[leaf]
+        if edge.weight is not None:
+            sizes = self.table.weights[edge.edge].shapes[block]
+            state = self.states.scalar(edge.weight, block, edge.sites, sizes, ties_of(product.line))
+            return Use(state, edge.channels, edge.sites)
         found = self.table.blocks[edge.edge][block]
         domain = self.table.graph.domain(edge.edge) or ""
         sizes = found.sizes if edge.channels else ()
@@ -113,9 +114,7 @@ class Expander:
 def closing(product: Product) -> dict[str, frozenset[int]]:
     """For each site index that is summed and that no weight has: the leaves that have it. Where all of them have met,
     the sum is done."""
-    weighed = {
-        index for factor in product.factors for index in (*factor.sites, *(s for row in factor.row_sites for s in row))
-    }
+    weighed = {index for factor in product.factors for index in factor.all_sites}
     return {
         index: frozenset(number for number, leaf in enumerate(product.leaves) if index in leaf.sites)
         for index in product.line.summed_sites

@@ -8,7 +8,7 @@ same cost model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import inf, prod
@@ -21,7 +21,7 @@ from fusionc.algebra.basis import Basis
 from fusionc.algebra.groups import Group
 from fusionc.algebra.irreps import Irrep
 from fusionc.plan.products import Product
-from fusionc.plan.states import Names, Ties
+from fusionc.plan.ties import Names, Ties
 from fusionc.plan.vertices import profile
 from fusionc.rewrite.recouple import Shape
 
@@ -71,7 +71,7 @@ def problem_of(
     product: Product,
     group: Group,
     basis: Basis,
-    irreps: Sequence[Sequence[Irrep]],
+    irreps: Sequence[Mapping[int, Irrep]],
     ties: Ties,
     elements: dict[str, float],
     closed: dict[str, frozenset[int]],

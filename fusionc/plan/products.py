@@ -11,22 +11,17 @@ in any order. What the text says of a path is exact here: a sum of coupling tree
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial, reduce
 
+from fusionc.algebra.groups import Group
+from fusionc.algebra.irreps import Irrep
 from fusionc.algebra.surds import Surd
 from fusionc.diagram.ir import FusionGraph, Line
 from fusionc.diagram.normalize import PathScales, vertex_scale
 from fusionc.diagram.paths import LinePaths, PathTable, Tree
+from fusionc.plan.ties import Ties, ties_of
 from fusionc.rewrite.fragments import expand
 from fusionc.rewrite.recouple import CouplingTree, Fused, Leaf
-
-
-@dataclass(frozen=True)
-class LeafEdge:
-    """A leaf of a product: a leg or an internal edge, with the names of its site and channel indices."""
-
-    edge: str
-    channels: tuple[str, ...]
-    sites: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,6 +34,28 @@ class Factor:
     rows: tuple[str, ...]
     sites: tuple[str, ...] = ()
     row_sites: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def all_sites(self) -> tuple[str, ...]:
+        """Every site index that it or one of its rows is read at."""
+        return tuple(dict.fromkeys((*self.sites, *(site for row in self.row_sites for site in row))))
+
+
+@dataclass(frozen=True)
+class LeafEdge:
+    """A leaf of a product: a leg or an internal edge, with the names of its site and channel indices; or a weight that
+    is coupled as a number, one for each path (`edge` is its name)."""
+
+    edge: str
+    channels: tuple[str, ...]
+    sites: tuple[str, ...] = ()
+    weight: Factor | None = None
+
+    def irrep(self, table: PathTable, block: int) -> Irrep:
+        """The irrep of a block: a weight is a scalar."""
+        if self.weight is not None:
+            return table.graph.group.trivial
+        return table.blocks[self.edge][block].irrep
 
 
 @dataclass(frozen=True)
@@ -174,9 +191,10 @@ class _Builder:
             for blocks, trees in [self._trees(paths, grown, number, tree)]
         ]
         graph = self.table.graph
-        factors = tuple(Factor(w.name, w.channels, w.has_path, w.rows, w.sites, w.row_sites) for w in line.weights)
+        factors, coupled = _met_and_coupled(line)
         keeps = line.keeps if line.target in graph.output_table else graph.keeps_paths(line.target)
-        return Product(line, grown.leaves, line.channels, paths.indices, factors, tuple(found), keeps)
+        plain = Product(line, grown.leaves, line.channels, paths.indices, tuple(factors), tuple(found), keeps)
+        return reduce(partial(_with_scalar, graph.group, ties_of(line)), coupled, plain)
 
     def _trees(
         self, paths: LinePaths, grown: _Grown, number: int, tree: Tree
@@ -194,6 +212,41 @@ class _Builder:
                 chain = Fused(chain, Leaf(position, irreps[position]), irrep, copy)
             found.append((chain, scale * coefficient))
         return tree.blocks, tuple(found)
+
+
+def _met_and_coupled(line: Line) -> tuple[list[Factor], list[Factor]]:
+    """The weights that what is coupled meets in the end, where their sites and those of the right edge are one domain,
+    and those at other sites: what stands there meets them, before these sites are summed."""
+    met: list[Factor] = []
+    coupled: list[Factor] = []
+    kept, ties = line.sites, ties_of(line)
+    for weight in line.weights:
+        factor = Factor(weight.name, weight.channels, weight.has_path, weight.rows, weight.sites, weight.row_sites)
+        tied = ties.domain((*kept, *factor.all_sites)) is not None
+        pair_among_others = len(factor.all_sites) > 1 and len(line.site_sets) > 2
+        if tied and not pair_among_others:
+            met.append(factor)
+            kept = (*kept, *factor.all_sites)
+        else:
+            coupled.append(factor)
+    return met, coupled
+
+
+def _with_scalar(group: Group, ties: Ties, product: Product, factor: Factor) -> Product:
+    """The product with a weight as one more leaf: a scalar at its sites, whose block is the path's part of it."""
+    domain = ties.domain(factor.all_sites)
+    assert domain is not None, "the front end lets a weight be read at one site or at one pair"
+    number = len(product.leaves)
+    paths = tuple(
+        replace(
+            path,
+            blocks=(*path.blocks, path.number if factor.has_path else 0),
+            trees=tuple((Fused(tree, Leaf(number, group.trivial), tree.irrep, 0), value) for tree, value in path.trees),
+        )
+        for path in product.paths
+    )
+    leaf = LeafEdge(factor.name, factor.channels, domain[1], factor)
+    return replace(product, leaves=(*product.leaves, leaf), paths=paths)
 
 
 def _renamed(leaf: LeafEdge, names: dict[str, str]) -> LeafEdge:

@@ -1,22 +1,22 @@
 """States: what a plan computes once and uses wherever it is needed.
 
-A state is a coupled value of some leaves: an atom (a block of an edge), two states fused into an irrep, or a state
-summed over a site index. States with the same leaves in the same tree stand side by side in one *node*. Indices are
-numbered in order of appearance and named where a state is used, so that equal functions are one state however their
-indices are called and in whichever order the operands of a vertex were written.
+A state is a coupled value of some leaves: an atom (a block of an edge), a scalar (a part of a weight), two states
+fused into an irrep, or a state summed over a site index. States with the same leaves in the same tree stand side by
+side in one *node*. Indices are numbered in order of appearance and named where a state is used, so that equal functions
+are one state however their indices are called and in whichever order the operands of a vertex were written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from fusionc.algebra.groups import Group
 from fusionc.algebra.irreps import Irrep
 from fusionc.algebra.surds import ONE, ZERO, Surd
-
-Names = tuple[str, ...]
+from fusionc.plan.products import Factor
+from fusionc.plan.ties import Names, Ties
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +40,16 @@ class Atom:
 
 
 @dataclass(frozen=True, eq=False)
+class Scalar:
+    """A path's part of a weight that is coupled like an edge. `sites`: the names that the sites of its domain have in
+    it."""
+
+    weight: Factor
+    path: int
+    sites: Names
+
+
+@dataclass(frozen=True, eq=False)
 class Pair:
     """Two states fused by an isometric vertex."""
 
@@ -57,6 +67,9 @@ class Summed:
     row: int | None
 
 
+What = Atom | Scalar | Pair | Summed
+
+
 @dataclass(frozen=True, eq=False)
 class State:
     """`sizes` are those of the channels, by number. States are made once (`StateTable`) and compared by identity."""
@@ -65,7 +78,7 @@ class State:
     node: Node
     irrep: Irrep
     sizes: tuple[int, ...]
-    what: Atom | Pair | Summed
+    what: What
 
 
 @dataclass(frozen=True)
@@ -85,24 +98,6 @@ class Use:
         return self.state.irrep
 
 
-@dataclass(frozen=True)
-class Ties:
-    """What the site indices of a line are: the set that each ranges over, and the relations that tie two of them."""
-
-    sets: Mapping[str, str]
-    joins: tuple[tuple[str, Names], ...]
-
-    def domain(self, indices: Iterable[str]) -> tuple[str, Names] | None:
-        """The domain of a value with these site indices, and the indices in its order; None where there is none."""
-        names = tuple(dict.fromkeys(indices))
-        if not names:
-            return "", ()
-        if len(names) == 1:
-            return self.sets[names[0]], names
-        found = [(relation, ends) for relation, ends in self.joins if set(ends) == set(names)]
-        return found[0] if found else None
-
-
 @dataclass
 class StateTable:
     """Makes states, each once."""
@@ -116,6 +111,17 @@ class StateTable:
         # (a block of multiplicity 1 may stand with and without a bracket: with one channel axis, and with none)
         node = self._node((edge, len(sizes)), len(sizes), domain, (edge,))
         return self._state((edge, block, sizes), node, irrep, sizes, Atom(edge, block))
+
+    def scalar(self, weight: Factor, path: int, sites: Names, sizes: tuple[int, ...], ties: Ties) -> State:
+        """A weight's part for a path; weights of one name are apart where their rows are read at other sites."""
+        found = ties.domain(sites)
+        assert found is not None
+        domain, places = found[0], {name: number for number, name in enumerate(found[1])}
+        reads = tuple(tuple(places[site] for site in row) for row in weight.row_sites)
+        key = ("weight", weight.name, weight.rows, reads, domain)
+        node = self._node((key, len(sizes)), len(sizes), domain, (weight.name,))
+        what = Scalar(weight, path, sites)
+        return self._state((key, path, sizes), node, self.group.trivial, sizes, what)
 
     def pair(self, left: Use, right: Use, irrep: Irrep, copy: int, ties: Ties) -> tuple[Use, Surd]:
         """Two states fused, and the factor that the canonical order of the two brings: zero where equal operands
@@ -166,7 +172,7 @@ class StateTable:
             self._nodes[key] = Node(len(self._nodes), channels, domain, shown)
         return self._nodes[key]
 
-    def _state(self, key: Any, node: Node, irrep: Irrep, sizes: tuple[int, ...], what: Atom | Pair | Summed) -> State:
+    def _state(self, key: Any, node: Node, irrep: Irrep, sizes: tuple[int, ...], what: What) -> State:
         if key not in self._known:
             state = State(len(self.states), node, irrep, sizes, what)
             self.states.append(state)

@@ -11,7 +11,8 @@ from fusionc.algebra.surds import ONE, Surd
 from fusionc.diagram.paths import PathTable
 from fusionc.plan.expand import Expansion
 from fusionc.plan.products import Factor, Product, ProductPath
-from fusionc.plan.states import Names, Pair, Summed, Use
+from fusionc.plan.states import Pair, Summed, Use
+from fusionc.plan.ties import Names
 from fusionc.plan.vertices import Entries, vertex
 from fusionc.program.build import Builder
 from fusionc.program.fuse import Meeting, Side, starts_of
@@ -152,13 +153,12 @@ def meets_inside(root: Root, use: Use, factor: Factor) -> bool:
     """Whether a weight can meet the parts of a pair before its sums are done: where a relation ties all their sites."""
     if opened_pair(use) is None:
         return False
-    own = (*factor.sites, *(site for row in factor.row_sites for site in row))
-    return root.expansion.ties.domain((*_inner_sites(root, use), *own)) is not None
+    return root.expansion.ties.domain((*_inner_sites(root, use), *factor.all_sites)) is not None
 
 
 def union(root: Root, one: Names, two: Names) -> Names:
     found = root.expansion.ties.domain((*one, *two))
-    assert found is not None, "the front end lets weights meet on one relation only"
+    assert found is not None, "weights that no relation ties to the others are leaves"
     return found[1]
 
 
@@ -175,13 +175,13 @@ def moved(root: Root, placed: Placed, sites: Names) -> Side:
 
 
 def weights_of(root: Root, factor: Factor, numbers: Sequence[int]) -> Placed:
-    sites = union(root, factor.sites, tuple(site for row in factor.row_sites for site in row))
+    sites = union(root, factor.all_sites, ())
     return Placed(root.values.weight(factor, numbers, domain_of(root, sites), sites), sites)
 
 
 def summed_to(root: Root, placed: Placed, sites: Names, factor: Factor | None = None) -> Placed:
     """Sum the site indices that neither the states nor the weight keep."""
-    kept = set(sites) | (set(factor.sites) | {s for row in factor.row_sites for s in row} if factor else set())
+    kept = {*sites, *(factor.all_sites if factor else ())}
     for index in [name for name in placed.sites if name not in kept]:
         placed = _sum_site(root, placed, index)
     return placed
@@ -202,18 +202,20 @@ def at_target(root: Root, placed: Placed) -> Side:
 
 
 def _nothing(root: Root, starts: dict[Any, int], total: int, names: Names) -> Placed:
-    """Zeros, where every path vanishes: on the domain of a leaf, from where they can be summed into the right edge."""
+    """Zeros, where every path vanishes: on the domain of a leaf, without the sites that are summed anyway."""
     product, path = root.product, root.paths[0][0]
-    wanted, ties = set(product.line.sites), root.expansion.ties
-    leaf = min(product.leaves, key=lambda leaf: (not wanted <= set(leaf.sites), bool(wanted) and not leaf.sites))
+    kept = {*product.line.sites, *(site for factor in product.factors for site in factor.all_sites)}
+    wanted = set(product.line.sites)
+    leaf = min(
+        (leaf for leaf in product.leaves if leaf.weight is None),
+        key=lambda leaf: (not wanted <= set(leaf.sites), bool(wanted) and not leaf.sites),
+    )
     extents = dict(zip(product.indices, path.sizes, strict=True))
     side = root.values.edge(leaf.edge, tuple(extents[index] for index in leaf.channels))
     source = root.builder[side.value]
     sizes = tuple(extents[name] for name in names)
     value = root.builder.emit(Zeros(side.value), total, sizes, source.domain, "zero")
-    placed = Placed(Side(value, names, starts), leaf.sites)
-    found = ties.domain((*leaf.sites, *product.line.sites))
-    return Placed(moved(root, placed, found[1]), found[1]) if found else placed
+    return summed_to(root, Placed(Side(value, names, starts), leaf.sites), tuple(kept))
 
 
 def added(root: Root, parts: Sequence[Placed], dims: dict[Any, int], names: Names) -> Placed:

@@ -9,10 +9,11 @@ from typing import Any
 from fusionc.algebra.groups import Group
 from fusionc.algebra.irreps import Irrep
 from fusionc.diagram.paths import PathTable
-from fusionc.plan.expand import EdgePlan, Expander, Expansion, closing, ties_of
+from fusionc.plan.expand import EdgePlan, Expander, Expansion, closing
 from fusionc.plan.order import GREEDY_LEAVES, best_shape, problem_of
 from fusionc.plan.products import Product, ProductPath, products
 from fusionc.plan.states import StateTable
+from fusionc.plan.ties import ties_of
 from fusionc.program.build import Builder
 from fusionc.program.cost import Sizes
 from fusionc.program.fuse import Side
@@ -107,12 +108,15 @@ class _Selector:
     def _searched(self, product: Product) -> Shape:
         """The order that the search finds."""
         graph = self.table.graph
-        irreps = [[block.irrep for block in self.table.blocks[leaf.edge]] for leaf in product.leaves]
+        irreps = [
+            {path.blocks[n]: leaf.irrep(self.table, path.blocks[n]) for path in product.paths}
+            for n, leaf in enumerate(product.leaves)
+        ]
         domains = {name: float(size) for name, size in self.sizes.domains.items()}
         per_site = min(domains.values(), default=1.0)
         elements = {name: size / per_site for name, size in domains.items()}
-        problem = problem_of(product, graph.group, graph.basis, irreps, ties_of(product), elements, closing(product))
-        return best_shape(problem)
+        ties, closed = ties_of(product.line), closing(product)
+        return best_shape(problem_of(product, graph.group, graph.basis, irreps, ties, elements, closed))
 
     def _choose(self, product: Product) -> Order:
         coefficients = _coefficients(self.table, product)
@@ -173,7 +177,7 @@ def scalars_inside(table: PathTable, product: Product, shape: Shape) -> Shape:
     has no channels: it costs least there, and recouples without a coefficient."""
     group = table.graph.group
     irreps = [
-        [table.blocks[leaf.edge][b].irrep for b in sorted({p.blocks[n] for p in product.paths})]
+        [leaf.irrep(table, b) for b in sorted({p.blocks[n] for p in product.paths})]
         for n, leaf in enumerate(product.leaves)
     ]
     plain = [number for number, leaf in enumerate(product.leaves) if not leaf.channels]
@@ -208,9 +212,7 @@ def _coefficients(table: PathTable, product: Product) -> int:
     """How many coefficients recoupling has at most: for all paths the number of trees between their leaves."""
     group, counts, total = table.graph.group, dict[Any, int](), 0
     for path in product.paths:
-        irreps = tuple(
-            table.blocks[leaf.edge][block].irrep for leaf, block in zip(product.leaves, path.blocks, strict=True)
-        )
+        irreps = tuple(leaf.irrep(table, block) for leaf, block in zip(product.leaves, path.blocks, strict=True))
         key = (irreps, path.trees[0][0].irrep)
         if key not in counts:
             counts[key] = _trees(group, irreps).get(key[1], 0)

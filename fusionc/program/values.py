@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from fusionc.algebra.surds import ONE, Surd
 from fusionc.diagram.paths import PathTable
 from fusionc.plan.products import Factor
-from fusionc.plan.states import Atom, Names, Node, Pair, State, Summed
+from fusionc.plan.states import Atom, Node, Pair, Scalar, State, Summed
+from fusionc.plan.ties import Names
 from fusionc.plan.vertices import vertex
 from fusionc.program.build import Builder
 from fusionc.program.fuse import Meeting, Side, fuse
@@ -104,6 +105,10 @@ class Values:
             side = self.edge(first.edge, states[0].sizes)
             starts = {s.number: side.starts[s.what.block] for s in states if isinstance(s.what, Atom)}
             return Side(side.value, names, starts)
+        if isinstance(first, Scalar):
+            paths = {s.number: s.what.path for s in states if isinstance(s.what, Scalar)}
+            side = self.weight(first.weight, [*paths.values()], node.domain, first.sites)
+            return Side(side.value, names, {number: side.starts[path] for number, path in paths.items()})
         if isinstance(first, Summed):
             inner = self.node(first.inner)
             starts = {s.number: inner.starts[s.what.inner.number] for s in states if isinstance(s.what, Summed)}

@@ -21,7 +21,8 @@ from typing import Any
 
 from fusionc.algebra.surds import ONE, Surd
 from fusionc.plan.products import Factor, ProductPath
-from fusionc.plan.states import Names, Pair, Use
+from fusionc.plan.states import Pair, Use
+from fusionc.plan.ties import Names
 from fusionc.plan.vertices import profile
 from fusionc.program.exact import exact, times
 from fusionc.program.fuse import Meeting, Rows, Side, bilinear_forms, fuse, linear, product, starts_of

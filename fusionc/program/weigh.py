@@ -7,7 +7,8 @@ from typing import Any
 
 from fusionc.algebra.surds import Surd
 from fusionc.plan.products import Factor, ProductPath
-from fusionc.plan.states import Names, Use
+from fusionc.plan.states import Use
+from fusionc.plan.ties import Names
 from fusionc.program.exact import exact, times
 from fusionc.program.fuse import Side
 from fusionc.program.roots import Placed, Root, added, at_target, cheapest, key_dims, prepared

@@ -12,7 +12,7 @@ from fusionc.driver import Checked, CheckedDiagram
 from fusionc.language import syntax
 from fusionc.language.diagnostics import CompileError
 from fusionc.plan.expand import Expansion
-from fusionc.plan.states import Pair, State, Summed
+from fusionc.plan.states import Pair, Scalar, State, Summed
 from fusionc.program.ir import (
     Gather,
     Instruction,
@@ -144,6 +144,8 @@ def _state(diagram: CheckedDiagram, state: State) -> str:
             texts[node.number] = f"({texts[what.left.state.number]} {texts[what.right.state.number]}){irrep}"
         elif isinstance(what, Summed):
             texts[node.number] = f"sum {texts[what.inner.number]}"
+        elif isinstance(what, Scalar):
+            texts[node.number] = f"{what.weight.name}[{what.path}]"
         else:
             texts[node.number] = f"{what.edge}.{irrep}"
     return texts[state.number]
