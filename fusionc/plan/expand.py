@@ -87,8 +87,10 @@ class Expander:
                 use, sign, inside = self._atom(product, path, node.number), ONE, frozenset({node.number})
             elif id(node.left) in done and id(node.right) in done:
                 one, two = done[id(node.left)], done[id(node.right)]
-                use, sign = self.states.pair(one[0], two[0], node.irrep, node.copy, ties)
-                sign, inside = sign * one[1] * two[1], one[2] | two[2]
+                inside = one[2] | two[2]
+                ended = {index for index, leaves in closed.items() if leaves <= inside}
+                use, sign = self.states.pair(one[0], two[0], node.irrep, node.copy, ties, ended)
+                sign = sign * one[1] * two[1]
             else:
                 todo += [child for child in (node.right, node.left) if id(child) not in done]
                 continue
@@ -112,11 +114,13 @@ class Expander:
 
 
 def closing(product: Product) -> dict[str, frozenset[int]]:
-    """For each site index that is summed and that no weight has: the leaves that have it. Where all of them have met,
-    the sum is done."""
-    weighed = {index for factor in product.factors for index in factor.all_sites}
+    """For each site or channel index that is summed and that no weight has which is met behind the coupling: the leaves
+    that have it. Where all of them have met, the sum is done."""
+    weighed = {index for factor in product.factors for index in (*factor.all_sites, *factor.channels)}
+    channels = dict.fromkeys(index for leaf in product.leaves for index in leaf.channels)
+    summed = (*product.line.summed_sites, *(index for index in channels if index not in product.channels))
     return {
-        index: frozenset(number for number, leaf in enumerate(product.leaves) if index in leaf.sites)
-        for index in product.line.summed_sites
+        index: frozenset(n for n, leaf in enumerate(product.leaves) if index in (*leaf.sites, *leaf.channels))
+        for index in summed
         if index not in weighed
     }

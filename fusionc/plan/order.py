@@ -8,7 +8,7 @@ same cost model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import inf, prod
@@ -57,7 +57,7 @@ class Problem:
     elements: dict[str, float]
     ties: Ties
     closing: dict[str, int]
-    """For each site index that is summed once all its leaves have met: the bits of those leaves."""
+    """For each index that is summed once all its leaves have met: the bits of those leaves."""
 
 
 def best_shape(problem: Problem) -> Shape:
@@ -255,17 +255,22 @@ class _Search:
     # --- the price of a join -----------------------------------------------------------------------------------------
 
     def channels(self, subset: int) -> Names:
+        """Channel indices that a subset has left after its sums."""
         leaves = self.problem.leaves
-        return tuple(dict.fromkeys(c for k in _bits(subset) for c in leaves[k].channels))
+        return self._left(subset, (c for k in _bits(subset) for c in leaves[k].channels))
 
     def width(self, names: Sequence[str]) -> float:
         return prod(self.problem.sizes[name] for name in dict.fromkeys(names))
 
     def sites(self, subset: int) -> Names:
         """Site indices that a subset has left after its sums."""
-        leaves, closing = self.problem.leaves, self.problem.closing
-        names = dict.fromkeys(s for k in _bits(subset) for s in leaves[k].sites)
-        return tuple(s for s in names if s not in closing or closing[s] & subset != closing[s])
+        leaves = self.problem.leaves
+        return self._left(subset, (s for k in _bits(subset) for s in leaves[k].sites))
+
+    def _left(self, subset: int, indices: Iterable[str]) -> Names:
+        closing = self.problem.closing
+        names = dict.fromkeys(indices)
+        return tuple(name for name in names if name not in closing or closing[name] & subset != closing[name])
 
     def join(self, one: int, two: int) -> float:
         """Multiplications of all vertices between the states of two subsets, in the cheapest of their ways."""

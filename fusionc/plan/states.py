@@ -8,7 +8,7 @@ are one state however their indices are called and in whichever order the operan
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,7 +51,7 @@ class Scalar:
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Two states fused by an isometric vertex."""
+    """Two states fused by an isometric vertex. Channels of theirs whose numbers the pair does not have are summed."""
 
     left: Use
     right: Use
@@ -123,9 +123,12 @@ class StateTable:
         what = Scalar(weight, path, sites)
         return self._state((key, path, sizes), node, self.group.trivial, sizes, what)
 
-    def pair(self, left: Use, right: Use, irrep: Irrep, copy: int, ties: Ties) -> tuple[Use, Surd]:
+    def pair(
+        self, left: Use, right: Use, irrep: Irrep, copy: int, ties: Ties, summed: Container[str] = ()
+    ) -> tuple[Use, Surd]:
         """Two states fused, and the factor that the canonical order of the two brings: zero where equal operands
-        cancel. Raises ValueError where no relation ties their sites."""
+        cancel. Channels among `summed` end here; they have the last numbers. Raises ValueError where no relation ties
+        their sites."""
         sign, first, second = ONE, _rank(left), _rank(right)
         if second < first:
             sign = self.group.r_symbol(right.irrep, left.irrep, irrep)  # vertex(l, r) = R vertex(r, l), and R = 1/R
@@ -136,12 +139,14 @@ class StateTable:
         if found is None:
             raise ValueError(f"no relation ties {left.sites} and {right.sites}")
         domain, sites = found
-        extents = left.extents | right.extents
-        names = {name: str(number) for number, name in enumerate(extents)}
+        everything = left.extents | right.extents
+        extents = {name: size for name, size in everything.items() if name not in summed}
+        names = {name: str(number) for number, name in enumerate(extents | everything)}
         places = {name: str(number) for number, name in enumerate(sites)}
         one, two = _bound(left, names, places), _bound(right, names, places)
         shape = (one.state.node.number, one.channels, one.sites, two.state.node.number, two.channels, two.sites, domain)
-        node = self._node(shape, len(names), domain, (*left.state.node.leaves, *right.state.node.leaves))
+        edges = (*left.state.node.leaves, *right.state.node.leaves)
+        node = self._node((*shape, len(extents)), len(extents), domain, edges)
         key = (
             one.state.number,
             one.channels,
@@ -152,6 +157,7 @@ class StateTable:
             irrep,
             copy,
             domain,
+            len(extents),
         )
         state = self._state(key, node, irrep, tuple(extents.values()), Pair(one, two, copy))
         return Use(state, tuple(extents), sites), sign

@@ -29,16 +29,12 @@ from fusionc.program.roots import (
 
 
 def exact(root: Root, wanted: dict[Any, list[tuple[Use, Surd]]], names: Names, by_place: bool = True) -> Placed:
-    """Combinations of states with their exact coefficients. Channels that are not among `names` (those of a weight that
-    was coupled) are summed where the two parts of a state meet."""
+    """Combinations of states with their exact coefficients."""
     dims = {key: dim for key, dim in key_dims(root, by_place).items() if key in wanted}
     parts = []
     for group in _by_node(wanted):
-        first = next(use for uses in group.values() for use, _ in uses)
-        prepared(root, first)
-        ways: dict[str, Callable[[], Placed]] = {}
-        if set(first.channels) <= set(names):
-            ways["states"] = partial(_of_states, root, group, dims, names)
+        prepared(root, next(use for uses in group.values() for use, _ in uses))
+        ways: dict[str, Callable[[], Placed]] = {"states": partial(_of_states, root, group, dims, names)}
         if all(opened_pair(use) is not None for uses in group.values() for use, _ in uses):
             ways["parts"] = partial(_of_parts, root, group, dims, names)
         parts.append(cheapest(root, ways)[1])

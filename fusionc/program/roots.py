@@ -123,7 +123,7 @@ def open_parts(root: Root, uses: Iterable[Use], more_sites: Names) -> Opened:
     inner_sites = _inner_sites(root, use)
     sites = union(root, inner_sites, more_sites)
     domain = domain_of(root, sites)
-    number = {str(at): name for at, name in enumerate(use.channels)}
+    number = channel_names(use)
     place = {str(at): name for at, name in enumerate(inner_sites)}
 
     def side(part: Use) -> Side:
@@ -132,6 +132,17 @@ def open_parts(root: Root, uses: Iterable[Use], more_sites: Names) -> Opened:
         return values.at(value, part.state.node.domain, names, own, domain, sites)
 
     return Opened(root, side(pair.left), side(pair.right), sites)
+
+
+def channel_names(use: Use) -> dict[str, str]:
+    """What the numbered channels of a pair's parts are called: those that end in the pair have a name of their own."""
+    opened = opened_pair(use)
+    assert opened is not None
+    assert isinstance(opened.state.what, Pair)
+    names = {str(number): name for number, name in enumerate(use.channels)}
+    for number in (*opened.state.what.left.channels, *opened.state.what.right.channels):
+        names.setdefault(number, f"summed {number}")
+    return names
 
 
 def _inner_sites(root: Root, use: Use) -> Names:

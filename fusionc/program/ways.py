@@ -30,6 +30,7 @@ from fusionc.program.roots import (
     Placed,
     Root,
     added,
+    channel_names,
     key_dims,
     meets_inside,
     moved,
@@ -123,9 +124,10 @@ class Weighing:
         vertex = profile(graph.group, graph.basis, first.left.irrep, first.right.irrep, irrep, first.copy)
         path = self.paths[0][0]
         extents = dict(zip(root.product.indices, path.sizes, strict=True))
-        named = dict(enumerate(self.uses[0].channels))
-        left = [named[int(c)] for c in first.left.channels]
-        right = [named[int(c)] for c in first.right.channels]
+        named = channel_names(self.uses[0])
+        left, right = ([named[number] for number in part.channels] for part in (first.left, first.right))
+        for part in (first.left, first.right):
+            extents |= {named[number]: size for number, size in part.extents.items()}
         weight = list(self.factor.channels)
 
         def width(*names: str) -> float:
