@@ -222,3 +222,25 @@ def test_what_is_shared_is_said():
     )
     reasons = fusionc.parse(text)["d"].cost(BATCH).reasons
     assert any("once, for line 1, line 2" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize(
+    ("legs", "with_index", "without"),
+    [
+        ("x: 8x0e + 8x1o, y: 0e + 1o + 2e", "x[u] y[v] -> out[u] * W[path,u,v]", "x[u] y -> out[u] * W[path,u]"),
+        ("x: 8x0e + 8x1o, y: 0e + 1o + 2e", "x[u] y[v] -> out[u,v] * W[path,u]", "x[u] y -> out[u] * W[path,u]"),
+        ("x: 0e + 1o, y: 0e + 1o", "x[u] y[v] -> out[w] * W[path,u,v,w]", "x y -> out * W[path]"),
+        (
+            "x: 8x0e + 8x1o, y: 0e + 1o",
+            "x[u] y[v] -> e[u,v] in 1o * V[path,u,v]; e[u,v] y[v] -> out[u] * W[path,v]",
+            "x[u] y -> e[u] in 1o * V[path,u]; e[u] y -> out[u] * W[path]",
+        ),
+    ],
+)
+def test_indices_of_size_one_vanish_before_anything_is_planned(legs, with_index, without):
+    """What a translation of e3nn's `uvu` has: the second operand's index over one channel."""
+    mul = 8 if "8x" in legs else 1
+    texts = [f"diagram d({legs}) -> {mul}x0e + {mul}x1o {{ {lines} }}" for lines in (with_index, without)]
+    one, other = (fusionc.parse(text)["d"] for text in texts)
+    assert one.checked.program().instructions == other.checked.program().instructions
+    assert one.verify().ok

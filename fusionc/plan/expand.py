@@ -10,7 +10,7 @@ from fusionc.algebra.surds import ONE, Surd
 from fusionc.diagram.paths import PathTable
 from fusionc.plan.products import Product, ProductPath
 from fusionc.plan.states import StateTable, Use
-from fusionc.plan.ties import Ties, ties_of
+from fusionc.plan.ties import Names, Ties, ties_of
 from fusionc.rewrite.recouple import CouplingTree, Leaf, Shape, recouple
 
 Combination = tuple[tuple[Use, Surd], ...]
@@ -104,13 +104,19 @@ class Expander:
     def _atom(self, product: Product, path: ProductPath, leaf: int) -> Use:
         edge, block = product.leaves[leaf], path.blocks[leaf]
         if edge.weight is not None:
-            sizes = self.table.weights[edge.edge].shapes[block]
+            channels, sizes = without_units(edge.channels, self.table.weights[edge.edge].shapes[block])
             state = self.states.scalar(edge.weight, block, edge.sites, sizes, ties_of(product.line))
-            return Use(state, edge.channels, edge.sites)
+            return Use(state, channels, edge.sites)
         found = self.table.blocks[edge.edge][block]
         domain = self.table.graph.domain(edge.edge) or ""
-        sizes = found.sizes if edge.channels else ()
-        return Use(self.states.atom(edge.edge, block, found.irrep, sizes, domain), edge.channels, edge.sites)
+        channels, sizes = without_units(edge.channels, found.sizes if edge.channels else ())
+        return Use(self.states.atom(edge.edge, block, found.irrep, sizes, domain), channels, edge.sites)
+
+
+def without_units(channels: Names, sizes: Sequence[int]) -> tuple[Names, tuple[int, ...]]:
+    """Channel indices and their sizes without those of size one: they change no value and would cost an axis."""
+    kept = [(channel, size) for channel, size in zip(channels, sizes, strict=True) if size != 1]
+    return tuple(channel for channel, _ in kept), tuple(size for _, size in kept)
 
 
 def closing(product: Product) -> dict[str, frozenset[int]]:

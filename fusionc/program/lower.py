@@ -95,11 +95,10 @@ class _Lowering:
         groups: dict[tuple[int, ...], list[int]] = {}
         for position, path in enumerate(product.paths):
             groups.setdefault(path.sizes, []).append(position)
-        for sizes, positions in groups.items():
-            extents = dict(zip(product.indices, sizes, strict=True))
+        for positions in groups.values():
             root = Root(self.table, self.builder, self.values, expansion, tuple(positions))
             side = weigh(root, self.mode)
-            found.append((tuple(extents[index] for index in product.channels), side))
+            found.append((tuple(root.extents[index] for index in root.target), side))
         return found
 
     def sum(self, sides: Sequence[Side], note: str) -> Side:

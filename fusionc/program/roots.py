@@ -9,7 +9,7 @@ from typing import Any
 
 from fusionc.algebra.surds import ONE, Surd
 from fusionc.diagram.paths import PathTable
-from fusionc.plan.expand import Expansion
+from fusionc.plan.expand import Expansion, without_units
 from fusionc.plan.products import Factor, Product, ProductPath
 from fusionc.plan.states import Pair, Summed, Use
 from fusionc.plan.ties import Names
@@ -38,9 +38,20 @@ class Root:
     def paths(self) -> tuple[tuple[ProductPath, tuple[tuple[Use, Surd], ...]], ...]:
         return tuple((self.product.paths[p], self.expansion.paths[p]) for p in self.positions)
 
+    @cached_property
+    def extents(self) -> dict[str, int]:
+        """The sizes of the channel indices, those of size one left out (`without_units`)."""
+        names, sizes = without_units(self.product.indices, self.paths[0][0].sizes)
+        return dict(zip(names, sizes, strict=True))
+
     @property
     def target(self) -> Names:
-        return self.product.channels
+        """The channels of the right edge."""
+        return self.live(self.product.channels)
+
+    def live(self, channels: Iterable[str]) -> Names:
+        """Channels without those of size one."""
+        return tuple(name for name in channels if name in self.extents)
 
     def dim(self, use: Use) -> int:
         return self.table.graph.group.dim(use.irrep)
@@ -214,15 +225,14 @@ def at_target(root: Root, placed: Placed) -> Side:
 
 def _nothing(root: Root, starts: dict[Any, int], total: int, names: Names) -> Placed:
     """Zeros, where every path vanishes: on the domain of a leaf, without the sites that are summed anyway."""
-    product, path = root.product, root.paths[0][0]
+    product, extents = root.product, root.extents
     kept = {*product.line.sites, *(site for factor in product.factors for site in factor.all_sites)}
     wanted = set(product.line.sites)
     leaf = min(
         (leaf for leaf in product.leaves if leaf.weight is None),
         key=lambda leaf: (not wanted <= set(leaf.sites), bool(wanted) and not leaf.sites),
     )
-    extents = dict(zip(product.indices, path.sizes, strict=True))
-    side = root.values.edge(leaf.edge, tuple(extents[index] for index in leaf.channels))
+    side = root.values.edge(leaf.edge, tuple(extents[index] for index in root.live(leaf.channels)))
     source = root.builder[side.value]
     sizes = tuple(extents[name] for name in names)
     value = root.builder.emit(Zeros(side.value), total, sizes, source.domain, "zero")

@@ -241,7 +241,7 @@ class _Alone(Values):
             return super()._leg(name, sizes)
         starts, total, dims = {}, 0, []
         for place, block in enumerate(self.table.blocks[name]):
-            if block.sizes == sizes:
+            if tuple(size for size in block.sizes if size != 1) == sizes:
                 starts[place] = total
                 dims.append(graph.group.dim(block.irrep))
                 total += dims[-1]

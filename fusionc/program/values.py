@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from fusionc.algebra.surds import ONE, Surd
 from fusionc.diagram.paths import PathTable
+from fusionc.plan.expand import without_units
 from fusionc.plan.products import Factor
 from fusionc.plan.states import Atom, Node, Pair, Scalar, State, Summed
 from fusionc.plan.ties import Names
@@ -23,7 +24,8 @@ Sizes = tuple[int, ...]
 
 @dataclass
 class Values:
-    """Values by what they are. `demand` has to name every state before the first is made: a node is made at once."""
+    """Values by what they are; sizes of channels are those without ones. `demand` has to name every state before the
+    first is made: a node is made at once."""
 
     table: PathTable
     builder: Builder
@@ -232,7 +234,7 @@ class Values:
         reads = tuple(
             (over, sites.index(own[0])) if len(own) == 1 and len(sites) == 2 else None for own in factor.row_sites
         )
-        shape = layout.shapes[parts[0]]
+        names, shape = without_units(factor.channels, layout.shapes[parts[0]])
         views = [
             self.builder.emit(
                 WeightBlock(factor.name, layout.offsets[run[0]], factor.rows, reads),
@@ -245,7 +247,7 @@ class Values:
         ]
         starts = {part: at for at, part in enumerate(parts)}
         by_path = {number: starts[number if factor.has_path else 0] for number in numbers}
-        return Side(joined(self.builder, views), factor.channels, by_path)
+        return Side(joined(self.builder, views), names, by_path)
 
 
 def joined(builder: Builder, values: Sequence[int], note: str = "") -> int:

@@ -122,13 +122,12 @@ class Weighing:
         assert isinstance(first, Pair)
         irrep = self.uses[0].irrep
         vertex = profile(graph.group, graph.basis, first.left.irrep, first.right.irrep, irrep, first.copy)
-        path = self.paths[0][0]
-        extents = dict(zip(root.product.indices, path.sizes, strict=True))
+        extents = dict(root.extents)
         named = channel_names(self.uses[0])
         left, right = ([named[number] for number in part.channels] for part in (first.left, first.right))
         for part in (first.left, first.right):
             extents |= {named[number]: size for number, size in part.extents.items()}
-        weight = list(self.factor.channels)
+        weight = list(root.live(self.factor.channels))
 
         def width(*names: str) -> float:
             return prod(extents[name] for name in dict.fromkeys(names))

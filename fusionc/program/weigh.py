@@ -44,7 +44,7 @@ def _needed(root: Root, met: int) -> Names:
     order = [*by_path, *late]
     if met == len(order):
         return root.target
-    seen = dict.fromkeys((*root.target, *(index for factor in order[met:] for index in factor.channels)))
+    seen = dict.fromkeys((*root.target, *(index for factor in order[met:] for index in root.live(factor.channels))))
     held = {index for leaf in root.product.leaves for index in leaf.channels}
     held |= {index for factor in order[:met] for index in factor.channels}
     return tuple(index for index in seen if index in held)
