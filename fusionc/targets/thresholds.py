@@ -63,6 +63,12 @@ class Thresholds:
     at most."""
     dense: float = 4
     """A matrix of which more than one entry in so many is not zero is applied whole."""
+    one_matrix: float = 24
+    many_matrices: float = 8
+    """So many multiplications of a matrix product run in the time in which a sum of rows reads a number: where one
+    matrix meets the whole batch, and where every element has its own."""
+    emptiness: float = 4
+    """Sums of rows are taken instead of matrices for every element where they take so many times less."""
     most_of_a_table: int = 128
     """Weights that an index leg selects are prepared for the whole table where it has so few rows."""
     full: float = 0.6
@@ -146,6 +152,7 @@ LOWERED = Thresholds(
     cut=1,
     small=1,
     few=1,
+    emptiness=0.5,
     most_of_a_table=1,
     kernel_terms=6,
     kernel_memory=6,

@@ -23,7 +23,8 @@ from fusionc.targets.torch_loops import Phase
 from fusionc.targets.torch_ops import Arithmetic
 from fusionc.targets.torch_pairs import LoopedArithmetic, PairLoop, pair_loops
 from fusionc.targets.torch_patterns import piece_size
-from fusionc.targets.torch_rows import RowArithmetic, suits_rows
+from fusionc.targets.torch_prices import suits_rows
+from fusionc.targets.torch_rows import RowArithmetic
 from fusionc.targets.torch_scalars import ScalarArithmetic, why_not_scalar
 from fusionc.targets.torch_stages import Stage, value_stage
 from fusionc.targets.torch_tables import Tables

@@ -111,8 +111,11 @@ class Maps(Statements):
         return f"{self.constants}[{self.tables.matrix(rows, columns, entries, label)}].view({rows}, {columns})"
 
     def _applied(self, entries: MatrixEntries, rows: int, columns: int, value: str, instruction: Instruction) -> str:
-        """A constant matrix [rows, columns] over the components of a value."""
+        """A constant matrix [rows, columns] over the components of a value: a selection, times factors, where it has
+        one entry in every row."""
         channels = instruction.channels
+        if len(entries) == rows == len({k for k, _ in entries}):
+            return self._picked_rows(entries, columns, value, instruction)
         if not channels:
             turned = {(j, i): c for (i, j), c in entries.items()}
             return f"{value} @ {self._matrix(columns, rows, turned, instruction.note)}"
@@ -120,6 +123,18 @@ class Maps(Statements):
         if len(channels) == 1:
             return f"_combined({matrix}, {value})"
         return unflattened(f"_combined({matrix}, {value}.flatten({-len(channels)}))", -1, channels)
+
+    def _picked_rows(self, entries: MatrixEntries, columns: int, value: str, instruction: Instruction) -> str:
+        own = len(instruction.channels)
+        ordered = sorted(entries.items(), key=lambda entry: entry[0][0])
+        places, factors = [i for (_, i), _ in ordered], [c for _, c in ordered]
+        plain = places == list(range(columns))
+        picked = value if plain else self._selected(value, places, self.component_dim(own))
+        if all(c == ONE for c in factors):
+            return picked
+        column = self.tables.flat(len(factors), dict(enumerate(factors)), instruction.note)
+        shape = f".view({', '.join(map(str, (len(factors), *(1,) * own)))})" if own else ""
+        return f"{picked} * {self.constants}[{column}]{shape}"
 
     def _combined_dots(self, op: Linear, source: int, instruction: Instruction) -> str:
         """Products summed over channels, combined: one small matrix product for every element, and a constant one."""

@@ -16,29 +16,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fusionc.algebra.surds import ONE, Surd
-from fusionc.program.ir import Instruction, Linear, OutputBlock, Product, Program, Total
+from fusionc.program.ir import Instruction, Linear, OutputBlock, Product, Total
 from fusionc.targets.thresholds import now
 from fusionc.targets.torch_arrange import Run
 from fusionc.targets.torch_grid import Rectangle, rectangles
 from fusionc.targets.torch_patterns import by_pairs
 from fusionc.targets.torch_row_maps import RowMaps, by_row, in_order, is_contraction, is_of_one
 from fusionc.targets.torch_tables import MatrixEntries
-
-
-def suits_rows(program: Program) -> bool:
-    """Whether no value has to be a matrix, or a set of mixing weights, for every element of the batch."""
-    for instruction in program.instructions:
-        op = instruction.op
-        if not isinstance(op, Product):
-            continue
-        sides = ((op.left, op.left_axes, op.right_axes), (op.right, op.right_axes, op.left_axes))
-        for value, own, other in sides:
-            batched = program.instructions[value].domain is not None
-            if batched and not own and other:
-                return False
-            if batched and len(own) > 1 and set(own) & set(other) - set(op.axes):
-                return False
-    return any(isinstance(instruction.op, Product) for instruction in program.instructions)
 
 
 @dataclass
