@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from operator import index
 
@@ -15,6 +15,8 @@ from fusionc.program.memory import ITEMSIZES
 class CostReport:
     """Counted from a program, for a whole batch: multiplications, additions, bytes moved, peak bytes of intermediates.
     Prints as the table of `fusionc cost`.
+
+    These figures are of the program, which multiplies nothing with zero; `executed` is of what its module runs.
 
     `naive` is the same for the written order, `opt_einsum` for opt_einsum's order of every path by itself, both on
     dense tensors; `reasons` says in words why the plan is what it is. `strategy` names the plan. `scalings` are
@@ -38,6 +40,8 @@ class CostReport:
     """What runs where, if the target has more than one place for it."""
     name: str = ""
     """The diagram that was counted."""
+    executed: int | None = None
+    """What eager torch multiplies in all, where that is the target: with constants, and with the zeros of matrices."""
 
     def __str__(self) -> str:
         return cost_table(self.name or self.strategy, self)
@@ -66,6 +70,7 @@ def cost_report(
     """The report of the chosen program; `sizes` are the numbers of sites and pairs; a target with more
     than one place says what runs where. Raises ValueError for a negative batch, an unknown dtype, or a size that the
     diagram has no use for, TypeError for what is no number, and `CompileError` for an unknown target."""
+    from fusionc.tools.executed import executed  # torch
     from fusionc.tools.reasons import reasons  # the planner
 
     check_count("batch", batch)
@@ -77,7 +82,9 @@ def cost_report(
     naive, whole = (_dense(diagram, order, batch, dtype, sizes) for order in ("written", "whole"))
     report = _report(cost, reasons(diagram), diagram.strategy, batch, dtype, naive, whole)
     over = dict(domain_sizes(diagram.graph, batch, sizes).domains)
-    return replace(report, sizes=over, runs=what_runs_where(diagram, target), name=diagram.name)
+    ran = executed(diagram, batch, sizes) if target == "torch" else None
+    runs = what_runs_where(diagram, target)
+    return replace(report, sizes=over, runs=runs, name=diagram.name, executed=ran)
 
 
 def check_sizes(diagram: CheckedDiagram, sizes: Mapping[str, int] | None) -> None:
@@ -139,8 +146,16 @@ def cost_table(name: str, report: CostReport) -> str:
         lines.append((label, *(f"{figure:,}" for figure in figures), ratio))
     header = ("", "multiplications", "additions", "by constants", "bytes", "peak bytes", "ratio")
     head = f"{name}: {_over(report)}, {report.dtype}"
-    words = [*(f"because: {reason}" for reason in report.reasons), *(f"runs: {line}" for line in report.runs)]
+    words = [*(f"because: {reason}" for reason in report.reasons), *(f"runs: {line}" for line in _runs(report))]
     return "\n".join([head, table(header, lines), *words])
+
+
+def _runs(report: CostReport) -> Iterator[str]:
+    yield from report.runs
+    if report.executed is not None:
+        listed = report.multiplications + report.scalings
+        times = f", {report.executed / listed:.1f} times those of the plan" if listed else ""
+        yield f"{report.executed:,} multiplications in eager torch, by constants and by zeros of matrices too{times}"
 
 
 def _over(report: CostReport) -> str:
