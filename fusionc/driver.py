@@ -194,6 +194,12 @@ class CheckedNumber:
 
         return value(self.wires)
 
+    def refuse_too_long(self) -> None:
+        """Raise `CompileError` with F3013 where the sums behind the value are too long to be begun."""
+        from fusionc.rewrite.closed import refuse_too_long
+
+        refuse_too_long(self.wires)
+
     @cached_property
     def formulas(self) -> tuple[Formula, ...]:
         """The sums over 6j symbols that were evaluated: one for each labeling of the wires, to be added up."""
@@ -335,6 +341,8 @@ def _diagram_and_number(
     try:
         number = as_number(scoped)
         all_labelings(number.wires)  # unbounded loops are mistakes of the text
+        if only_a_number:
+            number.refuse_too_long()
     except CompileError as error:
         if only_a_number:
             return None, None, error.diagnostics

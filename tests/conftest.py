@@ -12,6 +12,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+# Workers share the cores: two that take them all wait for each other in every small operation.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Generated modules are imported from a folder of this run. (Below a folder with the name `tests`, because hypothesis
 # reads the constants of all other modules that it finds imported: thousands, that are new in every example.)
 _FOLDER = tempfile.TemporaryDirectory(prefix="fusionc-")

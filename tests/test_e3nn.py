@@ -26,7 +26,7 @@ MODES = {
     "uuw": ("x[u] y[u] -> out[w] * W[path, u, w]", "uuw"),
     "uvuv": ("x[u] y[v] -> out[u, v] * W[path, u, v]", "uvuv"),
 }
-PROPERTY = settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+PROPERTY = settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(autouse=True)

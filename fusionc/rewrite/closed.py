@@ -29,10 +29,28 @@ def value(diagram: WireDiagram) -> Surd:
     Raises `CompileError` with F1035 or F3005 where the labelings are unbounded or too many, and with F3013, before any
     sum is done, where the sums are too long.
     """
-    networks = [network(diagram, labels) for labels in all_labelings(diagram)]
-    if (steps := sum(map(work, networks))) > WORK_LIMIT:
-        raise CompileError([limits.sum_too_long(diagram.span, diagram.name, steps, WORK_LIMIT)])
-    return sum(map(evaluate, networks), ZERO)
+    return sum(map(evaluate, _networks(diagram)), ZERO)
+
+
+LOOKED_AT = 16
+"""So many labelings are looked at before a diagram is evaluated: one that is too long a sum has large spins, or a large
+shape, in most of them."""
+
+
+def refuse_too_long(diagram: WireDiagram) -> None:
+    """Raise what `value` raises, without doing any of its sums, as far as a few labelings show it."""
+    _networks(diagram, LOOKED_AT)
+
+
+def _networks(diagram: WireDiagram, most: int | None = None) -> list[SpinNetwork]:
+    """The networks of all labelings (or of some), up to where their sums are too long."""
+    networks, steps = list[SpinNetwork](), 0
+    for labels in all_labelings(diagram)[:most]:
+        networks.append(network(diagram, labels))
+        steps += work(networks[-1])
+        if steps > WORK_LIMIT:
+            raise CompileError([limits.sum_too_long(diagram.span, diagram.name, steps, WORK_LIMIT)])
+    return networks
 
 
 def network(diagram: WireDiagram, labels: Labels) -> SpinNetwork:

@@ -20,8 +20,8 @@ from fusionc.rewrite.eliminate import total
 from fusionc.rewrite.factors import Factors, Triad, triads_of
 from fusionc.rewrite.formula import Formula
 from fusionc.rewrite.network import SpinNetwork
-from fusionc.rewrite.reduce import reduce
-from fusionc.rewrite.schedule import Schedule, schedule
+from fusionc.rewrite.reduce import NoReduction, first_reduction, reduce
+from fusionc.rewrite.schedule import Schedule, best_order, order_cost, schedule
 from fusionc.rewrite.tables import tables
 from fusionc.rewrite.tetrahedron import inverse_root_of_triad, tetrahedron, triad_number
 from fusionc.rewrite.zero_edge import zero_edge
@@ -29,12 +29,19 @@ from fusionc.rewrite.zero_edge import zero_edge
 WORK_LIMIT = 500_000_000
 """Steps of the sums behind one number: a minute or two of them."""
 
+LOOPS_OF_A_TABLE = 3
+"""Random cubic graphs have about so many times as many loops as their widest partial sum has variables."""
+
+HOPELESS = 1_000
+"""A large network is not reduced further where the first reduction takes so many times as many steps: the best that was
+seen for random cubic graphs takes a few hundred times fewer."""
+
 
 class TooMuchWork(OverflowError):
     """The sum behind a network is too long: about `steps` of them."""
 
     def __init__(self, steps: int) -> None:
-        super().__init__(f"a sum of about {steps:.0e} steps; {WORK_LIMIT:.0e} are done at most")
+        super().__init__(f"a sum of about 10^{len(str(steps)) - 1} steps; {WORK_LIMIT:.0e} are done at most")
         self.steps = steps
 
 
@@ -54,8 +61,12 @@ def evaluate(network: SpinNetwork) -> Surd:
 
 
 def work(network: SpinNetwork) -> int:
-    """About how many steps `evaluate` takes, known without doing any of them."""
-    reduced = _reduced(network)
+    """About how many steps `evaluate` takes, known without doing any of them; of a large network that is far too long a
+    sum, how many a reduction took that was quickly found."""
+    try:
+        reduced = _reduced(network)
+    except TooMuchWork as refused:
+        return refused.steps
     if reduced is None or reduced.vanishes or not all(reduced.ranges):
         return 0
     return _steps(reduced, _schedule(reduced))
@@ -67,7 +78,26 @@ def _reduced(network: SpinNetwork) -> Formula | None:
     if not all(triangle(spins[a], spins[b], spins[c]) for a, b, c in network.triads):
         return None
     diagram, folded = without_zeros(Diagram.of(network), spins)
+    _refuse_hopeless(diagram, spins)
     return Formula(_padded(spins, diagram), folded * reduce(diagram))
+
+
+def _refuse_hopeless(diagram: Diagram, spins: tuple[int, ...]) -> None:
+    """Raise `TooMuchWork` for a large network whose first reduction is so long a sum that a better one does not help,
+    or that has none."""
+    try:
+        first = first_reduction(diagram)
+    except NoReduction as found:
+        raise TooMuchWork(max(*spins, 2) ** (found.loops // LOOPS_OF_A_TABLE)) from None
+    if first is None:
+        return
+    formula = Formula(_padded(spins, diagram), first)
+    if formula.vanishes or not all(formula.ranges):
+        return
+    scopes, sizes = _scopes(formula)
+    steps = order_cost(scopes, dict(sizes), best_order(scopes, dict(sizes)))
+    if steps > HOPELESS * WORK_LIMIT:
+        raise TooMuchWork(steps)
 
 
 def _padded(spins: tuple[int, ...], diagram: Diagram) -> tuple[int, ...]:
@@ -115,11 +145,15 @@ def _sizes(ranges: Mapping[int, range]) -> dict[int, int]:
 
 def _schedule(formula: Formula) -> Schedule:
     """How the sum of a formula is done."""
+    return _scheduled(*_scopes(formula))
+
+
+def _scopes(formula: Formula) -> tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, int], ...]]:
+    """The summation variables of each table, and how many values each of them takes."""
     sums = formula.factors.sums
     scopes = [tuple(label for label in six if label in sums) for six in formula.factors.sixes]
     scopes += [(label,) for label in sums]
-    sizes = zip(sums, map(len, formula.ranges), strict=True)
-    return _scheduled(tuple(scopes), tuple(sizes))
+    return tuple(scopes), tuple(zip(sums, map(len, formula.ranges), strict=True))
 
 
 def _steps(formula: Formula, plan: Schedule) -> int:

@@ -18,7 +18,7 @@ from fusionc.rewrite.flip import flip
 from fusionc.rewrite.formula import Formula
 from fusionc.rewrite.network import SpinNetwork
 from fusionc.rewrite.schedule import best_order, order_cost
-from fusionc.rewrite.search import Plan, plans
+from fusionc.rewrite.search import LARGE, Plan, first_plan, plans
 from fusionc.rewrite.skeleton import Skeleton
 from fusionc.rewrite.sketch import Step
 from fusionc.rewrite.square import square
@@ -60,8 +60,32 @@ def formula(network: SpinNetwork, names: tuple[str, ...] = ()) -> Formula:
 @lru_cache(maxsize=256)
 def reduce(diagram: Diagram) -> Factors:
     """The factors that a diagram equals, once nothing is left of it; depends on no spin."""
+    first = first_reduction(diagram)
+    if first is not None and len(first.sums) < 2:
+        return first
     finalists = [carried_out(plan, diagram) for plan in plans(Skeleton.of(diagram))]
     return min(finalists, key=lambda factors: (len(factors.sums), _price(factors)))
+
+
+class NoReduction(Exception):
+    """A network so large, with so few short loops, that no reduction of it is looked for. `loops`: how many it has."""
+
+    def __init__(self, loops: int) -> None:
+        super().__init__(f"a network with {loops} loops, most of them long")
+        self.loops = loops
+
+
+@lru_cache(maxsize=256)
+def first_reduction(diagram: Diagram) -> Factors | None:
+    """What is quickly found for a large diagram, to see whether its sum can be done at all; None for a small one.
+    Raises `NoReduction`."""
+    skeleton = Skeleton.of(diagram)
+    if len(skeleton.star) <= LARGE:
+        return None
+    plan = first_plan(skeleton)
+    if plan is None:
+        raise NoReduction(len(skeleton.ends) - len(skeleton.star) + 1)
+    return carried_out(plan, diagram)
 
 
 def carried_out(plan: Plan, diagram: Diagram) -> Factors:

@@ -11,16 +11,27 @@ Compare Fack, Pitre, Van der Jeugt, Comput. Phys. Commun. 101 (1997) 155, and Va
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 
 from fusionc.rewrite.skeleton import Move, Skeleton
 
 BEAM = 8
 """How many states a layer keeps."""
 
-BUDGET = 6000
-"""How many states are looked at before the search turns greedy: its time is bounded, and the same on every machine."""
+BUDGET = 60_000
+"""How many vertices of states are looked at before the search turns greedy: its time is bounded, and the same on every
+machine."""
+
+LARGE = 40
+"""More vertices than this are reduced greedily first, to see whether a better reduction is worth a search."""
+
+PATIENCE = 30_000
+"""How many vertices of states that first reduction may look at."""
+
+FIRST_CHOICES = 3
+"""How many moves each of its steps compares."""
 
 GREEDY_CHOICES = 8
 """How many moves a greedy step compares."""
@@ -43,24 +54,45 @@ class _State:
 
 def plans(skeleton: Skeleton) -> tuple[Plan, ...]:
     """Complete reductions of a skeleton, all with the same number of sums, in a fixed order."""
-    layer, looked_at = [_settled(skeleton.copy(), ())], 1
+    layer = [_settled(skeleton.copy(), ())]
+    left = BUDGET
     while not any(_is_empty(state) for state in layer):
-        greedy = looked_at > BUDGET
-        children = _children(layer[:1] if greedy else layer, GREEDY_CHOICES if greedy else None)
-        looked_at += len(children)
+        children = _children(layer, left) if left > 0 else _children(layer[:1], 0)
+        left -= _size(children)
         layer = sorted(children, key=lambda state: state.price)[:BEAM]
     return tuple(state.moves for state in layer if _is_empty(state))[:FINALISTS]
+
+
+def first_plan(skeleton: Skeleton) -> Plan | None:
+    """A greedy reduction, with more sums than the best; None where the graph is so large and has so few short rings
+    that even this is a long search."""
+    state, left = _settled(skeleton.copy(), ()), PATIENCE
+    while not _is_empty(state):
+        children = _children([state], 0, FIRST_CHOICES)
+        left -= _size(children)
+        if left < 0:
+            return None
+        state = min(children, key=lambda child: child.price)
+    return state.moves
+
+
+def _size(states: Iterable[_State]) -> int:
+    return sum(len(state.skeleton.star) for state in states)
 
 
 def _is_empty(state: _State) -> bool:
     return not state.skeleton.ends
 
 
-def _children(layer: list[_State], limit: int | None) -> list[_State]:
-    """All states one sum further on, each skeleton once."""
+def _children(layer: list[_State], budget: int, least: int = GREEDY_CHOICES) -> list[_State]:
+    """The states one sum further on, each skeleton once: all of them while they have no more vertices than the budget,
+    and the first few of each state in any case."""
     found: dict[tuple[tuple[int, ...], ...], _State] = {}
     for state in layer:
-        for move in list(_choices(state.skeleton))[:limit]:
+        for number, move in enumerate(_choices(state.skeleton)):
+            if number >= least and budget <= 0:
+                break
+            budget -= len(state.skeleton.star)
             child = state.skeleton.copy()
             child.apply(move)
             key = child.key()
@@ -79,20 +111,21 @@ def _settled(skeleton: Skeleton, moves: Plan) -> _State:
 
 
 def _price(skeleton: Skeleton) -> float:
-    squares, pentagons = (sum(1 for _ in skeleton.rings(length)) for length in (4, 5))
+    squares, pentagons = skeleton.short_rings()
     return len(skeleton.star) - _SQUARE * squares - _PENTAGON * pentagons
 
 
 def _choices(skeleton: Skeleton) -> Iterator[Move]:
     """Every square in its two ways; every flip that shortens a shortest ring of five lines or more."""
-    squares = list(skeleton.rings(4))
-    for p, q, r, s in squares:
+    any_ring = False
+    for p, q, r, s in skeleton.rings(4):
+        any_ring = True
         yield Move("square", (p, q, r, s))
         yield Move("square", (q, r, s, p))
-    length, rings = 5, list(skeleton.rings(5))
-    while not squares and not rings:
-        length += 1
-        rings = list(skeleton.rings(length))
-    for ring in rings:
-        for k, name in enumerate(ring):
-            yield Move("flip", (name, ring[k - 1], ring[(k + 1) % len(ring)]))
+    for length in count(5):
+        for ring in skeleton.rings(length):
+            any_ring = True
+            for k, name in enumerate(ring):
+                yield Move("flip", (name, ring[k - 1], ring[(k + 1) % len(ring)]))
+        if any_ring:
+            return

@@ -227,18 +227,22 @@ class Skeleton:
         return None
 
     def _three_cut(self, words: dict[int, int]) -> Move | None:
+        """Three lines whose words add up to zero, and that are not those of a vertex. No two words are equal here, so
+        with two lines at a vertex the third is the vertex's."""
         holder = {word: name for name, word in words.items()}
-        items = list(words.items())
-        for k, (one, left) in enumerate(items):
-            for two, right in items[k + 1 :]:
-                three = holder.get(left ^ right)
-                if three is not None and not self._share_vertex(one, two, three):
+        names, rest = list(words), list(words.values())
+        known = set(rest)
+        for k, one in enumerate(names):
+            left = words[one]
+            at_vertices = {words[name] for vertex in self.ends[one] for name in self.star[vertex]}
+            if known.intersection(map(left.__xor__, rest[k + 1 :])) <= at_vertices:
+                continue
+            for two in names[k + 1 :]:
+                three = holder.get(left ^ words[two])
+                if three is not None and words[three] not in at_vertices:
                     one, two, three = sorted((one, two, three))
                     return Move("cut_three", (one, two, three))
         return None
-
-    def _share_vertex(self, one: int, two: int, three: int) -> bool:
-        return any(two in self.star[vertex] and three in self.star[vertex] for vertex in self.ends[one])
 
     def _words(self) -> dict[int, int]:
         """Line -> the basis cycles through it, as bits; the basis of a depth-first spanning forest."""
@@ -279,6 +283,20 @@ class Skeleton:
         for start in self.star:
             for name in self.star[start]:
                 yield from self._close(start, self.other(name, start), (name,), (start,), length)
+
+    def short_rings(self) -> tuple[int, int]:
+        """How many rings of four and of five lines there are, where none is shorter: by neighbours in common."""
+        near = {vertex: {self.other(name, vertex) for name in names} for vertex, names in self.star.items()}
+        squares = pentagons = 0
+        for vertex, around in near.items():
+            one, two, three = around
+            for left, right in ((one, two), (one, three), (two, three)):
+                squares += len(near[left] & near[right]) - 1
+            for far in around:
+                if far > vertex:
+                    for left in around - {far}:
+                        pentagons += sum(len(near[left] & near[right]) for right in near[far] - {vertex})
+        return squares // 4, pentagons // 5
 
     def _close(
         self, start: int, at: int, path: tuple[int, ...], seen: tuple[int, ...], length: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from decimal import Decimal
+from pathlib import Path
 
 import networkx as nx
 import pytest
@@ -13,6 +14,8 @@ from fusionc.cli import main
 from fusionc.rewrite import NetworkBuilder, SpinNetwork, evaluate
 from fusionc.rewrite.evaluate import WORK_LIMIT, TooMuchWork, _scheduled, work
 from fusionc.rewrite.schedule import EXHAUSTIVE, TABLE_LIMIT, best_order, largest_table, order_cost, schedule
+from fusionc.rewrite.search import PATIENCE
+from fusionc.rewrite.skeleton import Skeleton
 
 
 def network(graph: nx.Graph, twice_j: int, seed: int = 0) -> SpinNetwork:
@@ -100,3 +103,35 @@ def test_no_order_is_looked_for_where_none_would_do(monkeypatch):
     scopes = grid(12)
     plan = schedule(scopes, {label: 1000 for scope in scopes for label in scope})
     assert plan.work > 10 * WORK_LIMIT
+
+
+@pytest.mark.parametrize(("vertices", "twice_j"), [(60, 40), (120, 10), (300, 100)])
+def test_what_is_hopeless_is_refused_after_a_short_search(vertices, twice_j, monkeypatch):
+    looked_at = 0
+    copy = Skeleton.copy
+
+    def counted(skeleton: Skeleton) -> Skeleton:
+        nonlocal looked_at
+        looked_at += len(skeleton.star)
+        return copy(skeleton)
+
+    monkeypatch.setattr(Skeleton, "copy", counted)
+    large = network(nx.random_regular_graph(3, vertices, seed=1), twice_j)
+    assert work(large) > 1000 * WORK_LIMIT
+    with pytest.raises(TooMuchWork):
+        evaluate(large)
+    assert looked_at < 2 * (PATIENCE + 10 * vertices)
+
+
+def test_a_large_network_that_falls_apart_is_no_long_search():
+    """A prism of 150 rungs: one sum, and then nothing but triangles."""
+    prism = network(nx.circular_ladder_graph(150), 2)
+    assert 0 < work(prism) < 10**6
+    assert evaluate(prism)
+
+
+def test_check_says_what_eval_refuses(capsys):
+    case = Path(__file__).parents[1] / "mistakes" / "F3013_petersen.fus"
+    for command in ("check", "eval"):
+        assert main([command, str(case)]) == 1
+        assert "F3013" in capsys.readouterr().err
