@@ -9,7 +9,7 @@ BENCH := .venv-bench
 BENCH_READY := $(BENCH)/.ready
 BENCH_FLAGS ?= --json benchmarks/results/peers.json --plot benchmarks/results/peers
 
-.PHONY: help demo test quick campaigns bench lint format wheel clean
+.PHONY: help demo test quick campaigns bench lint tables format wheel clean
 
 help:
 	@echo "make demo    compile, check and run a three-body block on a molecule"
@@ -18,6 +18,7 @@ help:
 	@echo "make campaigns  random diagrams, mutated texts and repairs, a minute each (SECONDS=3600 for longer)"
 	@echo "make bench   time fusionc and other libraries side by side (BENCH_FLAGS=--quick for minutes, not hours)"
 	@echo "make lint    ruff, mypy and the canonical form of the examples"
+	@echo "make tables  the parser's tables, after a change of the grammar"
 	@echo "make format  rewrite sources and examples in canonical form"
 	@echo "make wheel   build the wheel and the source distribution in dist/"
 	@echo "make clean   remove the environment and everything that was built"
@@ -62,6 +63,9 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/fusionc fmt --check examples/*.fus
+
+tables: $(READY)
+	$(BIN)/python grammar/tables.py
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
-from lark import Lark
+import lark
+from lark import Lark, Transformer
 from lark.lexer import PatternStr
 
 from fusionc.language.build import Build
@@ -29,9 +33,42 @@ class Words:
 
 @cache
 def grammar() -> Lark:
-    """The parser. It is built at its first use, in about a tenth of a second."""
-    text = (resource("grammar") / "fusion.lark").read_text(encoding="utf-8")
-    return Lark(text, parser="lalr", lexer="basic", start=list(STARTS), transformer=Build())
+    """The parser, from the tables that are kept, or made of the grammar where they belong to another: that takes a
+    tenth of a second."""
+    text, kept = grammar_text(), _kept()
+    if (kept.get("grammar"), kept.get("lark")) != (digest(text), lark.__version__):
+        return made(text, Build())
+    parser = kept["data"]["parser"]["parser"]
+    parser["states"] = {number: _by_number(actions) for number, actions in _by_number(kept["states"]).items()}
+    parser["tokens"] = _by_number(parser["tokens"])
+    return Lark._load_from_dict(kept["data"], _by_number(kept["memo"]), transformer=Build())
+
+
+def _kept() -> dict[str, Any]:
+    """The tables that `grammar/tables.py` wrote; none where they are missing or broken."""
+    try:
+        kept: dict[str, Any] = json.loads((resource("grammar") / "tables.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return kept
+
+
+def _by_number(table: dict[str, Any]) -> dict[int, Any]:
+    """A table with numbers for keys, which JSON does not have."""
+    return {int(key): value for key, value in table.items()}
+
+
+def grammar_text() -> str:
+    return (resource("grammar") / "fusion.lark").read_text(encoding="utf-8")
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def made(text: str, transformer: Transformer | None = None) -> Lark:
+    """The parser of a grammar's text."""
+    return Lark(text, parser="lalr", lexer="basic", start=list(STARTS), transformer=transformer)
 
 
 @cache
