@@ -186,3 +186,10 @@ def test_dtypes_by_the_names_of_torch(name):
     assert diagram.module(dtype=dtype) is diagram.module(dtype=name)
     with pytest.raises(ValueError, match="and is 'int64'"):
         diagram.module(dtype=torch.int64)
+
+
+def test_a_cost_takes_torchs_dtypes():
+    diagram = fusionc.parse("diagram d(x: 4x0e) -> 4x0e { x[u] -> out[u] * W[u] }")["d"]
+    assert diagram.cost(dtype=torch.float64) == diagram.cost(dtype="float64")
+    with pytest.raises(ValueError, match="int8"):
+        diagram.cost(dtype=torch.int8)
