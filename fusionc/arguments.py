@@ -147,6 +147,11 @@ def _add_compile(commands: Commands, run: Mapping[str, Command]) -> None:
         default="code",
         help="stop at a stage and print it",
     )
+    one.add_argument(
+        "--print-after",
+        metavar="PASS",
+        help="print the whole program as it is after a pass of the torch target, or `lowering`, before all of them",
+    )
     one.add_argument("--check", action="store_true", help="write nothing; exit with 1 if -o OUT.py is not up to date")
 
 

@@ -7,7 +7,7 @@ from types import ModuleType
 from fusionc.driver import CheckedDiagram, check_dtype, emit
 from fusionc.generated.modules import import_request, import_text
 from fusionc.generated.request import Request
-from fusionc.targets import thresholds
+from fusionc.program import thresholds
 from fusionc.targets.registry import Options, is_own
 
 __all__ = ["import_text", "module_of"]

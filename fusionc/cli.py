@@ -141,6 +141,11 @@ def _compiled(checked: Checked, options: argparse.Namespace) -> str:
         return stages[options.emit](checked)
     if options.emit == "program":
         return listing.list_program(checked, options.layout)
+    if options.print_after is not None:
+        try:
+            return listing.list_after(checked, options.print_after, options.layout)
+        except ValueError as error:
+            raise UsageError(f"--print-after: {error}") from None
     _require_diagrams(checked)
     if checked.closed:
         raise CompileError([number_not_module(number) for number in checked.closed])

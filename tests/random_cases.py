@@ -185,7 +185,7 @@ def check(case: Case, lowered: bool = False, target: str = "torch") -> None:
 
 
 def _lowered() -> AbstractContextManager[object]:
-    thresholds = importlib.import_module("fusionc.targets.thresholds")
+    thresholds = importlib.import_module("fusionc.program.thresholds")
     return thresholds.using(thresholds.LOWERED)  # type: ignore[no-any-return]
 
 

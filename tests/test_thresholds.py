@@ -13,7 +13,7 @@ from site_strategies import site_diagrams
 from strategies import trees
 
 import fusionc
-from fusionc.targets.thresholds import DEFAULT, LOWERED, Thresholds, now, using
+from fusionc.program.thresholds import DEFAULT, LOWERED, Thresholds, now, using
 from fusionc.tools.verify import as_tuple
 
 RANDOM = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))

@@ -20,7 +20,7 @@ from strategies import trees
 from torch.utils.checkpoint import checkpoint
 
 import fusionc
-from fusionc.targets.thresholds import Thresholds, using
+from fusionc.program.thresholds import Thresholds, using
 from fusionc.targets.torch_pairs import PairLoop
 from fusionc.tools.verify import as_tuple
 

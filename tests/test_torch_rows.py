@@ -15,8 +15,8 @@ from test_derive import PROPERTY, case
 from test_torch_derivatives import check
 
 import fusionc
-from fusionc.targets.thresholds import DEFAULT
-from fusionc.targets.torch_grid import rectangles
+from fusionc.program.grids import rectangles
+from fusionc.program.thresholds import DEFAULT
 from fusionc.tools.modules import load_module
 from fusionc.tools.oracle import evaluate, random_legs, random_weights
 from fusionc.tools.verify import as_tuple, relative

@@ -16,8 +16,8 @@ import torch
 import fusionc
 from fusionc.cli import main
 from fusionc.program.derive import vjp
+from fusionc.program.thresholds import Thresholds, using
 from fusionc.targets.registry import Options
-from fusionc.targets.thresholds import Thresholds, using
 
 FOLDER = Path(__file__).parent
 MACE = """

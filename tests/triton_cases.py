@@ -39,11 +39,11 @@ import fusionc
 from fusionc.cache import import_text
 from fusionc.driver import emission
 from fusionc.program.ir import LAYOUTS, Product, Program
+from fusionc.program.thresholds import Thresholds, using
 from fusionc.targets import torch as torch_target
 from fusionc.targets import triton as triton_target
 from fusionc.targets import triton_keep, triton_mix, triton_split
 from fusionc.targets.registry import Options
-from fusionc.targets.thresholds import Thresholds, using
 
 
 def mixed() -> dict[str, Errors]:

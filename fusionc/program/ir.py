@@ -146,6 +146,7 @@ class Zeros:
 Op = LegBlock | WeightBlock | Product | Linear | Gather | Scatter | Pool | Total | Spread | Zeros
 Unary = Gather | Scatter | Pool | Total | Spread | Zeros
 VIEWS = (LegBlock, WeightBlock, Spread)
+MOVES = (Gather, Scatter, Pool)
 
 
 def operands(op: Op) -> tuple[int, ...]:

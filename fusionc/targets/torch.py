@@ -15,11 +15,11 @@ from functools import cached_property, partial
 from typing import Any
 
 from fusionc.program.ir import Program, ProgramLeg
+from fusionc.program.phases import Phase
 from fusionc.targets.names import Namer, class_name
 from fusionc.targets.own_names import apart, marked, own_names, private_names, renamed
 from fusionc.targets.registry import Emission, Options
 from fusionc.targets.templates import template
-from fusionc.targets.torch_loops import Phase
 from fusionc.targets.torch_ops import Arithmetic
 from fusionc.targets.torch_pairs import LoopedArithmetic, PairLoop, pair_loops
 from fusionc.targets.torch_patterns import piece_size

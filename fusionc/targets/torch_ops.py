@@ -7,14 +7,12 @@ from dataclasses import dataclass
 
 from fusionc.algebra.surds import ONE, Surd
 from fusionc.program.ir import Instruction, LegBlock, Linear, Op, OutputBlock, Product, Program, ProgramOutput
-from fusionc.targets.thresholds import now
-from fusionc.targets.torch_arrange import Run, runs
+from fusionc.program.patterns import Contraction, applies_matrix, contraction
+from fusionc.program.runs import Run, runs
+from fusionc.program.thresholds import now
 from fusionc.targets.torch_patterns import (
-    Contraction,
-    applies_matrix,
     by_pairs,
     by_result,
-    contraction,
     gathering,
     grid,
     is_dots,

@@ -29,9 +29,9 @@ from fusionc.program.ir import (
     operands,
     renumbered,
 )
+from fusionc.program.phases import Phase, phases
+from fusionc.program.thresholds import now
 from fusionc.targets.names import Namer
-from fusionc.targets.thresholds import now
-from fusionc.targets.torch_loops import Phase, phases
 from fusionc.targets.torch_ops import Arithmetic
 from fusionc.targets.torch_scalars import why_not_scalar
 from fusionc.targets.torch_text import unflattened

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import gcd, prod
 
 from fusionc.algebra.surds import ONE, Surd
+from fusionc.program.grids import Grid, Layer
 from fusionc.program.ir import (
     Instruction,
     Layout,
@@ -22,8 +23,8 @@ from fusionc.program.ir import (
     WeightBlock,
     operands,
 )
-from fusionc.targets.thresholds import now
-from fusionc.targets.torch_grid import Grid, Layer
+from fusionc.program.patterns import applies_matrix
+from fusionc.program.thresholds import now
 from fusionc.targets.torch_tables import MatrixEntries
 
 
@@ -82,12 +83,6 @@ def by_result(form: Linear) -> dict[int, list[tuple[int, Surd]]]:
     return found
 
 
-def applies_matrix(op: Product, flip: bool) -> bool:
-    """Whether one operand (the right one, or the left) has no channels and the other has those of the result."""
-    own, other = (op.left_axes, op.right_axes) if flip else (op.right_axes, op.left_axes)
-    return not own and bool(other) and other == op.axes
-
-
 def is_matrix_of(number: int, instruction: Instruction) -> bool:
     op = instruction.op
     if not isinstance(op, Product):
@@ -117,30 +112,6 @@ def gathering(program: Program, op: Op, instruction: Instruction) -> tuple[Progr
         return None
     steps = range(mul // unit)
     return leg, unit, [(starts[source] + i * mul) // unit + step for source, i, _, _ in ordered for step in steps]
-
-
-@dataclass(frozen=True)
-class Contraction:
-    """A product that sums channels of a value (so many axes of it) with mixing weights: [summed, others], or `turned`
-    around; `flip`: the weights are the left operand."""
-
-    mixer: int
-    value: int
-    summed: int
-    turned: bool
-    flip: bool
-
-
-def contraction(op: Product) -> Contraction | None:
-    """A product as a matrix product for each component of its mixing weights."""
-    summed = "".join(axis for axis in op.left_axes if axis in op.right_axes and axis not in op.axes)
-    flip = len(op.left_axes) > len(op.right_axes)
-    mixer_axes, axes = (op.left_axes, op.right_axes) if flip else (op.right_axes, op.left_axes)
-    straight, turned = mixer_axes == summed + op.axes, mixer_axes == op.axes + summed
-    if not summed or axes != summed or len(op.axes) != 1 or not (straight or (turned and len(summed) == 1)):
-        return None
-    mixer, value = (op.left, op.right) if flip else (op.right, op.left)
-    return Contraction(mixer, value, len(summed), not straight, flip)
 
 
 def grid(program: Program, op: Product, components: int, sides: str) -> tuple[int, int] | None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from math import prod
 
 from fusionc.program.ir import Instruction, Linear, Product, Program
-from fusionc.targets.thresholds import now
-from fusionc.targets.torch_patterns import applies_matrix
+from fusionc.program.patterns import applies_matrix
+from fusionc.program.thresholds import now
 
 
 def suits_rows(program: Program) -> bool:

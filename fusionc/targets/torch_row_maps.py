@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from fusionc.algebra.surds import ONE, Surd
 from fusionc.program.ir import Instruction, LegBlock, Linear, Op, Product, Total, WeightBlock, Zeros
-from fusionc.targets.thresholds import now
+from fusionc.program.thresholds import now
 from fusionc.targets.torch_ops import Arithmetic
 from fusionc.targets.torch_patterns import by_pairs
 from fusionc.targets.torch_tables import MatrixEntries

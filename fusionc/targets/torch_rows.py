@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fusionc.algebra.surds import ONE, Surd
+from fusionc.program.grids import Rectangle, rectangles
 from fusionc.program.ir import Instruction, Linear, OutputBlock, Product, Total
-from fusionc.targets.thresholds import now
-from fusionc.targets.torch_arrange import Run
-from fusionc.targets.torch_grid import Rectangle, rectangles
+from fusionc.program.runs import Run
+from fusionc.program.thresholds import now
 from fusionc.targets.torch_patterns import by_pairs
 from fusionc.targets.torch_row_maps import RowMaps, by_row, in_order, is_contraction, is_of_one
 from fusionc.targets.torch_tables import MatrixEntries

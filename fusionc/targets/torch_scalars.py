@@ -27,7 +27,7 @@ from fusionc.program.ir import (
     channel_sizes,
     operands,
 )
-from fusionc.targets.thresholds import now
+from fusionc.program.thresholds import now
 from fusionc.targets.torch_text import WIDTH, listed, unflattened
 
 

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 
 from fusionc.program.derive import Derivative, differentiable, vjp
 from fusionc.program.ir import Program
-from fusionc.targets.torch_arrange import arranged, grouped
-from fusionc.targets.torch_mix import mixed_behind
-from fusionc.targets.torch_split import split
+from fusionc.program.passes import BATCHED_DERIVATIVE, BATCHED_VALUE, run
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Stage:
 
 def value_stage(program: Program) -> Stage:
     """The value of a program, with the stages that differentiate it."""
-    program = arranged(grouped(split(mixed_behind(program))))
+    program = run(program, BATCHED_VALUE)
     operands = (*(leg.name for leg in program.legs), *(weight.name for weight in program.weights))
     first = _derived(program, differentiable(program))
     if first is None:
@@ -49,7 +47,7 @@ def value_stage(program: Program) -> Stage:
     seconds = [_second(program, operands, operand) for operand, _ in first.results]
     complete = all(one is not None for one in seconds)
     stage = Stage(
-        arranged(first.program),
+        run(first.program, BATCHED_DERIVATIVE),
         arguments,
         tuple(operands.index(operand) for operand, _ in first.results),
         derivatives=tuple(one if one and one.results else None for one in seconds) if complete else (),
@@ -65,7 +63,7 @@ def _second(program: Program, operands: tuple[str, ...], operand: str) -> Stage 
         return None
     arguments = (*operands, *(name for _, name in first.given), *(name for _, name in second.given))
     results = tuple(arguments.index(name) for name, _ in second.results)
-    return Stage(arranged(second.program), arguments, results, operand)
+    return Stage(run(second.program, BATCHED_DERIVATIVE), arguments, results, operand)
 
 
 def _derived(program: Program, wrt: Sequence[str]) -> Derivative | None:

@@ -26,8 +26,8 @@ from fusionc.program.ir import (
     Zeros,
     operands,
 )
-from fusionc.targets.thresholds import now
-from fusionc.targets.torch_loops import Phase, phases
+from fusionc.program.phases import Phase, phases
+from fusionc.program.thresholds import now
 from fusionc.targets.torch_patterns import piece_size, users
 from fusionc.targets.torch_tables import Tables
 from fusionc.targets.torch_text import WIDTH, arguments, freed, is_call, unflattened

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from fusionc.algebra.surds import ONE
+from fusionc.program.grids import correlations, grids, layers
 from fusionc.program.ir import Instruction, Op, OutputBlock, Product, Total
-from fusionc.targets.thresholds import now
-from fusionc.targets.torch_arrange import Run, runs
-from fusionc.targets.torch_grid import correlations, grids, layers
+from fusionc.program.runs import Run, runs
+from fusionc.program.thresholds import now
 from fusionc.targets.torch_maps import Maps
 from fusionc.targets.torch_patterns import contiguous, grids_text
 from fusionc.targets.torch_tables import MatrixEntries

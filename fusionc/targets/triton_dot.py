@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from fusionc.program.ir import Instruction, LegBlock, Program, ProgramOutput, WeightBlock
-from fusionc.targets.thresholds import now
+from fusionc.program.thresholds import now
 from fusionc.targets.triton_kernel import Buffer, Kernel, wrapped_def
 from fusionc.targets.triton_mix import LEAST, Mixed, Outer, Source, Term
 from fusionc.targets.triton_plan import Group, Store

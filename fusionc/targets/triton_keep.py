@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from fusionc.program.ir import Linear, Product, Program, Scatter
+from fusionc.program.thresholds import now
 from fusionc.targets.registry import Sums, Unroll
-from fusionc.targets.thresholds import now
 from fusionc.targets.triton_kernel import computed
 from fusionc.targets.triton_plan import VIEWS, Cut, Group, Step, Store, cut, steps
 from fusionc.targets.triton_split import PER_ACCESS, PER_TERM, Known, Splitter

@@ -22,8 +22,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from fusionc.program.thresholds import now
 from fusionc.targets import triton_kernel
-from fusionc.targets.thresholds import now
 from fusionc.targets.triton_kernel import TOTAL_PROGRAMS, Kernel, Row, Stretch, Table
 from fusionc.targets.triton_plan import Cut, Group
 from fusionc.targets.triton_schedule import Address, Load, Sink, Statement, Sum, Term

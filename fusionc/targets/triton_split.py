@@ -17,8 +17,8 @@ from functools import cached_property
 from typing import TypeVar
 
 from fusionc.program.ir import LegBlock, Product, Program, Total, WeightBlock, Zeros, operands
+from fusionc.program.thresholds import now
 from fusionc.targets.registry import Unroll
-from fusionc.targets.thresholds import now
 from fusionc.targets.triton_kernel import Contents, sums
 from fusionc.targets.triton_plan import Cut, Group, Share, Store
 from fusionc.targets.triton_values import reads, tile

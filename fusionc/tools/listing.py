@@ -25,6 +25,8 @@ from fusionc.program.ir import (
     Total,
     WeightBlock,
 )
+from fusionc.program.passes import BATCHED_VALUE, run
+from fusionc.program.text import program_text
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -154,6 +156,23 @@ def _state(diagram: CheckedDiagram, state: State) -> str:
 def list_program(checked: Checked, layout: Layout = "mul_ir") -> str:
     """The straight-line program, one instruction a line."""
     return "\n".join("\n".join(_program(diagram.program(layout=layout))) for diagram in checked.diagrams) + "\n"
+
+
+LOWERING = "lowering"
+
+
+def list_after(checked: Checked, name: str, layout: Layout = "mul_ir") -> str:
+    """The whole program of every diagram (`program.text`) as it is after a pass. Raises ValueError for no pass."""
+    shown = (LOWERING, *(one.name for one in BATCHED_VALUE))
+    if name not in shown:
+        raise ValueError(f"it is one of {', '.join(shown)}, not `{name}`")
+    texts = []
+    for diagram in checked.diagrams:
+        program = diagram.program(layout=layout)
+        found = {LOWERING: program}
+        run(program, BATCHED_VALUE, found.__setitem__)
+        texts.append(program_text(found[name]))
+    return "\n".join(texts)
 
 
 def _program(program: Program) -> Iterator[str]:

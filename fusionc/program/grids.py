@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from fusionc.targets.thresholds import now
+from fusionc.program.thresholds import now
 
 
 @dataclass(frozen=True)

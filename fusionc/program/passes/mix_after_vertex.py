@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fusionc.program.ir import Instruction, Product, Program, Term, moved_output, operands, renumbered
-from fusionc.targets.thresholds import now
-from fusionc.targets.torch_patterns import applies_matrix, contraction
+from fusionc.program.patterns import applies_matrix, contraction
+from fusionc.program.thresholds import now
 
 
 def mixed_behind(program: Program) -> Program:

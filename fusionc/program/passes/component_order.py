@@ -7,24 +7,20 @@ path (`mul_ir`). The value that holds them gets that order, and so does what it 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from fusionc.program.grids import layers
 from fusionc.program.ir import (
-    Gather,
+    MOVES,
     Instruction,
     Linear,
     OutputBlock,
-    Pool,
     Product,
     Program,
-    Scatter,
     Unary,
     operands,
 )
-from fusionc.targets.thresholds import now
-from fusionc.targets.torch_grid import layers
-
-MOVES = (Gather, Scatter, Pool)
+from fusionc.program.thresholds import now
 
 
 def arranged(program: Program) -> Program:
@@ -119,43 +115,6 @@ def _moved(program: Program, moves: dict[int, list[int]]) -> Program:
             blocks.append(replace(block, pieces=pieces, strides=strides))
         outputs.append(replace(output, blocks=tuple(blocks)))
     return replace(program, instructions=instructions, outputs=tuple(outputs))
-
-
-@dataclass(frozen=True)
-class Run:
-    """Pieces of a block that stand side by side in one value: components from `start` on, of `paths` paths, path after
-    path or (where `interleaved`) component after component; a single piece may have gaps (`stride`)."""
-
-    value: int
-    start: int
-    paths: int
-    interleaved: bool
-    stride: int
-
-
-def runs(block: OutputBlock) -> list[Run]:
-    """The pieces of a block, those together that are one piece of memory."""
-    found: list[Run] = []
-    pieces = [(value, places.start, places.step) for value, places in block.places]
-    at = 0
-    while at < len(pieces):
-        value, start, stride = pieces[at]
-        count = 1
-        while pieces[at + count : at + count + 1] == [(value, start + count, stride)] and count < stride:
-            count += 1
-        if count == stride > 1 or block.dim == 1:
-            while block.dim == 1 and pieces[at + count : at + count + 1] == [(value, start + count, stride)]:
-                count += 1
-            found.append(Run(value, start, count, True, 1))
-        elif stride == 1:
-            while pieces[at + count : at + count + 1] == [(value, start + count * block.dim, 1)]:
-                count += 1
-            found.append(Run(value, start, count, False, 1))
-        else:
-            found.append(Run(value, start, 1, False, stride))
-            count = 1
-        at += count
-    return found
 
 
 def _stride(place: dict[int, int] | None, start: int, dim: int) -> int:

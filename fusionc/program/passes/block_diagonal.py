@@ -10,9 +10,19 @@ from dataclasses import dataclass, field, replace
 from math import prod
 
 from fusionc.algebra.surds import ONE
-from fusionc.program.ir import Instruction, Linear, Op, OutputBlock, Product, Program, WeightBlock, operands, renumbered
-from fusionc.targets.thresholds import now
-from fusionc.targets.torch_arrange import MOVES
+from fusionc.program.ir import (
+    MOVES,
+    Instruction,
+    Linear,
+    Op,
+    OutputBlock,
+    Product,
+    Program,
+    WeightBlock,
+    operands,
+    renumbered,
+)
+from fusionc.program.thresholds import now
 
 
 def split(program: Program) -> Program:
