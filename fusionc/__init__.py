@@ -16,12 +16,13 @@ from fusionc.version import __version__
 if TYPE_CHECKING:
     from fusionc.api import Diagram, Program, load, parse
     from fusionc.diagram.paths import Path
-    from fusionc.language.diagnostics import CompileError, Diagnostic
+    from fusionc.language.diagnostics import Diagnostic
+    from fusionc.language.errors import CompileError
     from fusionc.symbols import clebsch_gordan, f_symbol, gaunt, racah_w, wigner_3j, wigner_6j, wigner_9j
     from fusionc.tools.report import CostReport
 
 _HOMES = {
-    "CompileError": "fusionc.language.diagnostics",
+    "CompileError": "fusionc.language.errors",
     "CostReport": "fusionc.tools.report",
     "Diagnostic": "fusionc.language.diagnostics",
     "Diagram": "fusionc.api",

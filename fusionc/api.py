@@ -16,7 +16,8 @@ from fusionc.cache import module_of
 from fusionc.diagram.paths import Path as TreePath
 from fusionc.diagram.paths import public_paths
 from fusionc.driver import Checked, CheckedDiagram, CheckedNumber, as_number, check_source, emit, number_not_module
-from fusionc.language.diagnostics import CompileError, Diagnostic
+from fusionc.language.diagnostics import Diagnostic
+from fusionc.language.errors import CompileError
 from fusionc.language.oneline import diagram_line, fitting
 from fusionc.language.parser import read
 from fusionc.language.resolve import unknown_name

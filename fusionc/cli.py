@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusionc.arguments import BATCH, CUTOFF, MANY, parser
-from fusionc.language.diagnostics import CompileError, Diagnostic
+from fusionc.language.diagnostics import Diagnostic
+from fusionc.language.errors import CompileError
 
 if TYPE_CHECKING:
     from fusionc.algebra.surds import Surd

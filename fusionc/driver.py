@@ -28,7 +28,8 @@ from fusionc.diagram.paths import PathTable, list_paths, public_paths, refuse_la
 from fusionc.diagram.wires import WireDiagram, all_labelings, is_closed, is_number, is_wired, wire_diagram
 from fusionc.language import syntax
 from fusionc.language.collector import without_collector
-from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
+from fusionc.language.diagnostics import Diagnostic, diagnose
+from fusionc.language.errors import CompileError
 from fusionc.language.parser import limited, parse
 from fusionc.language.repair import edited
 from fusionc.language.resolve import ScopedDiagram, Unit, resolve

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fusionc.driver import Checked, check_source, check_text, name_mistakes
-from fusionc.language.diagnostics import CompileError, Diagnostic, Repair
+from fusionc.language.diagnostics import Diagnostic, Repair
+from fusionc.language.errors import CompileError
 from fusionc.language.repair import edited
 from fusionc.language.source import Source
 

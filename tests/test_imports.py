@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
 import fusionc
@@ -58,3 +60,23 @@ def test_every_public_name_is_there():
     assert not hasattr(fusionc, "driver.emit")
     with pytest.raises(AttributeError, match="no attribute 'lod'"):
         fusionc.lod  # noqa: B018
+
+
+def test_no_modules_import_each_other():
+    """Also where an import stands inside a function: whoever reads one module need not know the other."""
+    root = Path(fusionc.__file__).parent
+    modules = {
+        ".".join(("fusionc", *path.relative_to(root).with_suffix("").parts)): path for path in root.rglob("*.py")
+    }
+    modules = {name.removesuffix(".__init__"): path for name, path in modules.items()}
+    graph = nx.DiGraph()
+    for name, path in modules.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                for one in node.names:
+                    inner = f"{node.module}.{one.name}"
+                    target = inner if inner in modules else node.module
+                    if target in modules and target != name:
+                        graph.add_edge(name, target)
+    assert graph.number_of_edges() > 300
+    assert [circle for circle in nx.strongly_connected_components(graph) if len(circle) > 1] == []

@@ -36,7 +36,6 @@ from fusionc.diagram.unsupported import unsupported_features
 from fusionc.language import syntax
 from fusionc.language.diagnostics import (
     Advice,
-    CompileError,
     Diagnostic,
     Edit,
     Repair,
@@ -46,6 +45,7 @@ from fusionc.language.diagnostics import (
     without_term,
     write,
 )
+from fusionc.language.errors import CompileError
 from fusionc.language.resolve import (
     FlatTerm,
     Leaf,

@@ -19,7 +19,8 @@ from fusionc.algebra.irreps import Irrep
 from fusionc.diagram.ir import Fragment, IndexLeg, Leg, Line, Operand, Restriction, TensorLeg, Weight
 from fusionc.diagram.loops import Part, Wiring, parts_of_line
 from fusionc.language import syntax
-from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose, write
+from fusionc.language.diagnostics import Diagnostic, diagnose, write
+from fusionc.language.errors import CompileError
 from fusionc.language.resolve import unknown_name
 from fusionc.language.source import Span
 from fusionc.lazy import LazyModule

@@ -8,7 +8,8 @@ from fractions import Fraction
 
 from fusionc.algebra.groups import Group
 from fusionc.algebra.irreps import Irrep
-from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
+from fusionc.language.diagnostics import Diagnostic, diagnose
+from fusionc.language.errors import CompileError
 from fusionc.language.source import Span
 
 

@@ -18,7 +18,8 @@ from fusionc.diagram.coupled_fragments import choices, fragment_labels, inner_wi
 from fusionc.diagram.fusion import Fusion, line_indices, lists_paths, target_sizes
 from fusionc.diagram.independent import independent_trees
 from fusionc.diagram.ir import Block, Fragment, FusionGraph, Line, Space, Weight
-from fusionc.language.diagnostics import CompileError, Diagnostic, Label, diagnose
+from fusionc.language.diagnostics import Diagnostic, Label, diagnose
+from fusionc.language.errors import CompileError
 from fusionc.language.oneline import fitting
 
 Step = tuple[Irrep, int]  # an irrep on the way, and which copy of it where fusion has several

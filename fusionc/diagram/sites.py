@@ -17,7 +17,8 @@ from graphlib import CycleError, TopologicalSorter
 from fusionc.diagram import site_mistakes as mistakes
 from fusionc.diagram.ir import IndexLeg, Join, Leg, Line, Operand, Output, Relation, TensorLeg, Weight, WeightsLeg
 from fusionc.language import syntax
-from fusionc.language.diagnostics import CompileError, Diagnostic
+from fusionc.language.diagnostics import Diagnostic
+from fusionc.language.errors import CompileError
 from fusionc.language.resolve import Scope, unknown_name
 from fusionc.language.source import Span
 

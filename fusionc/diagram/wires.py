@@ -19,7 +19,8 @@ from fusionc.diagram.fragments import has_loops
 from fusionc.diagram.impossible import impossible_vertex
 from fusionc.diagram.loops import Labels, Part, Same, Wiring, labelings, parts_of_line
 from fusionc.language import syntax
-from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
+from fusionc.language.diagnostics import Diagnostic, diagnose
+from fusionc.language.errors import CompileError
 from fusionc.language.resolve import FlatTerm, ScopedDiagram, declared_twice, unknown_name
 from fusionc.language.source import Span
 

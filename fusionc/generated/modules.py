@@ -125,7 +125,7 @@ def _rename(module: ModuleType, name: str) -> None:
 def _compiled(request: Request) -> str:
     """The text of a request that comes without its diagram: another process named it."""
     from fusionc.driver import check_source, emit  # the compiler
-    from fusionc.language.diagnostics import CompileError
+    from fusionc.language.errors import CompileError
     from fusionc.language.source import Source
 
     try:

@@ -16,7 +16,7 @@ from fusionc.language.numbers import exact, integer
 from fusionc.language.source import Span
 
 if TYPE_CHECKING:
-    from fusionc.language.lexer import Token
+    from fusionc.language.tokens import Token
 
 Children = list[Any]
 

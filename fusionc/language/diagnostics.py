@@ -144,20 +144,3 @@ def without(span: Span, effect: str) -> Repair:
         rest += 1
     alone = (not start or text[start - 1] == "\n") and text[rest : rest + 1] in ("\n", "")
     return instead(span.source.span(start, min(rest + 1, len(text)) if alone else end), "", effect)
-
-
-class CompileError(Exception):
-    """Raised when a program has at least one error; `diagnostics` holds the errors and the warnings."""
-
-    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
-        self.diagnostics = tuple(diagnostics)
-        super().__init__(self.diagnostics)
-
-    def __str__(self) -> str:
-        from fusionc.language.render import render_text  # render imports this module
-
-        return "\n" + render_text(self.diagnostics)
-
-    def __repr__(self) -> str:
-        codes = ", ".join(dict.fromkeys(diagnostic.code for diagnostic in self.diagnostics))
-        return fitting(f"<CompileError: {len(self.diagnostics)} diagnostics, {codes}>")

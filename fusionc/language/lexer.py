@@ -12,32 +12,13 @@ from fusionc.language.display import character_name, is_hidden
 from fusionc.language.grammar import words
 from fusionc.language.numbers import MAX_DECIMAL, MAX_DIGITS, MAX_EXPONENT, divides_by_zero, is_too_long
 from fusionc.language.source import Source, Span
+from fusionc.language.tokens import Token
 
 MAX_NAME = 255
 MAX_RENAMED = 1000  # places at which a repair changes a name
 MAX_RENAMINGS = 20  # repairs that do
 BYTE_ORDER_MARK = "\ufeff"
 JOINERS = "\u200c\u200d"  # scripts and pictures need them; they change no order
-
-
-class Token:
-    """A word of the text: the terminal it belongs to (`type`) and where it stands."""
-
-    __slots__ = ("end", "source", "start", "text", "type")
-
-    def __init__(self, type: str, text: str, source: Source, start: int, end: int) -> None:
-        self.type = type
-        self.text = text
-        self.source = source
-        self.start = start
-        self.end = end
-
-    @property
-    def span(self) -> Span:
-        return Span(self.source, self.start, self.end)
-
-    def __repr__(self) -> str:
-        return f"Token({self.type}, {self.text!r})"
 
 
 @dataclass

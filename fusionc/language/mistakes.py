@@ -11,8 +11,9 @@ from fusionc.language.diagnostics import Advice, Diagnostic, Edit, Label, Repair
 from fusionc.language.display import character_name, is_hidden
 from fusionc.language.grammar import words
 from fusionc.language.habits import ascii_name, habit_at
-from fusionc.language.lexer import Token, renamed
+from fusionc.language.lexer import renamed
 from fusionc.language.source import Span
+from fusionc.language.tokens import Token
 
 
 @dataclass(frozen=True)

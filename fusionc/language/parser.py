@@ -11,12 +11,14 @@ from lark.exceptions import UnexpectedToken
 from fusionc.files import read_bytes
 from fusionc.language import syntax
 from fusionc.language.collector import without_collector
-from fusionc.language.diagnostics import CompileError, Diagnostic, diagnose
+from fusionc.language.diagnostics import Diagnostic, diagnose
+from fusionc.language.errors import CompileError
 from fusionc.language.grammar import grammar
-from fusionc.language.lexer import Aside, Token, statements, tokens
+from fusionc.language.lexer import Aside, statements, tokens
 from fusionc.language.mistakes import Fault, describe
 from fusionc.language.recover import Recovery
 from fusionc.language.source import Source, Span
+from fusionc.language.tokens import Token
 
 MAX_BYTES = 64 * 2**20
 MAX_LINE = 100_000

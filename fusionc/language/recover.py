@@ -17,9 +17,10 @@ from fusionc.language import syntax
 from fusionc.language.build import Opening
 from fusionc.language.diagnostics import Diagnostic
 from fusionc.language.grammar import grammar
-from fusionc.language.lexer import Aside, Token, statements, tokens
+from fusionc.language.lexer import Aside, statements, tokens
 from fusionc.language.mistakes import Fault, declaration_meant, describe, is_declaration_like
 from fusionc.language.source import Source
+from fusionc.language.tokens import Token
 
 DECLARATION = r'(?:diagram|group|irreps|sites|pairs)[ \t]+[A-Za-z_]|import[ \t]*"'
 CUT = re.compile(rf"^[ \t]*+(?={DECLARATION})", re.MULTILINE)

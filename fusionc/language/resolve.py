@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from fusionc.language import syntax
-from fusionc.language.diagnostics import CompileError, Diagnostic, Label, Repair, diagnose, instead, without_term
+from fusionc.language.diagnostics import Diagnostic, Label, Repair, diagnose, instead, without_term
 from fusionc.language.display import is_hidden
+from fusionc.language.errors import CompileError
 from fusionc.language.parser import parse, read
 from fusionc.language.source import Source, Span
 

@@ -17,7 +17,7 @@ from fusionc.diagram import limits
 from fusionc.diagram.loops import Closing, Coupling, Labels, Pair, Part, Splitting
 from fusionc.diagram.normalize import wiring_scale
 from fusionc.diagram.wires import WireDiagram, all_labelings
-from fusionc.language.diagnostics import CompileError
+from fusionc.language.errors import CompileError
 from fusionc.rewrite.builder import End, NetworkBuilder
 from fusionc.rewrite.evaluate import WORK_LIMIT, evaluate, work
 from fusionc.rewrite.network import SpinNetwork

@@ -23,7 +23,7 @@ from fusionc.diagram.loops import Labels, Part, Same, Splitting, Wiring
 from fusionc.diagram.normalize import wiring_scale
 from fusionc.diagram.paths import Step, Tree, left_coupled
 from fusionc.diagram.wires import WireDiagram
-from fusionc.language.diagnostics import CompileError
+from fusionc.language.errors import CompileError
 from fusionc.rewrite.closed import network
 from fusionc.rewrite.evaluate import WORK_LIMIT, TooMuchWork, evaluate
 

@@ -10,7 +10,7 @@ from fusionc.diagram.fusion import lists_paths
 from fusionc.diagram.paths import public_paths
 from fusionc.driver import Checked, CheckedDiagram
 from fusionc.language import syntax
-from fusionc.language.diagnostics import CompileError
+from fusionc.language.errors import CompileError
 from fusionc.plan.expand import Expansion
 from fusionc.plan.states import Pair, Scalar, State, Summed
 from fusionc.program.ir import (

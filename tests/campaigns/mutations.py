@@ -24,7 +24,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fusionc.driver import check_source, late_mistakes
-from fusionc.language.diagnostics import CompileError, Diagnostic
+from fusionc.language.diagnostics import Diagnostic
+from fusionc.language.errors import CompileError
 from fusionc.language.parser import decode, parse
 from fusionc.language.printer import print_file
 from fusionc.language.render import render_github, render_json, render_sarif, render_text

@@ -19,7 +19,7 @@ from texts import (
 )
 
 from fusionc.language import syntax
-from fusionc.language.diagnostics import CompileError
+from fusionc.language.errors import CompileError
 from fusionc.language.parser import parse, read
 from fusionc.language.printer import print_declaration, print_statement
 from fusionc.language.source import Source, Span
