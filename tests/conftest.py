@@ -23,4 +23,5 @@ os.environ["FUSIONC_CACHE"] = str(Path(_FOLDER.name) / "tests")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-golden", action="store_true", help="write the expected texts of tests/mistakes anew")
+    about = "write the expected texts of tests/mistakes and tests/golden anew"
+    parser.addoption("--update-golden", action="store_true", help=about)

@@ -1,0 +1,986 @@
+# SPDX-License-Identifier: 0BSD
+# Written by fusionc 0.1.0 for torch, layout mul_ir. The code is yours; edit the diagram rather than this file.
+"""Fusion diagram: TwoOperands.
+
+Operands and outputs have shape [..., dim]: any leading batch dimensions, then the irreps
+(for every block all channels, each with its components: the layout `mul_ir`, e3nn's).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["TwoOperands", "two_operands"]
+
+_HALVES = (torch.float16, torch.bfloat16)
+_REAL = (*_HALVES, torch.float32, torch.float64)
+_COMPLEX = (torch.complex64, torch.complex128)
+
+
+def _table(size: int, entries: dict[int, float]) -> Tensor:
+    """Constant matrices, one behind the other, row-major; what is not listed is zero."""
+    table = torch.zeros(size, dtype=torch.float64, device="cpu")
+    values = torch.tensor(list(entries.values()), dtype=torch.float64, device="cpu")
+    table[torch.tensor(list(entries), dtype=torch.int64, device="cpu")] = values
+    return table
+
+
+class _Kept:
+    """Tensors that functions read, or one that is `sizes` lists one behind the other. They stay on every device where
+    they were needed, numbers in the dtype of the arithmetic."""
+
+    def __init__(self, *tensors: Tensor, sizes: tuple[int, ...] = ()) -> None:
+        self._tensors, self._sizes = tensors, sizes
+        self._known: dict[tuple[torch.device, torch.dtype | None], tuple[Tensor, ...]] = {}
+
+    def on(self, device: torch.device, dtype: torch.dtype | None = None) -> tuple[Tensor, ...]:
+        if _is_plain():  # what is traced is not kept
+            return self._moved(device, dtype)
+        if (device, dtype) not in self._known:
+            with torch.inference_mode(False):
+                self._known[device, dtype] = self._moved(device, dtype)
+        return self._known[device, dtype]
+
+    def _moved(self, device: torch.device, dtype: torch.dtype | None) -> tuple[Tensor, ...]:
+        moved = [one.to(device, dtype if one.is_floating_point() else one.dtype) for one in self._tensors]
+        return moved[0].split(self._sizes) if self._sizes else tuple(moved)
+
+
+def _check_tensor(what: str, value: Tensor) -> None:
+    """Raise unless a value is a tensor; say what makes one of it."""
+    if not isinstance(value, Tensor):
+        kind = type(value)
+        found = "a numpy array" if kind.__module__ == "numpy" else kind.__name__
+        convertible = kind in (list, tuple) or found != kind.__name__
+        hint = f": torch.as_tensor({what.split('`')[1]}) is one" if convertible else ""
+        raise TypeError(f"{what} should be a torch.Tensor, and is {found}{hint}")
+
+
+def _integers(what: str, holds: str, value: Tensor) -> Tensor:
+    """A tensor of integers of any size as int64. Raises for all others, booleans among them."""
+    if value.dtype == torch.int64:
+        return value
+    if value.dtype not in (torch.int32, torch.int16, torch.int8, torch.uint8):
+        raise TypeError(f"{what} should hold integers ({holds}), and is {value.dtype}")
+    return value.long()
+
+
+def _check_leg(
+    leg: str, value: Tensor, size: int, space: str, kinds: tuple[torch.dtype, ...], sites: str = ""
+) -> None:
+    """Raise unless a leg has the shape [..., size] (over sites [..., sites, size]) and one of the dtypes."""
+    _check_tensor(f"leg `{leg}`", value)
+    if value.ndim < (2 if sites else 1) or value.shape[-1] != size:
+        shape = f"[..., {sites}, {size}]" if sites else f"[..., {size}]"
+        raise ValueError(f"leg `{leg}` should have shape {shape} ({space}), and has {list(value.shape)}")
+    if value.dtype not in kinds:
+        kind = "complex" if kinds is _COMPLEX else "real floating-point"
+        raise TypeError(f"leg `{leg}` should be a {kind} tensor, and is {value.dtype}")
+
+
+def _check_like(what: str, value: Tensor, first: str, like: Tensor) -> None:
+    """Raise unless a tensor has the dtype and the device of the first leg. Weights may be of the real dtype that
+    belongs to a complex one; where halves are computed in float32, weights may be float32 too."""
+    fits = [like.dtype]
+    if not what.startswith("leg") and like.dtype in _COMPLEX:
+        fits.append(torch.float32 if like.dtype == torch.complex64 else torch.float64)
+    if not what.startswith("leg") and like.dtype in _HALVES:
+        fits += [*_HALVES, torch.float32]
+    if value.dtype not in fits:
+        raise TypeError(f"{what} should be {like.dtype} like leg `{first}`, and is {value.dtype}")
+    if value.device != like.device:
+        raise ValueError(f"{what} should be on {like.device} like leg `{first}`, and is on {value.device}")
+
+
+def _check_index(leg: str, value: Tensor, size: int, first: str, like: Tensor, sites: str = "") -> Tensor:
+    """An index leg as int64. Raises unless it holds rows and is on the first leg's device (over sites [..., sites])."""
+    _check_tensor(f"leg `{leg}`", value)
+    if sites and not value.ndim:
+        raise ValueError(f"leg `{leg}` should have shape [..., {sites}], and has []")
+    value = _integers(f"leg `{leg}`", f"rows 0 to {size - 1}", value)
+    if value.device != like.device:
+        raise ValueError(f"leg `{leg}` should be on {like.device} like leg `{first}`, and is on {value.device}")
+    if value.numel() and _has_numbers(value):
+        least, most = map(int, value.aminmax())
+        if least < 0 or most >= size:
+            raise IndexError(f"leg `{leg}` should be rows 0 to {size - 1}, and has {least if least < 0 else most}")
+    return value
+
+
+def _has_numbers(value: Tensor) -> bool:
+    """Whether integers can be looked at: not while they are traced, and on a GPU one would wait for the device, whose
+    kernels check them."""
+    return value.device.type == "cpu" and not _is_plain()
+
+
+def _check_weight(weight: str, value: Tensor, shape: tuple[int, ...]) -> None:
+    """Raise unless a weight has one number for each path and channel."""
+    _check_tensor(f"weight `{weight}`", value)
+    if tuple(value.shape) != shape:
+        raise ValueError(f"weight `{weight}` should have shape {list(shape)}, and has {list(value.shape)}")
+
+
+def _widened(*values: Tensor) -> tuple[Tensor, ...]:
+    """Halves as float32: under autocast, operands arrive in either."""
+    return tuple(value.float() if value.dtype in _HALVES else value for value in values)
+
+
+class _Stage(NamedTuple):
+    """A function of tensors, and what differentiates it. `kinds`: for each operand how many dimensions stand behind the
+    batch (-1: a weight, the same for all). `piece`: how many elements of the batch are evaluated at a time (0: the
+    function sees to that itself). `results`: the operands whose gradients it gives (none: it gives the value).
+    `width`: the numbers of an element of its value, where the function can write them `into` a place."""
+
+    function: Callable[..., Any]
+    kinds: tuple[int, ...]
+    piece: int = 0
+    results: tuple[int, ...] = ()
+    width: int = 0
+    derivatives: tuple[_Stage | None, ...] = ()
+
+
+def _is_transformed() -> bool:
+    """Whether torch.func is at work: here, or in what a compiler follows, which understands just this question."""
+    return torch._C._are_functorch_transforms_active()
+
+
+def _is_opaque() -> bool:
+    """Whether this is compiled, into code that may have operators which only Python knows: an exported program is to run
+    without, and torch.func cannot look into them (tangents would be zero)."""
+    return torch.compiler.is_compiling() and not torch.compiler.is_exporting() and not _is_transformed()
+
+
+def _is_plain() -> bool:
+    """Whether operations have to be plain ones: for a compiler, for torch.func, for forward derivatives, for whatever
+    looks at each operation (`make_fx`, `torch.jit.trace`, fake tensors)."""
+    if torch.compiler.is_compiling() or torch.autograd.forward_ad._current_level >= 0:
+        return True
+    if _is_transformed():
+        return True
+    return torch._C._len_torch_dispatch_stack() > 0 or torch._C._get_tracing_state() is not None
+
+
+def _is_recorded() -> bool:
+    """Whether operations may be recorded: nothing is written into a place then."""
+    return torch.is_grad_enabled() or _is_plain()
+
+
+def _call(stage: _Stage, /, *operands: Tensor, **sites: Tensor | int) -> Any:
+    """The value of a diagram. It saves nothing but its operands for the derivative, which computes the rest again."""
+    if torch.compiler.is_exporting() and not torch.compiler.is_dynamo_compiling():
+        with _Exported():
+            return stage.function(*operands, **sites)
+    if _is_plain():
+        return stage.function(*operands, **sites)
+    if not stage.piece:
+        return _recorded(stage, (), sites, operands)
+    batch = _batch(stage.kinds, operands)  # (which is cut into pieces along one dimension)
+    if len(batch) == 1:
+        return _recorded(stage, (), sites, operands)
+    results = _listed(_recorded(stage, (), sites, tuple(_in_rows(stage.kinds, operands))))
+    return _unlisted([result.reshape(*batch, result.shape[-1]) for result in results])
+
+
+class _Exported(torch.overrides.TorchFunctionMode):
+    """Matrix products and sums of products in what is exported: `torch.export` takes each as a whole, and then does not
+    know what its derivative reads. In steps it does."""
+
+    def __torch_function__(self, function, types, arguments=(), keywords=None):
+        if function in (torch.Tensor.matmul, torch.matmul) and arguments[1].ndim > 1:
+            return _matrices_in_steps(*arguments)
+        if function is torch.einsum:
+            return _sum_in_steps(*arguments)
+        return function(*arguments, **(keywords or {}))
+
+
+def _matrices_in_steps(one: Tensor, two: Tensor) -> Tensor:
+    """A product of matrices [..., r, k] and [..., k, c]."""
+    if two.ndim == 2:
+        return torch.mm(one.reshape(-1, one.shape[-1]), two).view(*one.shape[:-1], two.shape[-1])
+    matrix = one if one.ndim > 1 else one.unsqueeze(0)
+    batch = torch.broadcast_shapes(matrix.shape[:-2], two.shape[:-2])
+    left, right = (side.expand(*batch, *side.shape[-2:]).reshape(-1, *side.shape[-2:]) for side in (matrix, two))
+    result = torch.bmm(left, right).view(*batch, matrix.shape[-2], two.shape[-1])
+    return result if one.ndim > 1 else result.squeeze(-2)
+
+
+def _sum_in_steps(text: str, one: Tensor, two: Tensor) -> Tensor:
+    """What `torch.einsum` gives for two operands."""
+    operands, result = text.split("->")
+    sides, batch = [], 0
+    for value, letters in zip((one, two), operands.split(",")):
+        before, dots, behind = letters.partition("...")
+        count = value.ndim - len(before) - len(behind) if dots else 0
+        sides.append((value, [*before, *range(-count, 0), *behind]))
+        batch = max(batch, count)
+    before, dots, behind = result.partition("...")
+    kept = [*before, *(range(-batch, 0) if dots else ()), *behind]
+    summed = [axis for axis in dict.fromkeys((*sides[0][1], *sides[1][1])) if axis not in kept]
+    factors = []
+    for value, axes in sides:
+        there = [axis in axes for axis in (*kept, *summed)]
+        value = value.permute([axes.index(axis) for axis in (*kept, *summed) if axis in axes])
+        factors.append(value[tuple(slice(None) if has else None for has in there)])
+    product = factors[0] * factors[1]
+    return product.sum(tuple(range(len(kept), len(kept) + len(summed)))) if summed else product
+
+
+def _batch(kinds: tuple[int, ...], operands: Sequence[Tensor]) -> torch.Size:
+    """The batch dimensions of operands that have so many dimensions behind them (-1: none in front)."""
+    first, kind = next((one, kind) for one, kind in zip(operands, kinds) if kind >= 0)
+    return first.shape[: first.ndim - kind]
+
+
+def _in_rows(kinds: tuple[int, ...], operands: Sequence[Tensor]) -> list[Tensor]:
+    """Operands with one batch dimension."""
+    count = math.prod(_batch(kinds, operands))
+    return [
+        one if kind < 0 else one.reshape(count, *one.shape[one.ndim - kind :]) for one, kind in zip(operands, kinds)
+    ]
+
+
+def _listed(found: Any) -> list[Any]:
+    """What a function returns that returns a tensor or several."""
+    return [found] if isinstance(found, Tensor) else list(found)
+
+
+def _unlisted(results: list[Tensor]) -> Any:
+    """A tensor or several, as a function returns them."""
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+def _recorded(stage: _Stage, needed: tuple[bool, ...], sites: dict[str, Any], operands: tuple[Tensor, ...]) -> Any:
+    """A stage evaluated, and recorded where a derivative may be asked for."""
+    if not torch.is_grad_enabled():
+        return _evaluated(stage, needed, sites, operands)
+    if any(operand.requires_grad for operand in operands):
+        return _Differentiable.apply(stage, needed, sites, *operands)
+    with torch.no_grad():  # nothing is recorded, so results may be written where they belong
+        found = _evaluated(stage, needed, sites, operands)
+    return _detached(found)
+
+
+def _detached(found: Any) -> Any:
+    """Results as tensors of their own: a view that is made where nothing is recorded could not be written into."""
+    if isinstance(found, Tensor):
+        return found.detach()
+    return tuple(None if one is None else one.detach() for one in found)
+
+
+class _Differentiable(torch.autograd.Function):
+    """A stage whose derivative is another stage. (The derivative of the last one is left to autograd.)"""
+
+    @staticmethod
+    def forward(stage, needed, sites, *operands):
+        return _detached(_evaluated(stage, needed, sites, operands))
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.stage, ctx.needed, ctx.sites, *operands = inputs
+        ctx.save_for_backward(*operands)
+        ctx.set_materialize_grads(not ctx.stage.results)
+
+    @staticmethod
+    def backward(ctx, *gradients):
+        needed = tuple(
+            need and _is_asked(node) for need, (node, _) in zip(ctx.needs_input_grad[3:], ctx.next_functions)
+        )
+        operands = ctx.saved_tensors  # (checkpoints want to be asked once)
+        with _uncast(operands[0]):
+            return None, None, None, *_stage_gradients(ctx.stage, ctx.needed, ctx.sites, operands, needed, gradients)
+
+
+def _is_autocast(kind: str) -> bool:
+    """Whether a kind of device chooses the dtypes of its operations (some, like meta, never do)."""
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+
+
+def _uncast(value: Tensor) -> contextlib.AbstractContextManager:
+    """Gradients may be asked for under autocast, forces are where energies are: the arithmetic stays what it is."""
+    kind = value.device.type
+    return torch.autocast(kind, enabled=False) if _is_autocast(kind) else contextlib.nullcontext()
+
+
+def _is_batched(values: Sequence[Tensor | None]) -> bool:
+    """Whether `is_grads_batched` of `torch.autograd` is at work, whose tensors have no memory of their own."""
+    return any(one is not None and torch._C._functorch.is_legacy_batchedtensor(one) for one in values)
+
+
+def _stage_gradients(
+    stage: _Stage,
+    asked: tuple[bool, ...],
+    sites: dict[str, Any],
+    operands: Sequence[Tensor],
+    needed: tuple[bool, ...],
+    gradients: tuple[Tensor | None, ...],
+) -> list[Tensor | None]:
+    """Gradients of a stage's operands, by the stages that compute them (`asked`: which results it had)."""
+    if not stage.derivatives or _is_batched(gradients):
+        return _by_autograd(stage, asked, sites, operands, needed, gradients)
+    found: list[Tensor | None] = [None] * len(operands)
+    separate = [(gradient,) for gradient in gradients] if stage.results else [gradients]
+    for derivative, given in zip(stage.derivatives, separate):
+        if derivative is None or given[0] is None:
+            continue
+        given = tuple(_conjugate(one) for one in given)
+        parts = _recorded(derivative, needed, sites, (*operands, *given))
+        for place, part in zip(derivative.results, parts):
+            if part is not None:
+                part = _conjugate(part)
+                found[place] = part if found[place] is None else found[place] + part
+    return found
+
+
+def _is_asked(node: Any) -> bool:
+    """Whether the backward pass that is under way goes on to a node."""
+    try:
+        return node is not None and torch._C._will_engine_execute_node(node)
+    except RuntimeError:  # a leaf whose gradient is returned
+        return True
+
+
+def _conjugate(value: Tensor) -> Tensor:
+    """Gradients of complex numbers are conjugates of derivatives."""
+    return value.conj().resolve_conj() if value.is_complex() else value
+
+
+def _by_autograd(stage, asked, sites, operands, needed, gradients) -> list[Tensor | None]:
+    """The gradients of a stage, recorded statement by statement."""
+    recorded = torch.is_grad_enabled()
+    with torch.enable_grad():
+        if not recorded:
+            operands = tuple(one.detach().requires_grad_(need) for one, need in zip(operands, needed))
+        outputs = _listed(stage.function(*operands, **sites, **({"needed": asked} if stage.results else {})))
+    pairs = [(output, one) for output, one in zip(outputs, gradients) if one is not None and output is not None]
+    pairs = [(output, one) for output, one in pairs if output.requires_grad]
+    wanted = [one for one, need in zip(operands, needed) if need]
+    if not pairs or not wanted:
+        return [None] * len(operands)
+    found = iter(
+        torch.autograd.grad(
+            [output for output, _ in pairs], wanted, [one for _, one in pairs], create_graph=recorded, allow_unused=True
+        )
+    )
+    return [next(found) if need else None for need in needed]
+
+
+def _dtype(operands: Sequence[Tensor]) -> torch.dtype:
+    """The dtype of a result: that of its operands together, whatever the first is (rows of a table, real weights)."""
+    return functools.reduce(torch.promote_types, (operand.dtype for operand in operands))
+
+
+def _evaluated(stage: _Stage, needed: tuple[bool, ...], sites: dict[str, Any], operands: tuple[Tensor, ...]) -> Any:
+    """A stage, a piece of the batch at a time: what is in between stays in a cache. Results are written where they
+    belong; gradients of weights are added up."""
+    keywords = {**sites, "needed": needed} if stage.results else dict(sites)
+    if not stage.piece:  # over sites operands have batches as they come, and may have none
+        return stage.function(*operands, **keywords)
+    count = next((operand.shape[0] for operand, kind in zip(operands, stage.kinds) if kind >= 0), 0)
+    pieces = _pieces(count, stage.piece, operands[0])
+    if len(pieces) < 2:
+        return stage.function(*operands, **keywords)
+    results: list[Tensor | None] = []
+    if stage.width:
+        results = [operands[0].new_empty((count, stage.width), dtype=_dtype(operands))]
+    for piece in pieces:
+        if stage.width:
+            keywords["into"] = results[0][piece]
+        parts = stage.function(
+            *(operand if kind < 0 else operand[piece] for operand, kind in zip(operands, stage.kinds)), **keywords
+        )
+        if stage.width:
+            continue
+        parts = _listed(parts)
+        results = results or [None] * len(parts)
+        for place, part in enumerate(parts):
+            if part is None:
+                continue
+            if stage.results and stage.kinds[stage.results[place]] < 0:
+                results[place] = _added(results[place], part)
+            else:
+                results[place] = _placed(results[place], part, piece, count, 0)
+    return tuple(results) if stage.results or len(results) > 1 else results[0]
+
+
+def _pieces(count: int, size: int, like: Tensor) -> list[slice]:
+    """So many elements in pieces of about a size (a quarter more is no reason for another one), at least one; all at
+    once where a statement may be recorded. A GPU has more memory to fill."""
+    if _is_recorded():
+        return [slice(None)]
+    number = max(1, math.ceil(count / (size if like.device.type == "cpu" else size * 256) - 0.25))
+    step = max(1, -(-count // number))
+    return [slice(start, start + step) for start in range(0, max(count, 1), step)]
+
+
+def _placed(whole: Tensor | None, part: Tensor, piece: slice, count: int, dim: int) -> Tensor:
+    """A piece put into the whole of `count` elements along a dimension, which the first piece makes."""
+    if part.shape[dim] == count:
+        return part
+    if whole is None:
+        shape = list(part.shape)
+        shape[dim] = count
+        whole = part.new_empty(shape)
+    whole.movedim(dim, 0)[piece] = part.movedim(dim, 0)
+    return whole
+
+
+def _added(total: Tensor | None, part: Tensor) -> Tensor:
+    """A piece added to the sum of those before it."""
+    return part if total is None else total.add_(part)
+
+
+def _assembled(parts: tuple[Any, ...]) -> Tensor:
+    """An output put together from its parts."""
+    return torch.cat([torch.stack(part, -1).flatten(-2) if isinstance(part, tuple) else part for part in parts], -1)
+
+
+def _compiled(parts: Callable[..., tuple[tuple[Any, ...], ...]], *operands: Tensor) -> Any:
+    """The value of a diagram in code that is compiled: plain statements, of which a compiler makes one loop. `parts` gives
+    for each output what stands side by side in it (in a tuple: interleaved)."""
+    return _unlisted([_assembled(output) for output in parts(*operands)])
+
+
+def _combined(matrix: Tensor, value: Tensor) -> Tensor:
+    """A matrix [r, c] applied to the components of [..., c, channels]: [..., r, channels]."""
+    if value.ndim == 2:
+        return matrix @ value
+    flat = value.flatten(0, -3)
+    result = torch.bmm(matrix.expand(flat.shape[0], -1, -1), flat)
+    return result.view(*value.shape[:-2], matrix.shape[0], value.shape[-1])
+
+
+def _layered(
+    left: Tensor, right: Tensor, layers: tuple[tuple[Any, ...], ...], first: int, count: int, dim: int
+) -> Tensor:
+    """Products of components, added up layer by layer. A layer (start, rows, columns, left, right) goes to a grid of the
+    result; an operand (start, kind) gives the same row of components to all rows ("across"), one component to a whole
+    row ("along"), or one to each ("all"). The `first` layers fill the result, the others add to it."""
+    shape = list(torch.broadcast_shapes(left.shape[:dim], right.shape[:dim])) + [count, *left.shape[left.ndim + dim + 1 :]]
+    plain = _is_recorded()
+    # (`vmap` may map either operand: memory for the sum is made like a product)
+    sums = (left.narrow(dim, 0, 1) * right.narrow(dim, 0, 1)).new_zeros(shape) if plain else left.new_empty(shape)
+    for number, (start, rows, columns, *sides) in enumerate(layers):
+        factors = []
+        for value, (place, kind) in zip((left, right), sides):
+            size = {"across": (1, columns), "along": (rows, 1), "all": (rows, columns)}[kind]
+            factors.append(torch.unflatten(value.narrow(dim, place, size[0] * size[1]), dim, size))
+        grid = torch.unflatten(sums.narrow(dim, start, rows * columns), dim, (rows, columns))
+        if plain:
+            grid.add_(factors[0] * factors[1])
+        elif number < first:
+            torch.mul(*factors, out=grid)
+        else:
+            grid.addcmul_(*factors)
+    return sums
+
+
+def _correlated(own: Tensor, shared: Tensor, groups: tuple[tuple[int, int, int, int], ...], dim: int) -> Tensor:
+    """Products summed over all elements: in each group (place, place, rows, columns) rows of components of one operand
+    meet the same row of the other, and are added up along it. (Over the elements first: then memory is read in order.)"""
+    parts = []
+    for first, second, rows, columns in groups:
+        part = torch.unflatten(own.narrow(dim, first, rows * columns), dim, (rows, columns))
+        part = part * shared.narrow(dim, second, columns).unsqueeze(dim - 1)
+        parts.append(_summed_up(part, 1 - dim).sum(dim))
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
+
+
+def _added_products(left: Tensor, right: Tensor, grids: tuple[tuple[int, int, bool], ...], dim: int) -> Tensor:
+    """Products of components, added up, in grids [rows, columns] of components: those of each column, or of each row.
+    Where nothing is recorded, row by row into the sums: the products themselves are never in memory."""
+    sizes = [rows * columns for rows, columns, _ in grids]
+    if right.shape[dim] < sum(sizes):  # one component that meets all
+        right = right.expand(*[-1] * (right.ndim + dim), sum(sizes), *[-1] * (-1 - dim))
+    if _is_recorded() or left.dtype != right.dtype:
+        parts = []
+        for (rows, columns, across), part in zip(grids, (left * right).split(sizes, dim)):
+            parts.append(torch.unflatten(part, dim, (rows, columns)).sum(dim - 1 if across else dim))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
+    counts = [columns if across else rows for rows, columns, across in grids]
+    shape = list(torch.broadcast_shapes(left.shape, right.shape))
+    shape[dim] = sum(counts)
+    sums = left.new_empty(shape)
+    pieces = zip(grids, left.split(sizes, dim), right.split(sizes, dim), sums.split(counts, dim))
+    for (rows, columns, across), one, other, place in pieces:
+        along = dim - 1 if across else dim
+        ones, others = (torch.unflatten(side, dim, (rows, columns)).unbind(along) for side in (one, other))
+        torch.mul(ones[0], others[0], out=place)
+        for pair in zip(ones[1:], others[1:]):
+            place.addcmul_(*pair)
+    return sums
+
+
+def _selected(value: Tensor, places: Tensor, dim: int) -> Tensor:
+    """Components, along a dimension that stands before their channels. Element after element: torch would go through
+    all elements for the first component, then for the next one."""
+    batch, rest = value.shape[:dim], value.shape[dim:]
+    if not batch or _is_recorded() or not value.is_contiguous():
+        return value.index_select(dim, places)
+    starts = torch.arange(0, batch.numel() * rest[0], rest[0], device=value.device)
+    rows = value.view(-1, *rest[1:]).index_select(0, (starts[:, None] + places).flatten())
+    return rows.view(*batch, places.shape[0], *rest[1:])
+
+
+def _summed_up(value: Tensor, own: int) -> Tensor:
+    """A sum over all dimensions but the last `own`."""
+    return value.flatten(0, -1 - own).sum(0) if value.ndim > own else value
+
+
+def _everywhere(value: Tensor, dim: int, batch: tuple[int, ...]) -> Tensor:
+    """A value without a batch, the same for all elements of one; `dim` is the axis of its components."""
+    if dim == 0:
+        return value[:, *[None] * len(batch)].expand(-1, *batch, *value.shape[1:])
+    return value.expand(*batch, *value.shape)
+
+
+def _behind(parts: tuple[tuple[Tensor, int, Tensor | None], ...], into: Tensor | None = None) -> Tensor:
+    """Parts of an output, one behind the other, each times its weights if there are any; the last so many dimensions of
+    a part are its numbers."""
+    if _is_recorded():
+        weighed = [(part if weights is None else part * weights, own) for part, own, weights in parts]
+        return torch.cat([part.flatten(-own) for part, own in weighed], -1)
+    shapes = [part.shape[-own:] for part, own, _ in parts]
+    sizes = [shape.numel() for shape in shapes]
+    first, own, _ = parts[0]
+    out = first.new_empty((*first.shape[:-own], sum(sizes))) if into is None else into
+    for (part, _, weights), shape, view in zip(parts, shapes, out.split(sizes, -1)):
+        place = torch.unflatten(view, -1, shape)
+        place.copy_(part) if weights is None else torch.mul(part, weights, out=place)
+    return out
+
+
+def _over(channels: int, *values: Tensor) -> tuple[Tensor, ...]:
+    """Numbers [..., 1], the same for so many channels: for a compiler, which sums their gradients over channels."""
+    if not torch.compiler.is_compiling():
+        return values
+    return tuple(value.expand(*value.shape[:-1], channels) for value in values)
+
+
+def _broadcast(names: tuple[str, ...], legs: tuple[Tensor, ...], last: tuple[int, ...]) -> tuple[Tensor, ...]:
+    """Give all legs one batch shape; `last` says how many dimensions of each are not batch."""
+    shapes = [leg.shape[: leg.ndim - keep] for leg, keep in zip(legs, last)]
+    if all(shape == shapes[0] for shape in shapes):
+        return legs
+    for place, shape in enumerate(shapes):
+        for other, before in zip(names, shapes[:place]):
+            if any(m != n and m != 1 and n != 1 for m, n in zip(reversed(shape), reversed(before))):
+                raise ValueError(
+                    f"the batch shapes of the legs `{other}` and `{names[place]}` should broadcast, "
+                    f"and are {list(before)} and {list(shape)}"
+                )
+    batch = torch.broadcast_shapes(*shapes)
+    return tuple(leg.expand(*batch, *leg.shape[leg.ndim - keep :]) for leg, keep in zip(legs, last))
+
+
+_TWO_OPERANDS_CONSTANTS = _Kept(
+    _table(
+        400,
+        {
+            # W, recoupled
+            0: 0.7071067811865476, 5: 0.7071067811865476, 10: 0.7071067811865476, 15: 0.408248290463863,
+            # x y
+            16: 1.0, 37: 1.0, 42: 1.0, 47: 1.0, 53: 1.0, 56: 1.0, 86: 1.0, 92: 1.0, 119: 1.0, 128: 1.0,
+            # grad of y
+            144: 1.0, 165: 1.0, 170: 1.0, 175: 1.0, 177: 1.0, 194: 1.0, 211: 1.0, 228: 1.0, 248: 1.0, 268: 1.0,
+            # grad of y
+            272: 1.0, 281: 1.0, 286: 1.0, 291: 1.0, 309: 1.0, 324: 1.0, 342: 1.0, 360: 1.0, 375: 1.0, 396: 1.0,
+        },
+    ),
+    sizes=(
+        16, 128, 128, 128,
+    ),
+)
+_TWO_OPERANDS_INDICES = _Kept(
+    torch.tensor(
+        [
+            0, 3, 1, 1, 1, 2, 2, 2, 0, 0, 1, 2, 3, 1, 2, 3, 0, 2, 3, 1,
+        ],
+        dtype=torch.int64,
+        device="cpu",
+    ),
+    sizes=(
+        8, 8, 4,
+    ),
+)
+
+
+def _two_operands(x: Tensor, y: Tensor, W: Tensor, into: Tensor | None = None) -> Tensor:
+    """The arithmetic of `two_operands`."""
+    constants = _TWO_OPERANDS_CONSTANTS.on(x.device, x.dtype)
+    index = _TWO_OPERANDS_INDICES.on(x.device)
+    x_2 = torch.cat(
+        (x[..., 0:2].unsqueeze(-2), torch.unflatten(x[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
+        dim=-2,
+    )
+    W_2 = torch.unflatten(W, -1, (4, 2))
+    t = _combined(constants[0].view(4, 4), W_2)
+    m = torch.unflatten(y @ constants[1].view(4, 32), -1, (8, 4))
+    t_2 = m @ x_2
+    del m
+    p = _selected(t, index[0], -2)
+    del t
+    t_3 = _added_products(t_2, p, ((1, 2, False), (2, 3, True),), -2)
+    del t_2, p
+    out = _behind(
+        (
+            (t_3.narrow(-2, 0, 1), 2, None),
+            (t_3.narrow(-2, 1, 3).transpose(-1, -2), 2, None),
+        ),
+        into,
+    )
+    del t_3
+
+    return out
+
+
+def _two_operands_scalar(x: Tensor, y: Tensor, W: Tensor) -> tuple[tuple[Any, ...], ...]:
+    """The arithmetic of `two_operands` component by component: what a compiler makes one loop of."""
+    x_2, = torch.unflatten(x[..., 0:2], -1, (2, 1)).unbind(-1)
+    x_3, x_4, x_5 = torch.unflatten(x[..., 2:8], -1, (2, 3)).unbind(-1)
+    y_2, y_3, y_4, y_5 = torch.unflatten(y[..., 0:4], -1, (4, 1)).unbind(-2)
+    (
+        y_6, y_7, y_8, y_9,
+    ) = _over(
+        2,
+        y_2, y_3, y_4, y_5,
+    )
+    W_2, W_3, W_4, W_5 = torch.unflatten(W[..., 0:8], -1, (4, 2)).unbind(-2)
+    t = 0.7071067811865476 * W_2
+    t_2 = 0.7071067811865476 * W_3
+    t_3 = 0.7071067811865476 * W_4
+    t_4 = 0.408248290463863 * W_5
+    t_5 = x_2 * y_6
+    t_6 = x_3 * y_7 + x_4 * y_8 + x_5 * y_9
+    t_7 = x_2 * y_7
+    t_8 = x_2 * y_8
+    t_9 = x_2 * y_9
+    t_10 = x_3 * y_6
+    t_11 = x_4 * y_6
+    t_12 = x_5 * y_6
+    t_13 = t_5 * t + t_6 * t_4
+    t_14 = t_7 * t_2 + t_10 * t_3
+    t_15 = t_8 * t_2 + t_11 * t_3
+    t_16 = t_9 * t_2 + t_12 * t_3
+
+    return (
+        (
+            t_13, (t_14, t_15, t_16),
+        ),
+    )
+
+
+def _two_operands_gradients(
+    x: Tensor, y: Tensor, W: Tensor, grad_out: Tensor, *, needed: tuple[bool, ...],
+) -> tuple[Tensor | None, ...]:
+    """The gradients of `two_operands`: of <grad, value> by every operand that is needed."""
+    constants = _TWO_OPERANDS_CONSTANTS.on(x.device, x.dtype)
+    index = _TWO_OPERANDS_INDICES.on(x.device)
+    x_2 = torch.cat(
+        (x[..., 0:2].unsqueeze(-2), torch.unflatten(x[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
+        dim=-2,
+    )
+    W_2 = torch.unflatten(W, -1, (4, 2))
+    if needed[0] or needed[1]:
+        t = _combined(constants[0].view(4, 4), W_2)
+    m = torch.unflatten(y @ constants[1].view(4, 32), -1, (8, 4))
+    if needed[2]:
+        t_2 = m @ x_2
+    grad_out_2 = torch.cat(
+        (grad_out[..., 0:2].unsqueeze(-2), torch.unflatten(grad_out[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
+        dim=-2,
+    )
+    if needed[0] or needed[1]:
+        t_3 = _selected(grad_out_2, index[1], -2) * _selected(t, index[0], -2)
+        del t
+    if needed[2]:
+        s = _correlated(t_2, grad_out_2, ((0, 0, 2, 1), (2, 1, 2, 3),), -2)
+        del t_2
+        t_4 = _selected(s, index[2], -2)
+    if needed[0]:
+        t_5 = m.mT @ t_3
+    if needed[1]:
+        t_6 = (t_3 @ x_2.mT).flatten(-2) @ constants[2].view(32, 4)
+    if needed[2]:
+        t_7 = _combined(constants[0].view(4, 4), t_4)
+        del t_4
+    if needed[0]:
+        out = _behind(
+            (
+                (t_5.narrow(-2, 0, 1), 2, None),
+                (t_5.narrow(-2, 1, 3).transpose(-1, -2), 2, None),
+            ),
+        )
+        del t_5
+
+    return out if needed[0] else None, t_6 if needed[1] else None, t_7.flatten(-2) if needed[2] else None
+
+
+def _two_operands_gradients_x(
+    x: Tensor, y: Tensor, W: Tensor, grad_out: Tensor, grad_grad_x: Tensor, *, needed: tuple[bool, ...],
+) -> tuple[Tensor | None, ...]:
+    """The gradients of one of those gradients, that of `x`, by every operand that is needed."""
+    constants = _TWO_OPERANDS_CONSTANTS.on(x.device, x.dtype)
+    index = _TWO_OPERANDS_INDICES.on(x.device)
+    W_2 = torch.unflatten(W, -1, (4, 2))
+    if needed[1] or needed[3]:
+        t = _combined(constants[0].view(4, 4), W_2)
+    grad_out_2 = torch.cat(
+        (grad_out[..., 0:2].unsqueeze(-2), torch.unflatten(grad_out[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
+        dim=-2,
+    )
+    if needed[1]:
+        t_2 = _selected(grad_out_2, index[1], -2) * _selected(t, index[0], -2)
+    grad_grad_x_2 = torch.cat(
+        (grad_grad_x[..., 0:2].unsqueeze(-2), torch.unflatten(grad_grad_x[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
+        dim=-2,
+    )
+    m = torch.unflatten(y @ constants[1].view(4, 32), -1, (8, 4))
+    if needed[3] or needed[2]:
+        t_3 = m @ grad_grad_x_2
+    if needed[1]:
+        t_4 = (grad_grad_x_2 @ t_2.mT).flatten(-2) @ constants[3].view(32, 4)
+        del t_2
+    if needed[3]:
+        p = _selected(t, index[0], -2)
+        t_5 = _added_products(t_3, p, ((1, 2, False), (2, 3, True),), -2)
+        del p
+    if needed[2]:
+        p_2 = _selected(grad_out_2, index[1], -2)
+        t_6 = _added_products(t_3, p_2, ((1, 2, True), (2, 3, False),), -2)
+        del p_2
+        t_7 = _selected(t_6, index[2], -2)
+        del t_6
+        s = _summed_up(t_7, 2)
+        del t_7
+        t_8 = _combined(constants[0].view(4, 4), s)
+    if needed[3]:
+        out = _behind(
+            (
+                (t_5.narrow(-2, 0, 1), 2, None),
+                (t_5.narrow(-2, 1, 3).transpose(-1, -2), 2, None),
+            ),
+        )
+        del t_5
+
+    return t_4 if needed[1] else None, out if needed[3] else None, t_8.flatten(-2) if needed[2] else None
+
+
+def _two_operands_gradients_y(
+    x: Tensor, y: Tensor, W: Tensor, grad_out: Tensor, grad_grad_y: Tensor, *, needed: tuple[bool, ...],
+) -> tuple[Tensor | None, ...]:
+    """The gradients of one of those gradients, that of `y`, by every operand that is needed."""
+    constants = _TWO_OPERANDS_CONSTANTS.on(x.device, x.dtype)
+    index = _TWO_OPERANDS_INDICES.on(x.device)
+    x_2 = torch.cat(
+        (x[..., 0:2].unsqueeze(-2), torch.unflatten(x[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
+        dim=-2,
+    )
+    W_2 = torch.unflatten(W, -1, (4, 2))
+    if needed[0] or needed[3]:
+        t = _combined(constants[0].view(4, 4), W_2)
+    grad_out_2 = torch.cat(
+        (grad_out[..., 0:2].unsqueeze(-2), torch.unflatten(grad_out[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
+        dim=-2,
+    )
+    if needed[0]:
+        t_2 = _selected(grad_out_2, index[1], -2) * _selected(t, index[0], -2)
+    m = torch.unflatten(grad_grad_y @ constants[1].view(4, 32), -1, (8, 4))
+    if needed[3] or needed[2]:
+        t_3 = m @ x_2
+    if needed[0]:
+        t_4 = m.mT @ t_2
+        del t_2
+    if needed[3]:
+        p = _selected(t, index[0], -2)
+        t_5 = _added_products(t_3, p, ((1, 2, False), (2, 3, True),), -2)
+        del p
+    if needed[2]:
+        p_2 = _selected(grad_out_2, index[1], -2)
+        t_6 = _added_products(t_3, p_2, ((1, 2, True), (2, 3, False),), -2)
+        del p_2
+        t_7 = _selected(t_6, index[2], -2)
+        del t_6
+        s = _summed_up(t_7, 2)
+        del t_7
+        t_8 = _combined(constants[0].view(4, 4), s)
+    if needed[0]:
+        out = _behind(
+            (
+                (t_4.narrow(-2, 0, 1), 2, None),
+                (t_4.narrow(-2, 1, 3).transpose(-1, -2), 2, None),
+            ),
+        )
+        del t_4
+    if needed[3]:
+        out_2 = _behind(
+            (
+                (t_5.narrow(-2, 0, 1), 2, None),
+                (t_5.narrow(-2, 1, 3).transpose(-1, -2), 2, None),
+            ),
+        )
+        del t_5
+
+    return out if needed[0] else None, out_2 if needed[3] else None, t_8.flatten(-2) if needed[2] else None
+
+
+def _two_operands_gradients_W(
+    x: Tensor, y: Tensor, W: Tensor, grad_out: Tensor, grad_grad_W: Tensor, *, needed: tuple[bool, ...],
+) -> tuple[Tensor | None, ...]:
+    """The gradients of one of those gradients, that of `W`, by every operand that is needed."""
+    constants = _TWO_OPERANDS_CONSTANTS.on(x.device, x.dtype)
+    index = _TWO_OPERANDS_INDICES.on(x.device)
+    x_2 = torch.cat(
+        (x[..., 0:2].unsqueeze(-2), torch.unflatten(x[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
+        dim=-2,
+    )
+    m = torch.unflatten(y @ constants[1].view(4, 32), -1, (8, 4))
+    if needed[3]:
+        t = m @ x_2
+    grad_out_2 = torch.cat(
+        (grad_out[..., 0:2].unsqueeze(-2), torch.unflatten(grad_out[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
+        dim=-2,
+    )
+    grad_grad_W_2 = torch.unflatten(grad_grad_W, -1, (4, 2))
+    t_2 = _combined(constants[0].view(4, 4), grad_grad_W_2)
+    s = _everywhere(t_2, -2, (*x.shape[:-1],))
+    del t_2
+    if needed[3]:
+        t_3 = _layered(
+            s,
+            t,
+            (
+                (0, 1, 1, (0, "all"), (0, "all")),
+                (1, 3, 1, (1, "across"), (2, "along")),
+                (0, 1, 1, (3, "all"), (1, "all")),
+                (1, 3, 1, (2, "across"), (5, "along")),
+            ),
+            2,
+            4,
+            -2,
+        )
+        del t
+    if needed[0] or needed[1]:
+        t_4 = _selected(s, index[0], -2) * _selected(grad_out_2, index[1], -2)
+    if needed[0]:
+        t_5 = m.mT @ t_4
+    if needed[1]:
+        t_6 = (t_4 @ x_2.mT).flatten(-2) @ constants[2].view(32, 4)
+    if needed[0]:
+        out = _behind(
+            (
+                (t_5.narrow(-2, 0, 1), 2, None),
+                (t_5.narrow(-2, 1, 3).transpose(-1, -2), 2, None),
+            ),
+        )
+        del t_5
+    if needed[3]:
+        out_2 = _behind(
+            (
+                (t_3.narrow(-2, 0, 1), 2, None),
+                (t_3.narrow(-2, 1, 3).transpose(-1, -2), 2, None),
+            ),
+        )
+        del t_3
+
+    return out if needed[0] else None, t_6 if needed[1] else None, out_2 if needed[3] else None
+
+
+_TWO_OPERANDS = _Stage(
+    _two_operands,
+    kinds=(1, 1, -1),
+    piece=116509,
+    width=8,
+    derivatives=(
+        _Stage(
+            _two_operands_gradients,
+            kinds=(1, 1, -1, 1),
+            piece=57457,
+            results=(0, 1, 2),
+            derivatives=(
+                _Stage(
+                    _two_operands_gradients_x,
+                    kinds=(1, 1, -1, 1, 1),
+                    piece=65754,
+                    results=(1, 3, 2),
+                ),
+                _Stage(
+                    _two_operands_gradients_y,
+                    kinds=(1, 1, -1, 1, 1),
+                    piece=67106,
+                    results=(0, 3, 2),
+                ),
+                _Stage(
+                    _two_operands_gradients_W,
+                    kinds=(1, 1, -1, 1, -1),
+                    piece=51782,
+                    results=(0, 1, 3),
+                ),
+            ),
+        ),
+    ),
+)
+
+_TWO_OPERANDS_WEIGHTS = "087e6f64d24f2bd1"
+"""What the weights mean: their paths, whatever plan evaluates them. A state dict carries it, and refuses other weights."""
+
+
+def two_operands(x: Tensor, y: Tensor, W: Tensor) -> Tensor:
+    """The diagram `two_operands`:
+
+        diagram two_operands(x: 2x0e + 2x1o, y: 0e + 1o) -> 2x0e + 2x1o {
+            x[u] y -> out[u] * W[path, u]
+        }
+
+    x: [..., 8], 2x0e + 2x1o
+    y: [..., 4], 1x0e + 1x1o
+    W: [8], learned
+    -> out: [..., 8], 2x0e + 2x1o
+    """
+    _check_leg("x", x, 8, "2x0e + 2x1o", _REAL)
+    if _is_autocast(x.device.type):
+        with torch.autocast(x.device.type, enabled=False):
+            return two_operands(*_widened(x, y, W))
+    _check_leg("y", y, 4, "1x0e + 1x1o", _REAL)
+    _check_like("leg `y`", y, "x", x)
+    _check_weight("W", W, (8,))
+    _check_like("weight `W`", W, "x", x)
+    x, y = _broadcast(("x", "y"), (x, y), (1, 1))
+    dtype = x.dtype
+    compute = torch.float32 if dtype in _HALVES else dtype
+    if dtype in _HALVES:
+        x, y, W = x.to(compute), y.to(compute), W.to(compute)
+
+    result = _compiled(_two_operands_scalar, x, y, W) if torch.compiler.is_compiling() else _call(_TWO_OPERANDS, x, y, W)
+    return result.to(dtype).contiguous()
+
+
+class TwoOperands(nn.Module):
+    """The diagram `two_operands`, with its learned weights W."""
+
+    def __init__(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> None:
+        nn.Module.__init__(self)
+        self.W = nn.Parameter(torch.randn(8, device=device, dtype=dtype))
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        nn.Module._save_to_state_dict(self, destination, prefix, keep_vars)
+        if hasattr(destination, "_metadata"):
+            destination._metadata.setdefault(prefix[:-1], {})["weights"] = _TWO_OPERANDS_WEIGHTS
+
+    def _load_from_state_dict(self, state: Any, prefix: str, metadata: Any, *rest: Any) -> None:
+        if metadata.get("weights", _TWO_OPERANDS_WEIGHTS) == _TWO_OPERANDS_WEIGHTS:
+            nn.Module._load_from_state_dict(self, state, prefix, metadata, *rest)
+        else:
+            rest[-1].append("the weights belong to other paths than those of `two_operands`")
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return two_operands(x, y, self.W)
+
+    def extra_repr(self) -> str:
+        return "2x0e + 2x1o, 1x0e + 1x1o -> 2x0e + 2x1o"
