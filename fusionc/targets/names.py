@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from fusionc.language.diagnostics import Diagnostic, Repair, diagnose
 from fusionc.language.lexer import renamed
 from fusionc.language.source import Span
+from fusionc.targets.inline import defined_names
 
 # What the generated file defines and uses at its top level.
 FILE_NAMES = frozenset(
@@ -16,25 +17,6 @@ FILE_NAMES = frozenset(
     "triton tl contextlib functools math partial Callable Sequence KERNELS min max iter next hasattr slice Any "
     "getattr WeakTensorKeyDictionary sum map "
     "RuntimeError".split()
-)
-# What the functions of diagrams use.
-FUNCTION_NAMES = frozenset(
-    (
-        "_integers _check_tensor "
-        "torch self _HALVES _REAL _COMPLEX _table _check_leg _check_like _check_index _check_weight _broadcast "
-        "_check_sites _check_count _check_relation _scatter _sums _few _mixed _combined _weighed _interleaved _scaled "
-        "_room _place _joined _times _unbatched _recorded _Stage _Differentiable _is_plain _is_recorded _is_asked "
-        "_conjugate _by_autograd _evaluated _pieces _call _placed _added _summed_up _tabulated "
-        "_added_products _selected _mixed_up _widened _Kept _terms _has_numbers _looked_up _every _crossed _behind "
-        "_rows_at _over _SORTED _uncast "
-        "_is_autocast _is_batched _detached _Exported _matrices_in_steps _sum_in_steps "
-        "_is_opaque _is_transformed _compiled _assembled _as_operator _operator "
-        "_over_pairs _at_pairs _looping _pulling _listed _unlisted _batch _in_rows _dtype "
-        "_compiled_once _apart _stage_gradients "
-        "_layered _correlated _spread _everywhere _multiplied _evaluate Any _runs_kernels _jit "
-        "_compute _count _parts _precision _launch _check_inside _flat _sorted_pairs _Diagram _allocate _run _plain "
-        "_gradients _Apply _register _fake _setup _backward _INTERPRETED math"
-    ).split()
 )
 # Attributes of torch.nn.Module, which a learned weight would shadow.
 MODULE_NAMES = frozenset(
@@ -113,7 +95,7 @@ class Namer:
     """Hands out names of local values; none twice, none that is taken."""
 
     def __init__(self, taken: Iterable[str]) -> None:
-        self._taken = {*taken, *FILE_NAMES, *FUNCTION_NAMES, *keyword.kwlist}
+        self._taken = {*taken, *FILE_NAMES, *defined_names(), "self", *keyword.kwlist}
         self._next: dict[str, int] = {}
 
     def take(self, *names: str) -> None:

@@ -16,6 +16,7 @@ from functools import cache
 
 from fusionc.program.ir import Gather, LegBlock, Op, Program, Scatter, Total, WeightBlock
 from fusionc.resources import resource
+from fusionc.targets.inline import everything
 from fusionc.targets.names import Namer
 
 MARK = "\0"
@@ -33,14 +34,15 @@ _FUTURE = "from __future__ import annotations\n"
 
 @cache
 def _code() -> tuple[str, ...]:
-    """What stands in the templates, without what is filled in."""
+    """What stands in the templates, without what is filled in, and in the runtime."""
     paths = sorted(resource("templates").rglob("*.jinja"))
-    return tuple(re.sub(r"\{%.*?%\}|\{\{.*?\}\}", " ", one.read_text("utf-8"), flags=re.DOTALL) for one in paths)
+    shells = (re.sub(r"\{%.*?%\}|\{\{.*?\}\}", " ", one.read_text("utf-8"), flags=re.DOTALL) for one in paths)
+    return (*shells, everything())
 
 
 @cache
 def own_names() -> frozenset[str]:
-    """Every word of the templates' code (but single letters, which are local to a line), and of Python."""
+    """Every word of that code (but single letters, which are local to a line), and of Python."""
     found = {*dir(builtins), *keyword.kwlist}
     for text in _code():
         for token in _TOKEN.finditer(text):

@@ -6,7 +6,6 @@ through it. The template holds the shell of the file; every line of arithmetic i
 
 from __future__ import annotations
 
-import hashlib
 import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -17,9 +16,9 @@ from typing import Any
 from fusionc.program.ir import Program, ProgramLeg
 from fusionc.program.phases import Phase
 from fusionc.targets.names import Namer, class_name
-from fusionc.targets.own_names import apart, marked, own_names, private_names, renamed
+from fusionc.targets.own_names import marked, own_names, private_names, renamed
 from fusionc.targets.registry import Emission, Options
-from fusionc.targets.templates import template
+from fusionc.targets.shell import WIDTH, file_text
 from fusionc.targets.torch_ops import Arithmetic
 from fusionc.targets.torch_pairs import LoopedArithmetic, PairLoop, pair_loops
 from fusionc.targets.torch_patterns import piece_size
@@ -29,10 +28,6 @@ from fusionc.targets.torch_scalars import ScalarArithmetic, why_not_scalar
 from fusionc.targets.torch_stages import Stage, value_stage
 from fusionc.targets.torch_tables import Tables
 from fusionc.targets.torch_text import listed
-from fusionc.version import __version__
-
-WIDTH = 112
-_CALLED = re.compile(r"(_[a-z_]+)\(")
 
 
 def emit(emissions: Sequence[Emission], options: Options) -> str:
@@ -41,34 +36,7 @@ def emit(emissions: Sequence[Emission], options: Options) -> str:
         _Printer(emission, names, options).diagram()
         for emission, names in zip(emissions, file_names(emissions), strict=True)
     ]
-    return rendered("torch/module.py.jinja", shell(emissions, diagrams, options))
-
-
-def rendered(name: str, values: Mapping[str, Any]) -> str:
-    """A file printed by a template. Its operators are called after its text: two files, or two versions of one, do not
-    get into each other's way."""
-    text = apart(template(name).render(values, namespace="NAMESPACE"))
-    text = text.replace("NAMESPACE::", f"fusionc_{hashlib.sha256(text.encode()).hexdigest()[:12]}::")
-    return "\n".join(line.rstrip() for line in text.split("\n")).rstrip("\n") + "\n"
-
-
-def shell(emissions: Sequence[Emission], diagrams: Sequence[Mapping[str, Any]], options: Options) -> dict[str, Any]:
-    """What the template asks for, of the file as a whole. A helper is printed where something uses it."""
-    names = ", ".join(str(diagram["class_name"]) for diagram in diagrams)
-    lines = [line for diagram in diagrams for line in diagram["body"]]
-    lines += [line for diagram in diagrams for function in diagram["definitions"] for line in function["body"]]
-    called = {word for line in lines for word in _CALLED.findall(line)}
-    return {
-        "version": __version__,
-        "options": options,
-        "summary": "\n".join(textwrap.wrap(f"Fusion diagram{'s' if len(diagrams) > 1 else ''}: {names}.", WIDTH)),
-        "diagrams": diagrams,
-        "over_sites": any(emission.program.sites for emission in emissions),
-        "called": called,
-        "has_traced": any(diagram["is_traced"] for diagram in diagrams),
-        "has_loops": any(diagram["has_loops"] for diagram in diagrams),
-        "has_opaque": any(diagram["is_opaque"] for diagram in diagrams),
-    }
+    return file_text("torch", diagrams, options)
 
 
 @dataclass(frozen=True)
@@ -82,6 +50,7 @@ class FileNames:
     looped: str
     gradients: str
     stages: str
+    operator: str
     weights: str
     table: str
     indices: str
@@ -119,6 +88,7 @@ def file_names(emissions: Sequence[Emission]) -> list[FileNames]:
             "looped": f"{inner}_looped",
             "gradients": f"{inner}_gradients",
             "stages": f"_{upper}",
+            "operator": f"_{upper}_OPERATOR",
             "weights": f"_{upper}_WEIGHTS",
             "table": f"_{upper}_CONSTANTS",
             "indices": f"_{upper}_INDICES",
@@ -219,9 +189,6 @@ class _Printer:
             "legs_text": self._legs_text(),
             "body": body,
             "definitions": functions,
-            "is_traced": self.is_scalar,
-            "has_loops": bool(self.loops),
-            "is_opaque": self.is_opaque,
             "tree": tree,
             "weights_name": self.file.weights,
             "fingerprint": self.emission.weights,
@@ -276,8 +243,6 @@ class _Printer:
         tree = self._looped(functions)
         tree.append(f"{self.file.stages} = _Stage(")
         self._branch(functions, self.stage, functions[0], tree, "    ")
-        if self.loops:
-            tree.append(f"    looped={self.file.looped},")
         tree.append(")")
         if self.is_opaque:
             tree.append(self._as_operator())
@@ -304,14 +269,14 @@ class _Printer:
         return f"{called} = _over_pairs({about})"
 
     def _as_operator(self) -> str:
-        """The stage of a diagram over sites, for compiled code."""
+        """The stage of a diagram over sites as an operator, for compiled code."""
         program, first = self.program, self.program.legs[0]
         keywords = ", ".join(f'"{name}"' for name in (*(one.name for one in program.relations), *self.sizes.values()))
         behind = int(first.kind != "index") + bool(first.domain)
         domains = [self.sizes.get(one.domain or "", one.domain) for one in program.outputs]
         outputs = ", ".join(f'("{domain}", {one.dim})' for domain, one in zip(domains, program.outputs, strict=True))
         call = f'_as_operator({self.file.stages}, "{program.name}", ({keywords},), {behind}, ({outputs},))'
-        return f"{self.file.stages} = {call}"
+        return f"{self.file.operator} = {call}"
 
     def _branch(
         self, functions: list[dict[str, Any]], stage: Stage, own: dict[str, Any], tree: list[str], indent: str
@@ -516,6 +481,10 @@ class _Printer:
         passed = [f"{relation.name}={relation.name}" for relation in program.relations]
         passed += [f"{self.sizes[name]}={self.sizes[name]}" for name in program.sites]
         call = f"_call({', '.join((self.file.stages, *arguments, *passed))})"
+        if self.loops:
+            call = f"_call_looped({', '.join((self.file.looped, self.file.stages, *arguments, *passed))})"
+        elif self.is_opaque:
+            call = f"_call_operator({', '.join((self.file.operator, self.file.stages, *arguments, *passed))})"
         scalar = f"_compiled({', '.join((self.file.scalar, *arguments))})"
         if self.is_scalar and self.options.style == "scalar":
             call = scalar

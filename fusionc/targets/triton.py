@@ -18,11 +18,11 @@ from fusionc.program.ir import Program
 from fusionc.program.tangents import jvp
 from fusionc.targets import torch as torch_target
 from fusionc.targets.registry import Emission, Options
+from fusionc.targets.shell import WIDTH, file_text
 from fusionc.targets.torch_text import listed
 from fusionc.targets.triton_kernel import Kernel, Table
 from fusionc.targets.triton_stage import Stage, sorted_rows, stage
 
-WIDTH = torch_target.WIDTH
 ORDERS = ("the value", "the gradients", "the gradients of the gradients")
 NO_COMPLEX = "no kernels: Triton has no complex numbers"
 DEFAULTS = Options()
@@ -54,7 +54,7 @@ def emit(emissions: Sequence[Emission], options: Options) -> str:
     """The text of a file with one module and one function for each diagram, and the kernels that they run on a GPU."""
     names = torch_target.file_names(emissions)
     diagrams = [_Printer(one, file, options).diagram() for one, file in zip(emissions, names, strict=True)]
-    return torch_target.rendered("triton/module.py.jinja", torch_target.shell(emissions, diagrams, options))
+    return file_text("triton", diagrams, options)
 
 
 def description(program: Program, options: Options = DEFAULTS) -> tuple[str, ...]:

@@ -12,24 +12,20 @@ import contextlib
 import functools
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils.weak import WeakTensorKeyDictionary
-
-try:
-    import triton
-    import triton.language as tl
-except ImportError:  # kernels are for GPUs; plain torch does the same elsewhere
-    triton = None
 
 __all__ = ["ComplexBasis", "complex_basis"]
 
 _HALVES = (torch.float16, torch.bfloat16)
-_REAL = (*_HALVES, torch.float32, torch.float64)
 _COMPLEX = (torch.complex64, torch.complex128)
+
+
+def _dtype(operands: Sequence[Tensor]) -> torch.dtype:
+    """The dtype of a result: that of its operands together, whatever the first is (rows of a table, real weights)."""
+    return functools.reduce(torch.promote_types, (operand.dtype for operand in operands))
 
 
 def _table(size: int, entries: dict[int, float]) -> Tensor:
@@ -71,18 +67,7 @@ def _check_tensor(what: str, value: Tensor) -> None:
         raise TypeError(f"{what} should be a torch.Tensor, and is {found}{hint}")
 
 
-def _integers(what: str, holds: str, value: Tensor) -> Tensor:
-    """A tensor of integers of any size as int64. Raises for all others, booleans among them."""
-    if value.dtype == torch.int64:
-        return value
-    if value.dtype not in (torch.int32, torch.int16, torch.int8, torch.uint8):
-        raise TypeError(f"{what} should hold integers ({holds}), and is {value.dtype}")
-    return value.long()
-
-
-def _check_leg(
-    leg: str, value: Tensor, size: int, space: str, kinds: tuple[torch.dtype, ...], sites: str = ""
-) -> None:
+def _check_leg(leg: str, value: Tensor, size: int, space: str, kinds: tuple[torch.dtype, ...], sites: str = "") -> None:
     """Raise unless a leg has the shape [..., size] (over sites [..., sites, size]) and one of the dtypes."""
     _check_tensor(f"leg `{leg}`", value)
     if value.ndim < (2 if sites else 1) or value.shape[-1] != size:
@@ -107,27 +92,6 @@ def _check_like(what: str, value: Tensor, first: str, like: Tensor) -> None:
         raise ValueError(f"{what} should be on {like.device} like leg `{first}`, and is on {value.device}")
 
 
-def _check_index(leg: str, value: Tensor, size: int, first: str, like: Tensor, sites: str = "") -> Tensor:
-    """An index leg as int64. Raises unless it holds rows and is on the first leg's device (over sites [..., sites])."""
-    _check_tensor(f"leg `{leg}`", value)
-    if sites and not value.ndim:
-        raise ValueError(f"leg `{leg}` should have shape [..., {sites}], and has []")
-    value = _integers(f"leg `{leg}`", f"rows 0 to {size - 1}", value)
-    if value.device != like.device:
-        raise ValueError(f"leg `{leg}` should be on {like.device} like leg `{first}`, and is on {value.device}")
-    if value.numel() and _has_numbers(value):
-        least, most = map(int, value.aminmax())
-        if least < 0 or most >= size:
-            raise IndexError(f"leg `{leg}` should be rows 0 to {size - 1}, and has {least if least < 0 else most}")
-    return value
-
-
-def _has_numbers(value: Tensor) -> bool:
-    """Whether integers can be looked at: not while they are traced, and on a GPU one would wait for the device, whose
-    kernels check them."""
-    return value.device.type == "cpu" and not _is_plain()
-
-
 def _check_weight(weight: str, value: Tensor, shape: tuple[int, ...]) -> None:
     """Raise unless a weight has one number for each path and channel."""
     _check_tensor(f"weight `{weight}`", value)
@@ -135,9 +99,20 @@ def _check_weight(weight: str, value: Tensor, shape: tuple[int, ...]) -> None:
         raise ValueError(f"weight `{weight}` should have shape {list(shape)}, and has {list(value.shape)}")
 
 
-def _widened(*values: Tensor) -> tuple[Tensor, ...]:
-    """Halves as float32: under autocast, operands arrive in either."""
-    return tuple(value.float() if value.dtype in _HALVES else value for value in values)
+def _broadcast(names: tuple[str, ...], legs: tuple[Tensor, ...], last: tuple[int, ...]) -> tuple[Tensor, ...]:
+    """Give all legs one batch shape; `last` says how many dimensions of each are not batch."""
+    shapes = [leg.shape[: leg.ndim - keep] for leg, keep in zip(legs, last)]
+    if all(shape == shapes[0] for shape in shapes):
+        return legs
+    for place, shape in enumerate(shapes):
+        for other, before in zip(names, shapes[:place]):
+            if any(m != n and m != 1 and n != 1 for m, n in zip(reversed(shape), reversed(before))):
+                raise ValueError(
+                    f"the batch shapes of the legs `{other}` and `{names[place]}` should broadcast, "
+                    f"and are {list(before)} and {list(shape)}"
+                )
+    batch = torch.broadcast_shapes(*shapes)
+    return tuple(leg.expand(*batch, *leg.shape[leg.ndim - keep :]) for leg, keep in zip(legs, last))
 
 
 class _Stage(NamedTuple):
@@ -154,15 +129,33 @@ class _Stage(NamedTuple):
     derivatives: tuple[_Stage | None, ...] = ()
 
 
+def _batch(kinds: tuple[int, ...], operands: Sequence[Tensor]) -> torch.Size:
+    """The batch dimensions of operands that have so many dimensions behind them (-1: none in front)."""
+    first, kind = next((one, kind) for one, kind in zip(operands, kinds) if kind >= 0)
+    return first.shape[: first.ndim - kind]
+
+
+def _in_rows(kinds: tuple[int, ...], operands: Sequence[Tensor]) -> list[Tensor]:
+    """Operands with one batch dimension."""
+    count = math.prod(_batch(kinds, operands))
+    return [
+        one if kind < 0 else one.reshape(count, *one.shape[one.ndim - kind :]) for one, kind in zip(operands, kinds)
+    ]
+
+
+def _listed(found: Any) -> list[Any]:
+    """What a function returns that returns a tensor or several."""
+    return [found] if isinstance(found, Tensor) else list(found)
+
+
+def _unlisted(results: list[Tensor]) -> Any:
+    """A tensor or several, as a function returns them."""
+    return results[0] if len(results) == 1 else tuple(results)
+
+
 def _is_transformed() -> bool:
     """Whether torch.func is at work: here, or in what a compiler follows, which understands just this question."""
     return torch._C._are_functorch_transforms_active()
-
-
-def _is_opaque() -> bool:
-    """Whether this is compiled, into code that may have operators which only Python knows: an exported program is to run
-    without, and torch.func cannot look into them (tangents would be zero)."""
-    return torch.compiler.is_compiling() and not torch.compiler.is_exporting() and not _is_transformed()
 
 
 def _is_plain() -> bool:
@@ -178,6 +171,22 @@ def _is_plain() -> bool:
 def _is_recorded() -> bool:
     """Whether operations may be recorded: nothing is written into a place then."""
     return torch.is_grad_enabled() or _is_plain()
+
+
+def _is_autocast(kind: str) -> bool:
+    """Whether a kind of device chooses the dtypes of its operations (some, like meta, never do)."""
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+
+
+def _uncast(value: Tensor) -> contextlib.AbstractContextManager[Any]:
+    """Gradients may be asked for under autocast, forces are where energies are: the arithmetic stays what it is."""
+    kind = value.device.type
+    return torch.autocast(kind, enabled=False) if _is_autocast(kind) else contextlib.nullcontext()
+
+
+def _is_batched(values: Sequence[Tensor | None]) -> bool:
+    """Whether `is_grads_batched` of `torch.autograd` is at work, whose tensors have no memory of their own."""
+    return any(one is not None and torch._C._functorch.is_legacy_batchedtensor(one) for one in values)
 
 
 def _call(stage: _Stage, /, *operands: Tensor, **sites: Tensor | int) -> Any:
@@ -200,7 +209,7 @@ class _Exported(torch.overrides.TorchFunctionMode):
     """Matrix products and sums of products in what is exported: `torch.export` takes each as a whole, and then does not
     know what its derivative reads. In steps it does."""
 
-    def __torch_function__(self, function, types, arguments=(), keywords=None):
+    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
         if function in (torch.Tensor.matmul, torch.matmul) and arguments[1].ndim > 1:
             return _matrices_in_steps(*arguments)
         if function is torch.einsum:
@@ -240,30 +249,6 @@ def _sum_in_steps(text: str, one: Tensor, two: Tensor) -> Tensor:
     return product.sum(tuple(range(len(kept), len(kept) + len(summed)))) if summed else product
 
 
-def _batch(kinds: tuple[int, ...], operands: Sequence[Tensor]) -> torch.Size:
-    """The batch dimensions of operands that have so many dimensions behind them (-1: none in front)."""
-    first, kind = next((one, kind) for one, kind in zip(operands, kinds) if kind >= 0)
-    return first.shape[: first.ndim - kind]
-
-
-def _in_rows(kinds: tuple[int, ...], operands: Sequence[Tensor]) -> list[Tensor]:
-    """Operands with one batch dimension."""
-    count = math.prod(_batch(kinds, operands))
-    return [
-        one if kind < 0 else one.reshape(count, *one.shape[one.ndim - kind :]) for one, kind in zip(operands, kinds)
-    ]
-
-
-def _listed(found: Any) -> list[Any]:
-    """What a function returns that returns a tensor or several."""
-    return [found] if isinstance(found, Tensor) else list(found)
-
-
-def _unlisted(results: list[Tensor]) -> Any:
-    """A tensor or several, as a function returns them."""
-    return results[0] if len(results) == 1 else tuple(results)
-
-
 def _recorded(stage: _Stage, needed: tuple[bool, ...], sites: dict[str, Any], operands: tuple[Tensor, ...]) -> Any:
     """A stage evaluated, and recorded where a derivative may be asked for."""
     if not torch.is_grad_enabled():
@@ -286,39 +271,23 @@ class _Differentiable(torch.autograd.Function):
     """A stage whose derivative is another stage. (The derivative of the last one is left to autograd.)"""
 
     @staticmethod
-    def forward(stage, needed, sites, *operands):
+    def forward(stage: _Stage, needed: tuple[bool, ...], sites: dict[str, Any], *operands: Tensor) -> Any:
         return _detached(_evaluated(stage, needed, sites, operands))
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         ctx.stage, ctx.needed, ctx.sites, *operands = inputs
         ctx.save_for_backward(*operands)
         ctx.set_materialize_grads(not ctx.stage.results)
 
     @staticmethod
-    def backward(ctx, *gradients):
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
         needed = tuple(
             need and _is_asked(node) for need, (node, _) in zip(ctx.needs_input_grad[3:], ctx.next_functions)
         )
         operands = ctx.saved_tensors  # (checkpoints want to be asked once)
         with _uncast(operands[0]):
             return None, None, None, *_stage_gradients(ctx.stage, ctx.needed, ctx.sites, operands, needed, gradients)
-
-
-def _is_autocast(kind: str) -> bool:
-    """Whether a kind of device chooses the dtypes of its operations (some, like meta, never do)."""
-    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-
-
-def _uncast(value: Tensor) -> contextlib.AbstractContextManager:
-    """Gradients may be asked for under autocast, forces are where energies are: the arithmetic stays what it is."""
-    kind = value.device.type
-    return torch.autocast(kind, enabled=False) if _is_autocast(kind) else contextlib.nullcontext()
-
-
-def _is_batched(values: Sequence[Tensor | None]) -> bool:
-    """Whether `is_grads_batched` of `torch.autograd` is at work, whose tensors have no memory of their own."""
-    return any(one is not None and torch._C._functorch.is_legacy_batchedtensor(one) for one in values)
 
 
 def _stage_gradients(
@@ -359,7 +328,9 @@ def _conjugate(value: Tensor) -> Tensor:
     return value.conj().resolve_conj() if value.is_complex() else value
 
 
-def _by_autograd(stage, asked, sites, operands, needed, gradients) -> list[Tensor | None]:
+def _by_autograd(
+    stage: _Stage, asked: Any, sites: Any, operands: Sequence[Tensor], needed: Sequence[bool], gradients: Sequence[Any]
+) -> list[Tensor | None]:
     """The gradients of a stage, recorded statement by statement."""
     recorded = torch.is_grad_enabled()
     with torch.enable_grad():
@@ -379,11 +350,6 @@ def _by_autograd(stage, asked, sites, operands, needed, gradients) -> list[Tenso
     return [next(found) if need else None for need in needed]
 
 
-def _dtype(operands: Sequence[Tensor]) -> torch.dtype:
-    """The dtype of a result: that of its operands together, whatever the first is (rows of a table, real weights)."""
-    return functools.reduce(torch.promote_types, (operand.dtype for operand in operands))
-
-
 def _evaluated(stage: _Stage, needed: tuple[bool, ...], sites: dict[str, Any], operands: tuple[Tensor, ...]) -> Any:
     """A stage, a piece of the batch at a time: what is in between stays in a cache. Results are written where they
     belong; gradients of weights are added up."""
@@ -394,7 +360,7 @@ def _evaluated(stage: _Stage, needed: tuple[bool, ...], sites: dict[str, Any], o
     pieces = _pieces(count, stage.piece, operands[0])
     if len(pieces) < 2:
         return stage.function(*operands, **keywords)
-    results: list[Tensor | None] = []
+    results: list[Any] = []
     if stage.width:
         results = [operands[0].new_empty((count, stage.width), dtype=_dtype(operands))]
     for piece in pieces:
@@ -447,10 +413,11 @@ def _added(total: Tensor | None, part: Tensor) -> Tensor:
 def _layered(
     left: Tensor, right: Tensor, layers: tuple[tuple[Any, ...], ...], first: int, count: int, dim: int
 ) -> Tensor:
-    """Products of components, added up layer by layer. A layer (start, rows, columns, left, right) goes to a grid of the
-    result; an operand (start, kind) gives the same row of components to all rows ("across"), one component to a whole
-    row ("along"), or one to each ("all"). The `first` layers fill the result, the others add to it."""
-    shape = list(torch.broadcast_shapes(left.shape[:dim], right.shape[:dim])) + [count, *left.shape[left.ndim + dim + 1 :]]
+    """Products of components, added up layer by layer. A layer (start, rows, columns, left, right) goes to a grid of
+    the result; an operand (start, kind) gives the same row of components to all rows ("across"), one component to a
+    whole row ("along"), or one to each ("all"). The `first` layers fill the result, the others add to it."""
+    batch = torch.broadcast_shapes(left.shape[:dim], right.shape[:dim])
+    shape = [*batch, count, *left.shape[left.ndim + dim + 1 :]]
     plain = _is_recorded()
     # (`vmap` may map either operand: memory for the sum is made like a product)
     sums = (left.narrow(dim, 0, 1) * right.narrow(dim, 0, 1)).new_zeros(shape) if plain else left.new_empty(shape)
@@ -471,7 +438,7 @@ def _layered(
 
 def _correlated(own: Tensor, shared: Tensor, groups: tuple[tuple[int, int, int, int], ...], dim: int) -> Tensor:
     """Products summed over all elements: in each group (place, place, rows, columns) rows of components of one operand
-    meet the same row of the other, and are added up along it. (Over the elements first: then memory is read in order.)"""
+    meet the same row of the other, and are added up along it. (Over the elements first: memory is read in order.)"""
     parts = []
     for first, second, rows, columns in groups:
         part = torch.unflatten(own.narrow(dim, first, rows * columns), dim, (rows, columns))
@@ -521,13 +488,6 @@ def _summed_up(value: Tensor, own: int) -> Tensor:
     return value.flatten(0, -1 - own).sum(0) if value.ndim > own else value
 
 
-def _everywhere(value: Tensor, dim: int, batch: tuple[int, ...]) -> Tensor:
-    """A value without a batch, the same for all elements of one; `dim` is the axis of its components."""
-    if dim == 0:
-        return value[:, *[None] * len(batch)].expand(-1, *batch, *value.shape[1:])
-    return value.expand(*batch, *value.shape)
-
-
 def _behind(parts: tuple[tuple[Tensor, int, Tensor | None], ...], into: Tensor | None = None) -> Tensor:
     """Parts of an output, one behind the other, each times its weights if there are any; the last so many dimensions of
     a part are its numbers."""
@@ -544,20 +504,11 @@ def _behind(parts: tuple[tuple[Tensor, int, Tensor | None], ...], into: Tensor |
     return out
 
 
-def _broadcast(names: tuple[str, ...], legs: tuple[Tensor, ...], last: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """Give all legs one batch shape; `last` says how many dimensions of each are not batch."""
-    shapes = [leg.shape[: leg.ndim - keep] for leg, keep in zip(legs, last)]
-    if all(shape == shapes[0] for shape in shapes):
-        return legs
-    for place, shape in enumerate(shapes):
-        for other, before in zip(names, shapes[:place]):
-            if any(m != n and m != 1 and n != 1 for m, n in zip(reversed(shape), reversed(before))):
-                raise ValueError(
-                    f"the batch shapes of the legs `{other}` and `{names[place]}` should broadcast, "
-                    f"and are {list(before)} and {list(shape)}"
-                )
-    batch = torch.broadcast_shapes(*shapes)
-    return tuple(leg.expand(*batch, *leg.shape[leg.ndim - keep :]) for leg, keep in zip(legs, last))
+def _everywhere(value: Tensor, dim: int, batch: tuple[int, ...]) -> Tensor:
+    """A value without a batch, the same for all elements of one; `dim` is the axis of its components."""
+    if dim == 0:
+        return value[:, *[None] * len(batch)].expand(-1, *batch, *value.shape[1:])
+    return value.expand(*batch, *value.shape)
 
 
 _COMPLEX_BASIS_CONSTANTS = _Kept(
@@ -864,472 +815,6 @@ class ComplexBasis(nn.Module):
     def extra_repr(self) -> str:
         return "2x1/2, 1x1/2 -> 2x0 + 2x1"
 
-
-# --- kernels ---------------------------------------------------------------------------------------------------------
-#
-# On a GPU the functions above run the kernels below; on other devices, and without triton, plain torch. A diagram has a
-# stage for each order of derivatives: 0 its value, 1 the gradients, 2 the gradients of these; those from 3 on are the
-# tangents of the value (forward mode), each for tangents of some operands. Derivatives are made of them:
-#
-#     tangents, of some operands         the stage for these; without one, a sum of stages for one operand each: the
-#                                        value itself where it is linear in it
-#     tangents of the gradients          stages 1 and 2; operands without a tangent are zeros in stage 2
-#     gradients of the tangents          stages 1 and 2, the same way
-#
-# What a stage does outside of kernels stands in its function, with the reason beside it. What runs in plain torch, on a
-# GPU too, is listed for each diagram.
-
-_INTERPRETED = triton is not None and triton.knobs.runtime.interpret
-
-
-def _runs_kernels(value: Tensor) -> bool:
-    """Whether operands like this one go to the kernels. While compiling they are operators, where these may stand."""
-    if torch.compiler.is_compiling() and not _is_opaque():
-        return False
-    return triton is not None and (value.is_cuda or _INTERPRETED)
-
-
-def _jit(**options: object):
-    """`triton.jit`, or nothing where triton is not installed."""
-    return (lambda function: function) if triton is None else triton.jit(**options)
-
-
-def _compute(value: Tensor) -> torch.dtype:
-    """The dtype of the arithmetic: halves are computed in float32."""
-    return torch.float32 if value.dtype in _HALVES else value.dtype
-
-
-def _count(rows: int, size: int) -> int:
-    """How many programs so many rows need."""
-    return -(-rows // size)
-
-
-def _parts(rows: int, size: int, most: int) -> int:
-    """How many parts a sum over all rows is made in."""
-    return max(1, min(_count(rows, size), most)) * size
-
-
-def _precision(compute: torch.dtype) -> str:
-    """How kernels multiply matrices: three products of parts have the accuracy of float32, one has what torch calls
-    "high" or "medium"."""
-    if compute == torch.float64:
-        return "ieee"
-    # (the older question raises where somebody has answered the newer one)
-    chosen = getattr(torch.backends.cuda.matmul, "fp32_precision", None) or torch.get_float32_matmul_precision()
-    return "tf32" if chosen in ("tf32", "high", "medium") else "tf32x3"
-
-
-def _launch(kernel, programs: int, blocks: int, warps: int, compute: torch.dtype, *arguments: Tensor | int) -> None:
-    """Run a kernel on the device of its operands; nothing to do is nothing done."""
-    if programs == 0:
-        return
-    types = {torch.float32: tl.float32, torch.float64: tl.float64}
-    device = next(argument.device for argument in arguments if isinstance(argument, Tensor))
-    more, most = {}, 128 if compute == torch.float32 else None
-    if "PRECISION" in kernel.arg_names:
-        more, most = {"PRECISION": _precision(compute)}, most or 255
-    with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
-        kernel[(programs, blocks)](
-            *arguments,
-            COMPUTE=types[compute],
-            **more,
-            num_warps=warps,
-            num_stages=1,
-            maxnreg=most,
-            enable_fp_fusion=True,
-        )
-
-
-def _is_traced(operands: Sequence[Tensor]) -> bool:
-    """Whether something records operations (`make_fx`, `torch.func.linearize`, fake tensors): it cannot see kernels."""
-    return torch._C._len_torch_dispatch_stack() > 0 or any(type(one) not in (Tensor, nn.Parameter) for one in operands)
-
-
-def _terms(rows: Sequence[tuple[int, int, int, float]], places: Sequence[tuple[int, int, int]]) -> _Kept:
-    """The table of a kernel that is a loop, as numbers that the kernel takes apart again.
-
-    A row has the cells of two factors, the cell of their sum if it ends here (otherwise -1), and a coefficient. A place
-    says where a component starts in a row of an operand, the step between its channels, and the cell that it is moved
-    to or from."""
-    ends = [left | right << 20 | to << 40 for left, right, to, _ in rows]
-    moves = [start | step << 24 | cell << 40 for start, step, cell in places]
-    return _Kept(
-        torch.tensor(ends, dtype=torch.int64, device="cpu"),
-        torch.tensor([row[3] for row in rows], dtype=torch.float64, device="cpu"),
-        torch.tensor(moves, dtype=torch.int64, device="cpu"),
-    )
-
-
-def _flat(sites: Tensor, batch: int, count: int) -> Tensor:
-    """One row of a relation, for every element of a batch whose sites stand one behind the other."""
-    if batch == 1:
-        return sites
-    return (torch.arange(batch, device=sites.device)[:, None] * count + sites).flatten()
-
-
-def _check_inside(index: Tensor, size: int) -> Tensor:
-    """Raise unless all rows or sites are there: on a GPU with the next synchronisation, for nothing waits here."""
-    if not torch.compiler.is_compiling() and not _is_transformed():
-        torch._assert_async(((index >= 0) & (index < size)).all(), f"an index should lie between 0 and {size - 1}")
-    return index
-
-
-def _sorted_pairs(relation: Tensor, row: int, count: int) -> tuple[Tensor, Tensor]:
-    """The pairs of a relation in the order of the sites in one row (stable), and where the pairs of each site begin.
-    A tensor that comes again, in another diagram or at the next step, is not sorted again, unless torch has written
-    into it. (What others write, a replayed graph or numpy, torch does not know of: give these a new tensor.)"""
-    if torch.compiler.is_compiling() or _is_traced([relation]) or relation.is_inference():
-        return _sort(relation, row, count)
-    if relation.is_cuda and torch.cuda.is_current_stream_capturing():
-        return _sort(relation, row, count)  # a graph that is captured sorts what it is given when it is replayed
-    version, found = _SORTED.get(relation, {}).get((row, count), (None, None))
-    if version != relation._version:
-        found = _sort(relation, row, count)
-        if not _is_transformed():  # what torch.func makes does not outlive it
-            _SORTED.setdefault(relation, {})[row, count] = (relation._version, found)
-    return found
-
-
-_SORTED = WeakTensorKeyDictionary()
-"""For every relation that was sorted and is still there: by row and number of sites the version that it had, and what
-was found."""
-
-
-def _sort(relation: Tensor, row: int, count: int) -> tuple[Tensor, Tensor]:
-    _check_inside(relation[row], count)
-    order = torch.argsort(relation[row], stable=True)
-    sites = torch.arange(count + 1, device=relation.device)
-    return order, torch.searchsorted(relation[row][order], sites)
-
-
-class _Diagram(NamedTuple):
-    """The stages of a diagram. `counts[k]` is how many operands stage k has; `results[k]` says of the gradients that
-    stage k + 1 computes which operands of stage k they belong to; `shapes[k]` has for every result of stage k the
-    operand whose dtype it has, the size that counts its rows (None: no rows), and its shape."""
-
-    stages: tuple[Callable[..., list[Tensor]], ...]
-    plain: Callable[..., tuple[Tensor, ...]]
-    counts: tuple[int, ...]
-    results: tuple[tuple[int, ...], ...]
-    shapes: tuple[tuple[tuple[int, int | None, tuple[int, ...]], ...], ...]
-    weights: tuple[tuple[int, ...], ...]
-    """For every stage the operands that have no rows."""
-    tangents: tuple[tuple[int, ...], ...]
-    """For every stage from 3 on the operands of the value whose tangents it takes."""
-    linear: tuple[int, ...]
-    """The operands in which the value is linear."""
-    rows: int
-    """How many of the fixed tensors, the first, have rows: index legs."""
-    operators: list[Callable[..., list[Tensor]]]
-
-
-_ORDERS = 3
-"""Stages before the first that computes tangents."""
-
-
-def _allocate(diagram: _Diagram, level: int, operands: Sequence[Tensor], sizes: Sequence[int]) -> list[Tensor]:
-    """Memory for the results of a stage."""
-    found = []
-    for like, domain, shape in diagram.shapes[level]:
-        rows = () if domain is None else (sizes[0] * (sizes[domain] if domain else 1),)
-        found.append(operands[like].new_empty((*rows, *shape)))
-    return found
-
-
-def _run(
-    diagram: _Diagram, level: int, operands: Sequence[Tensor], fixed: Sequence[Tensor], sizes: Sequence[int]
-) -> list[Tensor]:
-    """A stage, with its kernels."""
-    results = _allocate(diagram, level, operands, sizes)
-    with _uncast(operands[0]):
-        return diagram.stages[level](results, operands, fixed, sizes)
-
-
-def _plain(
-    diagram: _Diagram, level: int, operands: Sequence[Tensor], fixed: Sequence[Tensor], sizes: Sequence[int]
-) -> tuple[Tensor, ...]:
-    """A stage in plain torch: behind the last stage, for `vmap` over weights or relations, for `is_grads_batched`."""
-    with _uncast(operands[0]):
-        if level == 0:
-            return diagram.plain(operands, fixed, sizes)
-        if level >= _ORDERS:
-            count, places = diagram.counts[0], diagram.tangents[level - _ORDERS]
-            function = lambda *values: tuple(diagram.plain(values, fixed, sizes))  # noqa: E731
-            return _pushed(function, operands[:count], dict(zip(places, operands[count:])))
-        count = diagram.counts[level - 1]
-        function = lambda *values: tuple(_plain(diagram, level - 1, values, fixed, sizes))  # noqa: E731
-        _, pull = torch.func.vjp(function, *operands[:count])
-        found = pull(tuple(operands[count:]))
-        return tuple(found[place] for place in diagram.results[level - 1])
-
-
-def _pushed(
-    function: Callable[..., tuple[Tensor, ...]], values: Sequence[Tensor], tangents: dict[int, Tensor]
-) -> tuple[Tensor, ...]:
-    """The tangents of a function for tangents of some arguments, by torch."""
-
-    def some(*moved: Tensor) -> tuple[Tensor, ...]:
-        everything = dict(enumerate(values)) | dict(zip(tangents, moved))
-        return function(*everything.values())
-
-    primals = tuple(values[place] for place in tangents)
-    return torch.func.jvp(some, primals, tuple(tangents.values()))[1]
-
-
-def _evaluate(
-    diagram: _Diagram,
-    level: int,
-    operands: Sequence[Tensor],
-    fixed: Sequence[Tensor],
-    sizes: Sequence[int],
-    asked: Sequence[int] | None = None,
-) -> tuple[Tensor, ...]:
-    """Some results of a stage (None: all), which can be differentiated: by an operator while compiling, otherwise by an
-    autograd function."""
-    asked = tuple(range(len(diagram.shapes[level])) if asked is None else asked)
-    if torch.compiler.is_compiling():
-        found = diagram.operators[level](list(operands), list(fixed), list(sizes))
-        return tuple(found[place] for place in asked)
-    return _Apply.apply(diagram, level, tuple(sizes), asked, len(operands), *operands, *fixed)
-
-
-_BEFORE = 5
-"""Arguments of a stage in front of its tensors."""
-
-
-class _Apply(torch.autograd.Function):
-    """A stage; its derivatives are made of other stages. Of its results it gives those that are asked for."""
-
-    @staticmethod
-    def forward(diagram: _Diagram, level: int, sizes: tuple[int, ...], asked, count: int, *tensors: Tensor):
-        operands, fixed = tensors[:count], tensors[count:]
-        if _is_batched(operands):
-            found = _plain(diagram, level, operands, fixed, sizes)
-        elif _is_traced(operands):
-            found = diagram.operators[level](list(operands), list(fixed), list(sizes))
-        else:
-            found = _run(diagram, level, operands, fixed, sizes)
-        return tuple(found[place] for place in asked)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output) -> None:
-        diagram, level, sizes, asked, count, *tensors = inputs
-        ctx.call = _Call(diagram, level, sizes, asked, count)
-        ctx.save_for_backward(*tensors)
-        ctx.save_for_forward(*tensors)
-        ctx.set_materialize_grads(False)
-
-    @staticmethod
-    def backward(ctx, *cotangents: Tensor | None):
-        call, needed = ctx.call, ctx.needs_input_grad[_BEFORE:]
-        operands, fixed = ctx.saved_tensors[: call.count], ctx.saved_tensors[call.count :]
-        given = {number: one for number, one in zip(call.asked, cotangents) if one is not None}
-        found = call.gradients(operands, fixed, given, needed[: call.count])
-        return (*[None] * _BEFORE, *found, *(None for _ in fixed))
-
-    @staticmethod
-    def jvp(ctx, *tangents: Tensor | None):
-        call, moved = ctx.call, tangents[_BEFORE:]
-        operands, fixed = ctx.saved_tensors[: call.count], ctx.saved_tensors[call.count :]
-        given = {place: one for place, one in enumerate(moved[: call.count]) if one is not None}
-        return tuple(call.tangents(operands, fixed, given))
-
-    @staticmethod
-    def vmap(info, in_dims, diagram: _Diagram, level: int, sizes: tuple[int, ...], asked, count: int, *tensors: Tensor):
-        call, dims = _Call(diagram, level, sizes, asked, count), in_dims[_BEFORE:]
-        found = call.mapped(info.batch_size, dims, tensors)
-        return found, (0,) * len(found)
-
-
-class _Call(NamedTuple):
-    """What a stage is run for: which results are asked for, and how many of the tensors are operands."""
-
-    diagram: _Diagram
-    level: int
-    sizes: tuple[int, ...]
-    asked: tuple[int, ...]
-    count: int
-
-    def plain(self, operands: Sequence[Tensor], fixed: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        found = _plain(self.diagram, self.level, operands, fixed, self.sizes)
-        return tuple(found[place] for place in self.asked)
-
-    def evaluated(
-        self, level: int, operands: Sequence[Tensor], fixed: Sequence[Tensor], asked: Sequence[int]
-    ) -> tuple[Tensor, ...]:
-        """Some results of another stage, in the same call."""
-        return _evaluate(self.diagram, level, operands, fixed, self.sizes, asked) if asked else ()
-
-    # --- gradients
-
-    def gradients(
-        self, operands: Sequence[Tensor], fixed: Sequence[Tensor], cotangents: dict[int, Tensor], needed: Sequence[bool]
-    ) -> list[Tensor | None]:
-        """The gradient of every operand that needs one; results without a cotangent count as zero."""
-        if not cotangents:
-            return [None] * len(operands)
-        given = self._filled(operands, cotangents)
-        if self.level == _ORDERS - 1:  # plain torch behind the last stage
-            _, pull = torch.func.vjp(lambda *values: self.plain(values, fixed), *operands)
-            return list(pull(tuple(given[number] for number in self.asked)))
-        if self.level < _ORDERS:
-            return self._next(self.level + 1, (*operands, *given), fixed, needed)
-        return self._gradients_of_tangents(operands, fixed, given, needed)
-
-    def _filled(self, operands: Sequence[Tensor], cotangents: dict[int, Tensor]) -> list[Tensor]:
-        """Cotangents of all results."""
-        found = []
-        for number, (like, domain, shape) in enumerate(self.diagram.shapes[self.level]):
-            rows = () if domain is None else (self.sizes[0] * (self.sizes[domain] if domain else 1),)
-            one = cotangents.get(number)
-            found.append(operands[like].new_zeros((*rows, *shape)) if one is None else one)
-        return found
-
-    def _next(
-        self, level: int, operands: Sequence[Tensor], fixed: Sequence[Tensor], needed: Sequence[bool]
-    ) -> list[Tensor | None]:
-        """The gradients that a stage computes, where they belong."""
-        places = self.diagram.results[level - 1]
-        asked = [number for number, place in enumerate(places) if place < len(needed) and needed[place]]
-        found: list[Tensor | None] = [None] * len(needed)
-        for number, gradient in zip(asked, self.evaluated(level, operands, fixed, asked)):
-            found[places[number]] = gradient
-        return found
-
-    def _gradients_of_tangents(
-        self, operands: Sequence[Tensor], fixed: Sequence[Tensor], cotangents: Sequence[Tensor], needed: Sequence[bool]
-    ) -> list[Tensor | None]:
-        """⟨cotangent, tangent of the value⟩ is ⟨gradients, tangents⟩: linear in the tangents, which get the gradients,
-        and its derivative by the operands is what stage 2 computes."""
-        count, places = self.diagram.counts[0], self.diagram.tangents[self.level - _ORDERS]
-        values, given = operands[:count], dict(zip(places, operands[count:]))
-        by_tangents = dict(zip(places, needed[count:]))
-        first = self._next(1, (*values, *cotangents), fixed, [by_tangents.get(place, False) for place in range(count)])
-        second = self._second(values, fixed, cotangents, given, needed[:count])
-        return [*second, *(first[place] for place in places)]
-
-    def _second(
-        self,
-        values: Sequence[Tensor],
-        fixed: Sequence[Tensor],
-        cotangents: Sequence[Tensor],
-        directions: dict[int, Tensor],
-        needed: Sequence[bool],
-    ) -> list[Tensor | None]:
-        """The derivatives by the operands of ⟨gradients, directions⟩."""
-        moved = [
-            directions[place] if place in directions else torch.zeros_like(values[place])
-            for place in self.diagram.results[0]
-        ]
-        return self._next(2, (*values, *cotangents, *moved), fixed, needed)
-
-    # --- tangents
-
-    def tangents(
-        self, operands: Sequence[Tensor], fixed: Sequence[Tensor], tangents: dict[int, Tensor]
-    ) -> Sequence[Tensor]:
-        """The tangents of the results, for tangents of some operands."""
-        if self.level == 0:
-            return self._tangents_of_value(operands, fixed, tangents)
-        if self.level == 1:
-            return self._tangents_of_gradients(operands, fixed, tangents)
-        return _pushed(lambda *values: self.plain(values, fixed), operands, tangents)
-
-    def _tangents_of_value(
-        self, operands: Sequence[Tensor], fixed: Sequence[Tensor], tangents: dict[int, Tensor]
-    ) -> Sequence[Tensor]:
-        places, known = tuple(tangents), self.diagram.tangents
-        if places in known:
-            level = _ORDERS + known.index(places)
-            return self.evaluated(level, (*operands, *tangents.values()), fixed, self.asked)
-        parts = []
-        for place, tangent in tangents.items():
-            if place in self.diagram.linear:
-                swapped = (*operands[:place], tangent, *operands[place + 1 :])
-                parts.append(self.evaluated(0, swapped, fixed, self.asked))
-            else:
-                level = _ORDERS + known.index((place,))
-                parts.append(self.evaluated(level, (*operands, tangent), fixed, self.asked))
-        return [sum(part[1:], part[0]) for part in zip(*parts)]
-
-    def _tangents_of_gradients(
-        self, operands: Sequence[Tensor], fixed: Sequence[Tensor], tangents: dict[int, Tensor]
-    ) -> list[Tensor]:
-        """Gradients are linear in the cotangents; their derivatives by the operands are symmetric, so that stage 2 has
-        them in any direction."""
-        count, results = self.diagram.counts[0], self.diagram.results[0]
-        values, cotangents = operands[:count], operands[count:]
-        places = [results[number] for number in self.asked]
-        moved = {place: one for place, one in tangents.items() if place < count and place in results}
-        turned = {place - count: one for place, one in tangents.items() if place >= count}
-        parts: list[list[Tensor | None]] = []
-        if turned:
-            given = [turned[k] if k in turned else torch.zeros_like(one) for k, one in enumerate(cotangents)]
-            parts.append(self._next(1, (*values, *given), fixed, [place in places for place in range(count)]))
-        if moved:
-            needed = [place in places for place in range(count)]
-            parts.append(self._second(values, fixed, cotangents, moved, needed))
-        found = []
-        for place in places:
-            each = [part[place] for part in parts if part[place] is not None]
-            found.append(sum(each[1:], each[0]) if each else torch.zeros_like(operands[place]))
-        return found
-
-    # --- vmap
-
-    def mapped(self, size: int, dims: Sequence[int | None], tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """A stage for all elements of a dimension: one larger batch where everything that has it has rows."""
-        diagram, level = self.diagram, self.level
-        by_row = all(diagram.shapes[level][number][1] is not None for number in self.asked)
-        shared = {*diagram.weights[level], *range(self.count + diagram.rows, len(tensors))}
-        if not by_row or any(dims[place] is not None for place in shared):
-            function = lambda *values: self.plain(values[: self.count], values[self.count :])  # noqa: E731
-            return torch.vmap(function, in_dims=tuple(dims))(*tensors)
-        flat = []
-        for place, (value, dim) in enumerate(zip(tensors, dims)):
-            if place not in shared:
-                moved = value.expand(size, *value.shape) if dim is None else value.movedim(dim, 0)
-                value = moved.flatten(0, 1)
-            flat.append(value)
-        sizes = (size * self.sizes[0], *self.sizes[1:])
-        found = _evaluate(diagram, level, flat[: self.count], flat[self.count :], sizes, self.asked)
-        return tuple(torch.unflatten(one, 0, (size, -1)) for one in found)
-
-
-def _register(diagram: _Diagram, name: str, keeps: bool) -> _Diagram:
-    """Every stage as an operator, for what records operations. Compilers differentiate the value's; all else that is
-    differentiated goes through `_Apply`. Stages that keep tensors are none of a CUDA graph's: these would be its own."""
-    if triton is None:
-        return diagram
-    schema = "(Tensor[] operands, Tensor[] fixed, SymInt[] sizes) -> Tensor[]"
-    tags = (torch.Tag.cudagraph_unsafe,) if keeps else ()
-    for level in range(len(diagram.stages)):
-        library = torch.library.custom_op(
-            f"fusionc_440f996efe78::stage{level}_{name}", partial(_run, diagram, level), mutates_args=(), schema=schema, tags=tags
-        )
-        library.register_fake(partial(_fake, diagram, level))
-        diagram.operators.append(library)
-    diagram.operators[0].register_autograd(partial(_backward, diagram), setup_context=_setup)
-    return diagram
-
-
-def _fake(diagram: _Diagram, level: int, operands, fixed, sizes) -> list[Tensor]:
-    return _allocate(diagram, level, operands, sizes)
-
-
-def _setup(ctx, inputs, output) -> None:
-    operands, fixed, sizes = inputs
-    ctx.count, ctx.sizes = len(operands), sizes
-    ctx.save_for_backward(*operands, *fixed)
-
-
-def _backward(diagram: _Diagram, ctx, cotangents: Sequence[Tensor]):
-    operands, fixed = list(ctx.saved_tensors[: ctx.count]), list(ctx.saved_tensors[ctx.count :])
-    found: list[Tensor | None] = [None] * len(operands)
-    results = diagram.operators[1]([*operands, *(one.contiguous() for one in cotangents)], fixed, ctx.sizes)
-    for place, gradient in zip(diagram.results[0], results):
-        found[place] = gradient
-    return found, [None] * len(fixed), None
 
 
 KERNELS = {

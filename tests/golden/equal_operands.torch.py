@@ -24,6 +24,16 @@ _REAL = (*_HALVES, torch.float32, torch.float64)
 _COMPLEX = (torch.complex64, torch.complex128)
 
 
+def _widened(*values: Tensor) -> tuple[Tensor, ...]:
+    """Halves as float32: under autocast, operands arrive in either."""
+    return tuple(value.float() if value.dtype in _HALVES else value for value in values)
+
+
+def _dtype(operands: Sequence[Tensor]) -> torch.dtype:
+    """The dtype of a result: that of its operands together, whatever the first is (rows of a table, real weights)."""
+    return functools.reduce(torch.promote_types, (operand.dtype for operand in operands))
+
+
 def _table(size: int, entries: dict[int, float]) -> Tensor:
     """Constant matrices, one behind the other, row-major; what is not listed is zero."""
     table = torch.zeros(size, dtype=torch.float64, device="cpu")
@@ -63,18 +73,7 @@ def _check_tensor(what: str, value: Tensor) -> None:
         raise TypeError(f"{what} should be a torch.Tensor, and is {found}{hint}")
 
 
-def _integers(what: str, holds: str, value: Tensor) -> Tensor:
-    """A tensor of integers of any size as int64. Raises for all others, booleans among them."""
-    if value.dtype == torch.int64:
-        return value
-    if value.dtype not in (torch.int32, torch.int16, torch.int8, torch.uint8):
-        raise TypeError(f"{what} should hold integers ({holds}), and is {value.dtype}")
-    return value.long()
-
-
-def _check_leg(
-    leg: str, value: Tensor, size: int, space: str, kinds: tuple[torch.dtype, ...], sites: str = ""
-) -> None:
+def _check_leg(leg: str, value: Tensor, size: int, space: str, kinds: tuple[torch.dtype, ...], sites: str = "") -> None:
     """Raise unless a leg has the shape [..., size] (over sites [..., sites, size]) and one of the dtypes."""
     _check_tensor(f"leg `{leg}`", value)
     if value.ndim < (2 if sites else 1) or value.shape[-1] != size:
@@ -99,37 +98,11 @@ def _check_like(what: str, value: Tensor, first: str, like: Tensor) -> None:
         raise ValueError(f"{what} should be on {like.device} like leg `{first}`, and is on {value.device}")
 
 
-def _check_index(leg: str, value: Tensor, size: int, first: str, like: Tensor, sites: str = "") -> Tensor:
-    """An index leg as int64. Raises unless it holds rows and is on the first leg's device (over sites [..., sites])."""
-    _check_tensor(f"leg `{leg}`", value)
-    if sites and not value.ndim:
-        raise ValueError(f"leg `{leg}` should have shape [..., {sites}], and has []")
-    value = _integers(f"leg `{leg}`", f"rows 0 to {size - 1}", value)
-    if value.device != like.device:
-        raise ValueError(f"leg `{leg}` should be on {like.device} like leg `{first}`, and is on {value.device}")
-    if value.numel() and _has_numbers(value):
-        least, most = map(int, value.aminmax())
-        if least < 0 or most >= size:
-            raise IndexError(f"leg `{leg}` should be rows 0 to {size - 1}, and has {least if least < 0 else most}")
-    return value
-
-
-def _has_numbers(value: Tensor) -> bool:
-    """Whether integers can be looked at: not while they are traced, and on a GPU one would wait for the device, whose
-    kernels check them."""
-    return value.device.type == "cpu" and not _is_plain()
-
-
 def _check_weight(weight: str, value: Tensor, shape: tuple[int, ...]) -> None:
     """Raise unless a weight has one number for each path and channel."""
     _check_tensor(f"weight `{weight}`", value)
     if tuple(value.shape) != shape:
         raise ValueError(f"weight `{weight}` should have shape {list(shape)}, and has {list(value.shape)}")
-
-
-def _widened(*values: Tensor) -> tuple[Tensor, ...]:
-    """Halves as float32: under autocast, operands arrive in either."""
-    return tuple(value.float() if value.dtype in _HALVES else value for value in values)
 
 
 class _Stage(NamedTuple):
@@ -146,15 +119,33 @@ class _Stage(NamedTuple):
     derivatives: tuple[_Stage | None, ...] = ()
 
 
+def _batch(kinds: tuple[int, ...], operands: Sequence[Tensor]) -> torch.Size:
+    """The batch dimensions of operands that have so many dimensions behind them (-1: none in front)."""
+    first, kind = next((one, kind) for one, kind in zip(operands, kinds) if kind >= 0)
+    return first.shape[: first.ndim - kind]
+
+
+def _in_rows(kinds: tuple[int, ...], operands: Sequence[Tensor]) -> list[Tensor]:
+    """Operands with one batch dimension."""
+    count = math.prod(_batch(kinds, operands))
+    return [
+        one if kind < 0 else one.reshape(count, *one.shape[one.ndim - kind :]) for one, kind in zip(operands, kinds)
+    ]
+
+
+def _listed(found: Any) -> list[Any]:
+    """What a function returns that returns a tensor or several."""
+    return [found] if isinstance(found, Tensor) else list(found)
+
+
+def _unlisted(results: list[Tensor]) -> Any:
+    """A tensor or several, as a function returns them."""
+    return results[0] if len(results) == 1 else tuple(results)
+
+
 def _is_transformed() -> bool:
     """Whether torch.func is at work: here, or in what a compiler follows, which understands just this question."""
     return torch._C._are_functorch_transforms_active()
-
-
-def _is_opaque() -> bool:
-    """Whether this is compiled, into code that may have operators which only Python knows: an exported program is to run
-    without, and torch.func cannot look into them (tangents would be zero)."""
-    return torch.compiler.is_compiling() and not torch.compiler.is_exporting() and not _is_transformed()
 
 
 def _is_plain() -> bool:
@@ -170,6 +161,22 @@ def _is_plain() -> bool:
 def _is_recorded() -> bool:
     """Whether operations may be recorded: nothing is written into a place then."""
     return torch.is_grad_enabled() or _is_plain()
+
+
+def _is_autocast(kind: str) -> bool:
+    """Whether a kind of device chooses the dtypes of its operations (some, like meta, never do)."""
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+
+
+def _uncast(value: Tensor) -> contextlib.AbstractContextManager[Any]:
+    """Gradients may be asked for under autocast, forces are where energies are: the arithmetic stays what it is."""
+    kind = value.device.type
+    return torch.autocast(kind, enabled=False) if _is_autocast(kind) else contextlib.nullcontext()
+
+
+def _is_batched(values: Sequence[Tensor | None]) -> bool:
+    """Whether `is_grads_batched` of `torch.autograd` is at work, whose tensors have no memory of their own."""
+    return any(one is not None and torch._C._functorch.is_legacy_batchedtensor(one) for one in values)
 
 
 def _call(stage: _Stage, /, *operands: Tensor, **sites: Tensor | int) -> Any:
@@ -192,7 +199,7 @@ class _Exported(torch.overrides.TorchFunctionMode):
     """Matrix products and sums of products in what is exported: `torch.export` takes each as a whole, and then does not
     know what its derivative reads. In steps it does."""
 
-    def __torch_function__(self, function, types, arguments=(), keywords=None):
+    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
         if function in (torch.Tensor.matmul, torch.matmul) and arguments[1].ndim > 1:
             return _matrices_in_steps(*arguments)
         if function is torch.einsum:
@@ -232,30 +239,6 @@ def _sum_in_steps(text: str, one: Tensor, two: Tensor) -> Tensor:
     return product.sum(tuple(range(len(kept), len(kept) + len(summed)))) if summed else product
 
 
-def _batch(kinds: tuple[int, ...], operands: Sequence[Tensor]) -> torch.Size:
-    """The batch dimensions of operands that have so many dimensions behind them (-1: none in front)."""
-    first, kind = next((one, kind) for one, kind in zip(operands, kinds) if kind >= 0)
-    return first.shape[: first.ndim - kind]
-
-
-def _in_rows(kinds: tuple[int, ...], operands: Sequence[Tensor]) -> list[Tensor]:
-    """Operands with one batch dimension."""
-    count = math.prod(_batch(kinds, operands))
-    return [
-        one if kind < 0 else one.reshape(count, *one.shape[one.ndim - kind :]) for one, kind in zip(operands, kinds)
-    ]
-
-
-def _listed(found: Any) -> list[Any]:
-    """What a function returns that returns a tensor or several."""
-    return [found] if isinstance(found, Tensor) else list(found)
-
-
-def _unlisted(results: list[Tensor]) -> Any:
-    """A tensor or several, as a function returns them."""
-    return results[0] if len(results) == 1 else tuple(results)
-
-
 def _recorded(stage: _Stage, needed: tuple[bool, ...], sites: dict[str, Any], operands: tuple[Tensor, ...]) -> Any:
     """A stage evaluated, and recorded where a derivative may be asked for."""
     if not torch.is_grad_enabled():
@@ -278,39 +261,23 @@ class _Differentiable(torch.autograd.Function):
     """A stage whose derivative is another stage. (The derivative of the last one is left to autograd.)"""
 
     @staticmethod
-    def forward(stage, needed, sites, *operands):
+    def forward(stage: _Stage, needed: tuple[bool, ...], sites: dict[str, Any], *operands: Tensor) -> Any:
         return _detached(_evaluated(stage, needed, sites, operands))
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         ctx.stage, ctx.needed, ctx.sites, *operands = inputs
         ctx.save_for_backward(*operands)
         ctx.set_materialize_grads(not ctx.stage.results)
 
     @staticmethod
-    def backward(ctx, *gradients):
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
         needed = tuple(
             need and _is_asked(node) for need, (node, _) in zip(ctx.needs_input_grad[3:], ctx.next_functions)
         )
         operands = ctx.saved_tensors  # (checkpoints want to be asked once)
         with _uncast(operands[0]):
             return None, None, None, *_stage_gradients(ctx.stage, ctx.needed, ctx.sites, operands, needed, gradients)
-
-
-def _is_autocast(kind: str) -> bool:
-    """Whether a kind of device chooses the dtypes of its operations (some, like meta, never do)."""
-    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-
-
-def _uncast(value: Tensor) -> contextlib.AbstractContextManager:
-    """Gradients may be asked for under autocast, forces are where energies are: the arithmetic stays what it is."""
-    kind = value.device.type
-    return torch.autocast(kind, enabled=False) if _is_autocast(kind) else contextlib.nullcontext()
-
-
-def _is_batched(values: Sequence[Tensor | None]) -> bool:
-    """Whether `is_grads_batched` of `torch.autograd` is at work, whose tensors have no memory of their own."""
-    return any(one is not None and torch._C._functorch.is_legacy_batchedtensor(one) for one in values)
 
 
 def _stage_gradients(
@@ -351,7 +318,9 @@ def _conjugate(value: Tensor) -> Tensor:
     return value.conj().resolve_conj() if value.is_complex() else value
 
 
-def _by_autograd(stage, asked, sites, operands, needed, gradients) -> list[Tensor | None]:
+def _by_autograd(
+    stage: _Stage, asked: Any, sites: Any, operands: Sequence[Tensor], needed: Sequence[bool], gradients: Sequence[Any]
+) -> list[Tensor | None]:
     """The gradients of a stage, recorded statement by statement."""
     recorded = torch.is_grad_enabled()
     with torch.enable_grad():
@@ -371,11 +340,6 @@ def _by_autograd(stage, asked, sites, operands, needed, gradients) -> list[Tenso
     return [next(found) if need else None for need in needed]
 
 
-def _dtype(operands: Sequence[Tensor]) -> torch.dtype:
-    """The dtype of a result: that of its operands together, whatever the first is (rows of a table, real weights)."""
-    return functools.reduce(torch.promote_types, (operand.dtype for operand in operands))
-
-
 def _evaluated(stage: _Stage, needed: tuple[bool, ...], sites: dict[str, Any], operands: tuple[Tensor, ...]) -> Any:
     """A stage, a piece of the batch at a time: what is in between stays in a cache. Results are written where they
     belong; gradients of weights are added up."""
@@ -386,7 +350,7 @@ def _evaluated(stage: _Stage, needed: tuple[bool, ...], sites: dict[str, Any], o
     pieces = _pieces(count, stage.piece, operands[0])
     if len(pieces) < 2:
         return stage.function(*operands, **keywords)
-    results: list[Tensor | None] = []
+    results: list[Any] = []
     if stage.width:
         results = [operands[0].new_empty((count, stage.width), dtype=_dtype(operands))]
     for piece in pieces:
@@ -442,21 +406,14 @@ def _assembled(parts: tuple[Any, ...]) -> Tensor:
 
 
 def _compiled(parts: Callable[..., tuple[tuple[Any, ...], ...]], *operands: Tensor) -> Any:
-    """The value of a diagram in code that is compiled: plain statements, of which a compiler makes one loop. `parts` gives
-    for each output what stands side by side in it (in a tuple: interleaved)."""
+    """The value of a diagram in code that is compiled: plain statements, of which a compiler makes one loop. `parts`
+    gives for each output what stands side by side in it (in a tuple: interleaved)."""
     return _unlisted([_assembled(output) for output in parts(*operands)])
 
 
 def _summed_up(value: Tensor, own: int) -> Tensor:
     """A sum over all dimensions but the last `own`."""
     return value.flatten(0, -1 - own).sum(0) if value.ndim > own else value
-
-
-def _everywhere(value: Tensor, dim: int, batch: tuple[int, ...]) -> Tensor:
-    """A value without a batch, the same for all elements of one; `dim` is the axis of its components."""
-    if dim == 0:
-        return value[:, *[None] * len(batch)].expand(-1, *batch, *value.shape[1:])
-    return value.expand(*batch, *value.shape)
 
 
 def _behind(parts: tuple[tuple[Tensor, int, Tensor | None], ...], into: Tensor | None = None) -> Tensor:
@@ -511,20 +468,11 @@ def _unbatched(rows: Tensor, like: Tensor, others: int) -> Tensor:
     return rows.reshape(rows.shape[0], *[1] * batch, *rows.shape[1:]) if batch else rows
 
 
-def _broadcast(names: tuple[str, ...], legs: tuple[Tensor, ...], last: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """Give all legs one batch shape; `last` says how many dimensions of each are not batch."""
-    shapes = [leg.shape[: leg.ndim - keep] for leg, keep in zip(legs, last)]
-    if all(shape == shapes[0] for shape in shapes):
-        return legs
-    for place, shape in enumerate(shapes):
-        for other, before in zip(names, shapes[:place]):
-            if any(m != n and m != 1 and n != 1 for m, n in zip(reversed(shape), reversed(before))):
-                raise ValueError(
-                    f"the batch shapes of the legs `{other}` and `{names[place]}` should broadcast, "
-                    f"and are {list(before)} and {list(shape)}"
-                )
-    batch = torch.broadcast_shapes(*shapes)
-    return tuple(leg.expand(*batch, *leg.shape[leg.ndim - keep :]) for leg, keep in zip(legs, last))
+def _everywhere(value: Tensor, dim: int, batch: tuple[int, ...]) -> Tensor:
+    """A value without a batch, the same for all elements of one; `dim` is the axis of its components."""
+    if dim == 0:
+        return value[:, *[None] * len(batch)].expand(-1, *batch, *value.shape[1:])
+    return value.expand(*batch, *value.shape)
 
 
 _EQUAL_OPERANDS_CONSTANTS = _Kept(

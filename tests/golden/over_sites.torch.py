@@ -24,6 +24,16 @@ _REAL = (*_HALVES, torch.float32, torch.float64)
 _COMPLEX = (torch.complex64, torch.complex128)
 
 
+def _widened(*values: Tensor) -> tuple[Tensor, ...]:
+    """Halves as float32: under autocast, operands arrive in either."""
+    return tuple(value.float() if value.dtype in _HALVES else value for value in values)
+
+
+def _dtype(operands: Sequence[Tensor]) -> torch.dtype:
+    """The dtype of a result: that of its operands together, whatever the first is (rows of a table, real weights)."""
+    return functools.reduce(torch.promote_types, (operand.dtype for operand in operands))
+
+
 def _table(size: int, entries: dict[int, float]) -> Tensor:
     """Constant matrices, one behind the other, row-major; what is not listed is zero."""
     table = torch.zeros(size, dtype=torch.float64, device="cpu")
@@ -72,9 +82,7 @@ def _integers(what: str, holds: str, value: Tensor) -> Tensor:
     return value.long()
 
 
-def _check_leg(
-    leg: str, value: Tensor, size: int, space: str, kinds: tuple[torch.dtype, ...], sites: str = ""
-) -> None:
+def _check_leg(leg: str, value: Tensor, size: int, space: str, kinds: tuple[torch.dtype, ...], sites: str = "") -> None:
     """Raise unless a leg has the shape [..., size] (over sites [..., sites, size]) and one of the dtypes."""
     _check_tensor(f"leg `{leg}`", value)
     if value.ndim < (2 if sites else 1) or value.shape[-1] != size:
@@ -99,37 +107,52 @@ def _check_like(what: str, value: Tensor, first: str, like: Tensor) -> None:
         raise ValueError(f"{what} should be on {like.device} like leg `{first}`, and is on {value.device}")
 
 
-def _check_index(leg: str, value: Tensor, size: int, first: str, like: Tensor, sites: str = "") -> Tensor:
-    """An index leg as int64. Raises unless it holds rows and is on the first leg's device (over sites [..., sites])."""
-    _check_tensor(f"leg `{leg}`", value)
-    if sites and not value.ndim:
-        raise ValueError(f"leg `{leg}` should have shape [..., {sites}], and has []")
-    value = _integers(f"leg `{leg}`", f"rows 0 to {size - 1}", value)
+def _check_sites(sites: str, *legs: tuple[str, int]) -> int:
+    """The number of sites of a set, which all legs over it agree on."""
+    for leg, size in legs[1:]:
+        if size != legs[0][1]:
+            first = legs[0]
+            raise ValueError(f"legs `{first[0]}` and `{leg}` are over {sites}, and have {first[1]} and {size} of them")
+    return legs[0][1]
+
+
+def _check_relation(name: str, value: Tensor, first: int, second: int, like: Tensor, *legs: tuple[str, int]) -> Tensor:
+    """A relation as int64 [2, E]. Raises unless it fits the legs over its pairs and stays inside its sets of sites."""
+    _check_tensor(f"relation `{name}`", value)
+    value = _integers(f"relation `{name}`", "places of sites", value)
+    if value.ndim != 2 or value.shape[0] != 2:
+        hint = f": {name}.t() has" if value.ndim == 2 and value.shape[1] == 2 else ""
+        raise ValueError(f"relation `{name}` should have shape [2, pairs], and has {list(value.shape)}{hint}")
     if value.device != like.device:
-        raise ValueError(f"leg `{leg}` should be on {like.device} like leg `{first}`, and is on {value.device}")
-    if value.numel() and _has_numbers(value):
-        least, most = map(int, value.aminmax())
+        raise ValueError(f"relation `{name}` should be on {like.device}, and is on {value.device}")
+    for leg, size in legs:
+        if size != value.shape[1]:
+            raise ValueError(f"leg `{leg}` is over {name}, and has {size} pairs where {name} has {value.shape[1]}")
+    if not _has_numbers(value):
+        return value
+    for row, size in enumerate((first, second)):
+        least, most = map(int, value[row].aminmax()) if value.shape[1] else (0, size - 1)
         if least < 0 or most >= size:
-            raise IndexError(f"leg `{leg}` should be rows 0 to {size - 1}, and has {least if least < 0 else most}")
+            wrong = least if least < 0 else most
+            inside = f"lie between 0 and {size - 1}" if size else "be empty, for there are no sites"
+            raise IndexError(f"row {row} of relation `{name}` should {inside}, and has {wrong}")
     return value
 
 
-def _has_numbers(value: Tensor) -> bool:
-    """Whether integers can be looked at: not while they are traced, and on a GPU one would wait for the device, whose
-    kernels check them."""
-    return value.device.type == "cpu" and not _is_plain()
-
-
-def _check_weight(weight: str, value: Tensor, shape: tuple[int, ...]) -> None:
-    """Raise unless a weight has one number for each path and channel."""
-    _check_tensor(f"weight `{weight}`", value)
-    if tuple(value.shape) != shape:
-        raise ValueError(f"weight `{weight}` should have shape {list(shape)}, and has {list(value.shape)}")
-
-
-def _widened(*values: Tensor) -> tuple[Tensor, ...]:
-    """Halves as float32: under autocast, operands arrive in either."""
-    return tuple(value.float() if value.dtype in _HALVES else value for value in values)
+def _broadcast(names: tuple[str, ...], legs: tuple[Tensor, ...], last: tuple[int, ...]) -> tuple[Tensor, ...]:
+    """Give all legs one batch shape; `last` says how many dimensions of each are not batch."""
+    shapes = [leg.shape[: leg.ndim - keep] for leg, keep in zip(legs, last)]
+    if all(shape == shapes[0] for shape in shapes):
+        return legs
+    for place, shape in enumerate(shapes):
+        for other, before in zip(names, shapes[:place]):
+            if any(m != n and m != 1 and n != 1 for m, n in zip(reversed(shape), reversed(before))):
+                raise ValueError(
+                    f"the batch shapes of the legs `{other}` and `{names[place]}` should broadcast, "
+                    f"and are {list(before)} and {list(shape)}"
+                )
+    batch = torch.broadcast_shapes(*shapes)
+    return tuple(leg.expand(*batch, *leg.shape[leg.ndim - keep :]) for leg, keep in zip(legs, last))
 
 
 class _Stage(NamedTuple):
@@ -144,7 +167,30 @@ class _Stage(NamedTuple):
     results: tuple[int, ...] = ()
     width: int = 0
     derivatives: tuple[_Stage | None, ...] = ()
-    looped: Callable[..., Any] | None = None
+
+
+def _batch(kinds: tuple[int, ...], operands: Sequence[Tensor]) -> torch.Size:
+    """The batch dimensions of operands that have so many dimensions behind them (-1: none in front)."""
+    first, kind = next((one, kind) for one, kind in zip(operands, kinds) if kind >= 0)
+    return first.shape[: first.ndim - kind]
+
+
+def _in_rows(kinds: tuple[int, ...], operands: Sequence[Tensor]) -> list[Tensor]:
+    """Operands with one batch dimension."""
+    count = math.prod(_batch(kinds, operands))
+    return [
+        one if kind < 0 else one.reshape(count, *one.shape[one.ndim - kind :]) for one, kind in zip(operands, kinds)
+    ]
+
+
+def _listed(found: Any) -> list[Any]:
+    """What a function returns that returns a tensor or several."""
+    return [found] if isinstance(found, Tensor) else list(found)
+
+
+def _unlisted(results: list[Tensor]) -> Any:
+    """A tensor or several, as a function returns them."""
+    return results[0] if len(results) == 1 else tuple(results)
 
 
 def _is_transformed() -> bool:
@@ -153,8 +199,8 @@ def _is_transformed() -> bool:
 
 
 def _is_opaque() -> bool:
-    """Whether this is compiled, into code that may have operators which only Python knows: an exported program is to run
-    without, and torch.func cannot look into them (tangents would be zero)."""
+    """Whether this is compiled, into code that may have operators which only Python knows: an exported program is to
+    run without, and torch.func cannot look into them (tangents would be zero)."""
     return torch.compiler.is_compiling() and not torch.compiler.is_exporting() and not _is_transformed()
 
 
@@ -173,10 +219,30 @@ def _is_recorded() -> bool:
     return torch.is_grad_enabled() or _is_plain()
 
 
+def _has_numbers(value: Tensor) -> bool:
+    """Whether integers can be looked at: not while they are traced, and on a GPU one would wait for the device, whose
+    kernels check them."""
+    return value.device.type == "cpu" and not _is_plain()
+
+
+def _is_autocast(kind: str) -> bool:
+    """Whether a kind of device chooses the dtypes of its operations (some, like meta, never do)."""
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+
+
+def _uncast(value: Tensor) -> contextlib.AbstractContextManager[Any]:
+    """Gradients may be asked for under autocast, forces are where energies are: the arithmetic stays what it is."""
+    kind = value.device.type
+    return torch.autocast(kind, enabled=False) if _is_autocast(kind) else contextlib.nullcontext()
+
+
+def _is_batched(values: Sequence[Tensor | None]) -> bool:
+    """Whether `is_grads_batched` of `torch.autograd` is at work, whose tensors have no memory of their own."""
+    return any(one is not None and torch._C._functorch.is_legacy_batchedtensor(one) for one in values)
+
+
 def _call(stage: _Stage, /, *operands: Tensor, **sites: Tensor | int) -> Any:
     """The value of a diagram. It saves nothing but its operands for the derivative, which computes the rest again."""
-    if stage.looped and _is_opaque() and operands[0].device.type == "cpu":
-        return stage.looped(*operands, **sites)
     if torch.compiler.is_exporting() and not torch.compiler.is_dynamo_compiling():
         with _Exported():
             return stage.function(*operands, **sites)
@@ -191,11 +257,18 @@ def _call(stage: _Stage, /, *operands: Tensor, **sites: Tensor | int) -> Any:
     return _unlisted([result.reshape(*batch, result.shape[-1]) for result in results])
 
 
+def _call_looped(looped: Callable[..., Any], stage: _Stage, /, *operands: Tensor, **sites: Tensor | int) -> Any:
+    """The value of a diagram over sites: code that is compiled for a CPU has loops over pairs instead of the stage."""
+    if _is_opaque() and operands[0].device.type == "cpu":
+        return looped(*operands, **sites)
+    return _call(stage, *operands, **sites)
+
+
 class _Exported(torch.overrides.TorchFunctionMode):
     """Matrix products and sums of products in what is exported: `torch.export` takes each as a whole, and then does not
     know what its derivative reads. In steps it does."""
 
-    def __torch_function__(self, function, types, arguments=(), keywords=None):
+    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
         if function in (torch.Tensor.matmul, torch.matmul) and arguments[1].ndim > 1:
             return _matrices_in_steps(*arguments)
         if function is torch.einsum:
@@ -235,30 +308,6 @@ def _sum_in_steps(text: str, one: Tensor, two: Tensor) -> Tensor:
     return product.sum(tuple(range(len(kept), len(kept) + len(summed)))) if summed else product
 
 
-def _batch(kinds: tuple[int, ...], operands: Sequence[Tensor]) -> torch.Size:
-    """The batch dimensions of operands that have so many dimensions behind them (-1: none in front)."""
-    first, kind = next((one, kind) for one, kind in zip(operands, kinds) if kind >= 0)
-    return first.shape[: first.ndim - kind]
-
-
-def _in_rows(kinds: tuple[int, ...], operands: Sequence[Tensor]) -> list[Tensor]:
-    """Operands with one batch dimension."""
-    count = math.prod(_batch(kinds, operands))
-    return [
-        one if kind < 0 else one.reshape(count, *one.shape[one.ndim - kind :]) for one, kind in zip(operands, kinds)
-    ]
-
-
-def _listed(found: Any) -> list[Any]:
-    """What a function returns that returns a tensor or several."""
-    return [found] if isinstance(found, Tensor) else list(found)
-
-
-def _unlisted(results: list[Tensor]) -> Any:
-    """A tensor or several, as a function returns them."""
-    return results[0] if len(results) == 1 else tuple(results)
-
-
 def _recorded(stage: _Stage, needed: tuple[bool, ...], sites: dict[str, Any], operands: tuple[Tensor, ...]) -> Any:
     """A stage evaluated, and recorded where a derivative may be asked for."""
     if not torch.is_grad_enabled():
@@ -281,39 +330,23 @@ class _Differentiable(torch.autograd.Function):
     """A stage whose derivative is another stage. (The derivative of the last one is left to autograd.)"""
 
     @staticmethod
-    def forward(stage, needed, sites, *operands):
+    def forward(stage: _Stage, needed: tuple[bool, ...], sites: dict[str, Any], *operands: Tensor) -> Any:
         return _detached(_evaluated(stage, needed, sites, operands))
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         ctx.stage, ctx.needed, ctx.sites, *operands = inputs
         ctx.save_for_backward(*operands)
         ctx.set_materialize_grads(not ctx.stage.results)
 
     @staticmethod
-    def backward(ctx, *gradients):
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
         needed = tuple(
             need and _is_asked(node) for need, (node, _) in zip(ctx.needs_input_grad[3:], ctx.next_functions)
         )
         operands = ctx.saved_tensors  # (checkpoints want to be asked once)
         with _uncast(operands[0]):
             return None, None, None, *_stage_gradients(ctx.stage, ctx.needed, ctx.sites, operands, needed, gradients)
-
-
-def _is_autocast(kind: str) -> bool:
-    """Whether a kind of device chooses the dtypes of its operations (some, like meta, never do)."""
-    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-
-
-def _uncast(value: Tensor) -> contextlib.AbstractContextManager:
-    """Gradients may be asked for under autocast, forces are where energies are: the arithmetic stays what it is."""
-    kind = value.device.type
-    return torch.autocast(kind, enabled=False) if _is_autocast(kind) else contextlib.nullcontext()
-
-
-def _is_batched(values: Sequence[Tensor | None]) -> bool:
-    """Whether `is_grads_batched` of `torch.autograd` is at work, whose tensors have no memory of their own."""
-    return any(one is not None and torch._C._functorch.is_legacy_batchedtensor(one) for one in values)
 
 
 def _stage_gradients(
@@ -354,7 +387,9 @@ def _conjugate(value: Tensor) -> Tensor:
     return value.conj().resolve_conj() if value.is_complex() else value
 
 
-def _by_autograd(stage, asked, sites, operands, needed, gradients) -> list[Tensor | None]:
+def _by_autograd(
+    stage: _Stage, asked: Any, sites: Any, operands: Sequence[Tensor], needed: Sequence[bool], gradients: Sequence[Any]
+) -> list[Tensor | None]:
     """The gradients of a stage, recorded statement by statement."""
     recorded = torch.is_grad_enabled()
     with torch.enable_grad():
@@ -374,11 +409,6 @@ def _by_autograd(stage, asked, sites, operands, needed, gradients) -> list[Tenso
     return [next(found) if need else None for need in needed]
 
 
-def _dtype(operands: Sequence[Tensor]) -> torch.dtype:
-    """The dtype of a result: that of its operands together, whatever the first is (rows of a table, real weights)."""
-    return functools.reduce(torch.promote_types, (operand.dtype for operand in operands))
-
-
 def _evaluated(stage: _Stage, needed: tuple[bool, ...], sites: dict[str, Any], operands: tuple[Tensor, ...]) -> Any:
     """A stage, a piece of the batch at a time: what is in between stays in a cache. Results are written where they
     belong; gradients of weights are added up."""
@@ -389,7 +419,7 @@ def _evaluated(stage: _Stage, needed: tuple[bool, ...], sites: dict[str, Any], o
     pieces = _pieces(count, stage.piece, operands[0])
     if len(pieces) < 2:
         return stage.function(*operands, **keywords)
-    results: list[Tensor | None] = []
+    results: list[Any] = []
     if stage.width:
         results = [operands[0].new_empty((count, stage.width), dtype=_dtype(operands))]
     for piece in pieces:
@@ -452,11 +482,11 @@ def _over_pairs(
     widths: tuple[int, ...],
     piece: int,
 ) -> Callable[..., list[Tensor]]:
-    """What is computed for pairs, as an operator for compiled code: `parts`, compiled on its own, a piece of the pairs at
-    a time. A compiler would hold what all pairs give, and add it up one number at a time. `reads`: for each operand the
-    row of the relation that names the site where a pair reads it (-1: it is over the pairs, None: the same for all).
-    `ends`: for each result the row that names the site to which it is added (-1: it is over the pairs, None: all pairs
-    are added up), and its numbers, `widths`."""
+    """What is computed for pairs, as an operator for compiled code: `parts`, compiled on its own, a piece of the pairs
+    at a time. A compiler would hold what all pairs give, and add it up one number at a time. `reads`: for each operand
+    the row of the relation that names the site where a pair reads it (-1: it is over the pairs, None: the same for
+    all). `ends`: for each result the row that names the site to which it is added (-1: it is over the pairs, None: all
+    pairs are added up), and its numbers, `widths`."""
 
     def computed(read: Sequence[Tensor], needed: tuple[bool, ...]) -> list[Tensor]:
         results = [_assembled(output) for output in parts(*read)]
@@ -465,7 +495,15 @@ def _over_pairs(
     pulled = _pulling(lambda read: computed(read, ()), len(reads))
     value_of, gradients_of = _looping(computed, name), _looping(pulled, f"gradients_of_{name}")
 
-    def through(function, operands, needed, rows, ends, relation, sizes) -> list[Tensor]:
+    def through(
+        function: Callable[..., Sequence[Tensor]],
+        operands: Sequence[Tensor],
+        needed: tuple[bool, ...],
+        rows: tuple[int | None, ...],
+        ends: Sequence[int | None],
+        relation: Tensor,
+        sizes: Sequence[int],
+    ) -> list[Tensor]:
         results: list[Any] = [None] * len(ends)
         dims = [None if row is None else -2 for row in rows]
         for part in _pieces(relation.shape[1], piece, operands[0]):
@@ -486,15 +524,11 @@ def _over_pairs(
         return through(value_of, operands, (), reads, ends, relations[0], every(sizes))
 
     def gradients(
-        operands: Sequence[Tensor],
-        given: Sequence[Tensor],
-        needed: Sequence[bool],
-        relations: Sequence[Tensor],
-        sizes: Sequence[int],
+        operands: list[Tensor], given: list[Tensor], needed: tuple[bool, ...], relations: list[Tensor], sizes: list[int]
     ) -> list[Tensor]:
         goals = [row for row, need in zip(reads, needed) if need]
         counts = [0 if row is None else one.shape[-2] for one, row, need in zip(operands, reads, needed) if need]
-        return through(gradients_of, [*operands, *given], tuple(needed), (*reads, *ends), goals, relations[0], counts)
+        return through(gradients_of, [*operands, *given], needed, (*reads, *ends), goals, relations[0], counts)
 
     def shapes(operands: Sequence[Tensor], relations: Sequence[Tensor], sizes: Sequence[int]) -> list[list[int]]:
         batch = next(one.shape[:-2] for one, row in zip(operands, reads) if row is not None)
@@ -522,8 +556,8 @@ def _operator(
     plain: Callable[..., list[Tensor]],
     shapes: Callable[..., list[list[int]]],
 ) -> Callable[..., list[Tensor]]:
-    """A function of operands, relations and numbers of sites as an operator for compiled code. What differentiates it is
-    another one, `gradients`; where that is differentiated itself, `plain` is."""
+    """A function of operands, relations and numbers of sites as an operator for compiled code. What differentiates it
+    is another one, `gradients`; where that is differentiated itself, `plain` is."""
 
     def run(operands: list[Tensor], relations: list[Tensor], sizes: list[int]) -> list[Tensor]:
         with torch.no_grad():
@@ -532,20 +566,24 @@ def _operator(
     def fake(operands: list[Tensor], relations: list[Tensor], sizes: list[int]) -> list[Tensor]:
         return [operands[0].new_empty(shape, dtype=_dtype(operands)) for shape in shapes(operands, relations, sizes)]
 
-    def run_gradients(operands, given, needed, relations, sizes) -> list[Tensor]:
+    def run_gradients(
+        operands: list[Tensor], given: list[Tensor], needed: list[bool], relations: list[Tensor], sizes: list[int]
+    ) -> list[Tensor]:
         detached = [one.detach() for one in operands], [one.detach() for one in given]
         with torch.no_grad():
             return _apart(gradients(*detached, tuple(needed), relations, sizes), (*operands, *given))
 
-    def fake_gradients(operands, given, needed, relations, sizes) -> list[Tensor]:
+    def fake_gradients(
+        operands: list[Tensor], given: list[Tensor], needed: list[bool], relations: list[Tensor], sizes: list[int]
+    ) -> list[Tensor]:
         return [one.new_empty(one.shape) for one, need in zip(operands, needed) if need]
 
-    def setup(ctx, inputs, output) -> None:
+    def setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         operands, relations, ctx.sizes = inputs
         ctx.count = len(operands)
         ctx.save_for_backward(*operands, *relations)
 
-    def backward(ctx, given: list[Tensor]) -> tuple[list[Tensor | None], list[None], list[None] | None]:
+    def backward(ctx: Any, given: list[Tensor]) -> tuple[list[Tensor | None], list[None], list[None] | None]:
         operands, relations = list(ctx.saved_tensors[: ctx.count]), list(ctx.saved_tensors[ctx.count :])
         given, needed = [one.contiguous() for one in given], list(ctx.needs_input_grad[0])
         if torch.is_grad_enabled():
@@ -556,16 +594,11 @@ def _operator(
         results = [next(found) if need else None for need in needed]
         return results, [None] * len(relations), None if ctx.sizes else []  # (an empty list counts as one of tensors)
 
-    schema = "Tensor[] operands, {}Tensor[] relations, SymInt[] sizes"
-    operator = torch.library.custom_op(
-        f"fusionc_a43933486994::value_{name}", run, mutates_args=(), schema=f"({schema.format('')}) -> Tensor[]"
-    )
-    derivative = torch.library.custom_op(
-        f"fusionc_a43933486994::gradients_{name}",
-        run_gradients,
-        mutates_args=(),
-        schema=f"({schema.format('Tensor[] given, bool[] needed, ')}) -> Tensor[]",
-    )
+    schema = "(Tensor[] operands, {}Tensor[] relations, SymInt[] sizes) -> Tensor[]"
+    register = functools.partial(torch.library.custom_op, mutates_args=())
+    operator = register(f"fusionc_0c2437043085::value_{name}", run, schema=schema.format(""))
+    given = "Tensor[] given, bool[] needed, "
+    derivative = register(f"fusionc_0c2437043085::gradients_{name}", run_gradients, schema=schema.format(given))
     operator.register_fake(fake)
     derivative.register_fake(fake_gradients)
     operator.register_autograd(backward, setup_context=setup)
@@ -573,8 +606,8 @@ def _operator(
 
 
 def _looping(function: Callable[..., Sequence[Tensor]], name: str) -> Callable[..., Sequence[Tensor]]:
-    """A function of a list of tensors and of what is needed, compiled for any length of the dimensions that stand beside
-    it (None: of none). A single element has no loop: a compiler would make another one for it."""
+    """A function of a list of tensors and of what is needed, compiled for any length of the dimensions that stand
+    beside it (None: of none). A single element has no loop: a compiler would make another one for it."""
     compiled = _compiled_once(function, name)
 
     def call(read: list[Tensor], dims: Sequence[int | None], needed: tuple[bool, ...]) -> Sequence[Tensor]:
@@ -634,10 +667,11 @@ def _apart(results: Sequence[Tensor], given: Sequence[Tensor]) -> list[Tensor]:
 def _layered(
     left: Tensor, right: Tensor, layers: tuple[tuple[Any, ...], ...], first: int, count: int, dim: int
 ) -> Tensor:
-    """Products of components, added up layer by layer. A layer (start, rows, columns, left, right) goes to a grid of the
-    result; an operand (start, kind) gives the same row of components to all rows ("across"), one component to a whole
-    row ("along"), or one to each ("all"). The `first` layers fill the result, the others add to it."""
-    shape = list(torch.broadcast_shapes(left.shape[:dim], right.shape[:dim])) + [count, *left.shape[left.ndim + dim + 1 :]]
+    """Products of components, added up layer by layer. A layer (start, rows, columns, left, right) goes to a grid of
+    the result; an operand (start, kind) gives the same row of components to all rows ("across"), one component to a
+    whole row ("along"), or one to each ("all"). The `first` layers fill the result, the others add to it."""
+    batch = torch.broadcast_shapes(left.shape[:dim], right.shape[:dim])
+    shape = [*batch, count, *left.shape[left.ndim + dim + 1 :]]
     plain = _is_recorded()
     # (`vmap` may map either operand: memory for the sum is made like a product)
     sums = (left.narrow(dim, 0, 1) * right.narrow(dim, 0, 1)).new_zeros(shape) if plain else left.new_empty(shape)
@@ -715,46 +749,6 @@ def _over(channels: int, *values: Tensor) -> tuple[Tensor, ...]:
     return tuple(value.expand(*value.shape[:-1], channels) for value in values)
 
 
-def _check_sites(sites: str, *legs: tuple[str, int]) -> int:
-    """The number of sites of a set, which all legs over it agree on."""
-    for leg, size in legs[1:]:
-        if size != legs[0][1]:
-            raise ValueError(f"legs `{legs[0][0]}` and `{leg}` are over {sites}, and have {legs[0][1]} and {size} of them")
-    return legs[0][1]
-
-
-def _check_count(sites: str, count: int) -> int:
-    """The number of sites of a set that no leg is over. (`torch.export` may give a symbol: only bools are refused.)"""
-    if isinstance(count, (bool, float, str, list, tuple, dict, Tensor, type(None))):
-        raise TypeError(f"`{sites}` should be an int, the number of {sites}, and is {type(count).__name__}")
-    if count < 0:
-        raise ValueError(f"`{sites}` should not be negative, and is {count}")
-    return count
-
-
-def _check_relation(name: str, value: Tensor, first: int, second: int, like: Tensor, *legs: tuple[str, int]) -> Tensor:
-    """A relation as int64 [2, E]. Raises unless it fits the legs over its pairs and stays inside its sets of sites."""
-    _check_tensor(f"relation `{name}`", value)
-    value = _integers(f"relation `{name}`", "places of sites", value)
-    if value.ndim != 2 or value.shape[0] != 2:
-        hint = f": {name}.t() has" if value.ndim == 2 and value.shape[1] == 2 else ""
-        raise ValueError(f"relation `{name}` should have shape [2, pairs], and has {list(value.shape)}{hint}")
-    if value.device != like.device:
-        raise ValueError(f"relation `{name}` should be on {like.device}, and is on {value.device}")
-    for leg, size in legs:
-        if size != value.shape[1]:
-            raise ValueError(f"leg `{leg}` is over {name}, and has {size} pairs where {name} has {value.shape[1]}")
-    if not _has_numbers(value):
-        return value
-    for row, size in enumerate((first, second)):
-        least, most = map(int, value[row].aminmax()) if value.shape[1] else (0, size - 1)
-        if least < 0 or most >= size:
-            wrong = least if least < 0 else most
-            inside = f"lie between 0 and {size - 1}" if size else "be empty, for there are no sites"
-            raise IndexError(f"row {row} of relation `{name}` should {inside}, and has {wrong}")
-    return value
-
-
 def _scatter(sums: Tensor | None, value: Tensor, index: Tensor, size: int, dim: int) -> Tensor:
     """Rows along a dimension, added into `size` places: of the sums of the pieces before, if there are any."""
     if sums is not None:
@@ -764,22 +758,6 @@ def _scatter(sums: Tensor | None, value: Tensor, index: Tensor, size: int, dim: 
     zeros = value.new_zeros(shape)
     recorded = _is_recorded()
     return zeros.index_add(dim, index, value) if recorded else zeros.index_add_(dim, index, value)
-
-
-def _broadcast(names: tuple[str, ...], legs: tuple[Tensor, ...], last: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """Give all legs one batch shape; `last` says how many dimensions of each are not batch."""
-    shapes = [leg.shape[: leg.ndim - keep] for leg, keep in zip(legs, last)]
-    if all(shape == shapes[0] for shape in shapes):
-        return legs
-    for place, shape in enumerate(shapes):
-        for other, before in zip(names, shapes[:place]):
-            if any(m != n and m != 1 and n != 1 for m, n in zip(reversed(shape), reversed(before))):
-                raise ValueError(
-                    f"the batch shapes of the legs `{other}` and `{names[place]}` should broadcast, "
-                    f"and are {list(before)} and {list(shape)}"
-                )
-    batch = torch.broadcast_shapes(*shapes)
-    return tuple(leg.expand(*batch, *leg.shape[leg.ndim - keep :]) for leg, keep in zip(legs, last))
 
 
 _OVER_SITES_CONSTANTS = _Kept(
@@ -1229,7 +1207,6 @@ _OVER_SITES = _Stage(
             ),
         ),
     ),
-    looped=_over_sites_looped,
 )
 
 
@@ -1266,7 +1243,7 @@ def over_sites(x: Tensor, y: Tensor, r: Tensor, *, edges: Tensor) -> Tensor:
     if dtype in _HALVES:
         x, y, r = x.to(compute), y.to(compute), r.to(compute)
 
-    result = _call(_OVER_SITES, x, y, r, edges=edges, n_atoms=n_atoms)
+    result = _call_looped(_over_sites_looped, _OVER_SITES, x, y, r, edges=edges, n_atoms=n_atoms)
     return result.to(dtype).contiguous()
 
 

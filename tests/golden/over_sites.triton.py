@@ -23,13 +23,28 @@ try:
     import triton
     import triton.language as tl
 except ImportError:  # kernels are for GPUs; plain torch does the same elsewhere
-    triton = None
+    triton = tl = None
 
 __all__ = ["OverSites", "over_sites"]
 
 _HALVES = (torch.float16, torch.bfloat16)
 _REAL = (*_HALVES, torch.float32, torch.float64)
 _COMPLEX = (torch.complex64, torch.complex128)
+
+
+def _widened(*values: Tensor) -> tuple[Tensor, ...]:
+    """Halves as float32: under autocast, operands arrive in either."""
+    return tuple(value.float() if value.dtype in _HALVES else value for value in values)
+
+
+def _dtype(operands: Sequence[Tensor]) -> torch.dtype:
+    """The dtype of a result: that of its operands together, whatever the first is (rows of a table, real weights)."""
+    return functools.reduce(torch.promote_types, (operand.dtype for operand in operands))
+
+
+def _compute(value: Tensor) -> torch.dtype:
+    """The dtype of the arithmetic: halves are computed in float32."""
+    return torch.float32 if value.dtype in _HALVES else value.dtype
 
 
 def _table(size: int, entries: dict[int, float]) -> Tensor:
@@ -80,9 +95,7 @@ def _integers(what: str, holds: str, value: Tensor) -> Tensor:
     return value.long()
 
 
-def _check_leg(
-    leg: str, value: Tensor, size: int, space: str, kinds: tuple[torch.dtype, ...], sites: str = ""
-) -> None:
+def _check_leg(leg: str, value: Tensor, size: int, space: str, kinds: tuple[torch.dtype, ...], sites: str = "") -> None:
     """Raise unless a leg has the shape [..., size] (over sites [..., sites, size]) and one of the dtypes."""
     _check_tensor(f"leg `{leg}`", value)
     if value.ndim < (2 if sites else 1) or value.shape[-1] != size:
@@ -107,37 +120,52 @@ def _check_like(what: str, value: Tensor, first: str, like: Tensor) -> None:
         raise ValueError(f"{what} should be on {like.device} like leg `{first}`, and is on {value.device}")
 
 
-def _check_index(leg: str, value: Tensor, size: int, first: str, like: Tensor, sites: str = "") -> Tensor:
-    """An index leg as int64. Raises unless it holds rows and is on the first leg's device (over sites [..., sites])."""
-    _check_tensor(f"leg `{leg}`", value)
-    if sites and not value.ndim:
-        raise ValueError(f"leg `{leg}` should have shape [..., {sites}], and has []")
-    value = _integers(f"leg `{leg}`", f"rows 0 to {size - 1}", value)
+def _check_sites(sites: str, *legs: tuple[str, int]) -> int:
+    """The number of sites of a set, which all legs over it agree on."""
+    for leg, size in legs[1:]:
+        if size != legs[0][1]:
+            first = legs[0]
+            raise ValueError(f"legs `{first[0]}` and `{leg}` are over {sites}, and have {first[1]} and {size} of them")
+    return legs[0][1]
+
+
+def _check_relation(name: str, value: Tensor, first: int, second: int, like: Tensor, *legs: tuple[str, int]) -> Tensor:
+    """A relation as int64 [2, E]. Raises unless it fits the legs over its pairs and stays inside its sets of sites."""
+    _check_tensor(f"relation `{name}`", value)
+    value = _integers(f"relation `{name}`", "places of sites", value)
+    if value.ndim != 2 or value.shape[0] != 2:
+        hint = f": {name}.t() has" if value.ndim == 2 and value.shape[1] == 2 else ""
+        raise ValueError(f"relation `{name}` should have shape [2, pairs], and has {list(value.shape)}{hint}")
     if value.device != like.device:
-        raise ValueError(f"leg `{leg}` should be on {like.device} like leg `{first}`, and is on {value.device}")
-    if value.numel() and _has_numbers(value):
-        least, most = map(int, value.aminmax())
+        raise ValueError(f"relation `{name}` should be on {like.device}, and is on {value.device}")
+    for leg, size in legs:
+        if size != value.shape[1]:
+            raise ValueError(f"leg `{leg}` is over {name}, and has {size} pairs where {name} has {value.shape[1]}")
+    if not _has_numbers(value):
+        return value
+    for row, size in enumerate((first, second)):
+        least, most = map(int, value[row].aminmax()) if value.shape[1] else (0, size - 1)
         if least < 0 or most >= size:
-            raise IndexError(f"leg `{leg}` should be rows 0 to {size - 1}, and has {least if least < 0 else most}")
+            wrong = least if least < 0 else most
+            inside = f"lie between 0 and {size - 1}" if size else "be empty, for there are no sites"
+            raise IndexError(f"row {row} of relation `{name}` should {inside}, and has {wrong}")
     return value
 
 
-def _has_numbers(value: Tensor) -> bool:
-    """Whether integers can be looked at: not while they are traced, and on a GPU one would wait for the device, whose
-    kernels check them."""
-    return value.device.type == "cpu" and not _is_plain()
-
-
-def _check_weight(weight: str, value: Tensor, shape: tuple[int, ...]) -> None:
-    """Raise unless a weight has one number for each path and channel."""
-    _check_tensor(f"weight `{weight}`", value)
-    if tuple(value.shape) != shape:
-        raise ValueError(f"weight `{weight}` should have shape {list(shape)}, and has {list(value.shape)}")
-
-
-def _widened(*values: Tensor) -> tuple[Tensor, ...]:
-    """Halves as float32: under autocast, operands arrive in either."""
-    return tuple(value.float() if value.dtype in _HALVES else value for value in values)
+def _broadcast(names: tuple[str, ...], legs: tuple[Tensor, ...], last: tuple[int, ...]) -> tuple[Tensor, ...]:
+    """Give all legs one batch shape; `last` says how many dimensions of each are not batch."""
+    shapes = [leg.shape[: leg.ndim - keep] for leg, keep in zip(legs, last)]
+    if all(shape == shapes[0] for shape in shapes):
+        return legs
+    for place, shape in enumerate(shapes):
+        for other, before in zip(names, shapes[:place]):
+            if any(m != n and m != 1 and n != 1 for m, n in zip(reversed(shape), reversed(before))):
+                raise ValueError(
+                    f"the batch shapes of the legs `{other}` and `{names[place]}` should broadcast, "
+                    f"and are {list(before)} and {list(shape)}"
+                )
+    batch = torch.broadcast_shapes(*shapes)
+    return tuple(leg.expand(*batch, *leg.shape[leg.ndim - keep :]) for leg, keep in zip(legs, last))
 
 
 class _Stage(NamedTuple):
@@ -152,7 +180,30 @@ class _Stage(NamedTuple):
     results: tuple[int, ...] = ()
     width: int = 0
     derivatives: tuple[_Stage | None, ...] = ()
-    looped: Callable[..., Any] | None = None
+
+
+def _batch(kinds: tuple[int, ...], operands: Sequence[Tensor]) -> torch.Size:
+    """The batch dimensions of operands that have so many dimensions behind them (-1: none in front)."""
+    first, kind = next((one, kind) for one, kind in zip(operands, kinds) if kind >= 0)
+    return first.shape[: first.ndim - kind]
+
+
+def _in_rows(kinds: tuple[int, ...], operands: Sequence[Tensor]) -> list[Tensor]:
+    """Operands with one batch dimension."""
+    count = math.prod(_batch(kinds, operands))
+    return [
+        one if kind < 0 else one.reshape(count, *one.shape[one.ndim - kind :]) for one, kind in zip(operands, kinds)
+    ]
+
+
+def _listed(found: Any) -> list[Any]:
+    """What a function returns that returns a tensor or several."""
+    return [found] if isinstance(found, Tensor) else list(found)
+
+
+def _unlisted(results: list[Tensor]) -> Any:
+    """A tensor or several, as a function returns them."""
+    return results[0] if len(results) == 1 else tuple(results)
 
 
 def _is_transformed() -> bool:
@@ -161,8 +212,8 @@ def _is_transformed() -> bool:
 
 
 def _is_opaque() -> bool:
-    """Whether this is compiled, into code that may have operators which only Python knows: an exported program is to run
-    without, and torch.func cannot look into them (tangents would be zero)."""
+    """Whether this is compiled, into code that may have operators which only Python knows: an exported program is to
+    run without, and torch.func cannot look into them (tangents would be zero)."""
     return torch.compiler.is_compiling() and not torch.compiler.is_exporting() and not _is_transformed()
 
 
@@ -181,10 +232,30 @@ def _is_recorded() -> bool:
     return torch.is_grad_enabled() or _is_plain()
 
 
+def _has_numbers(value: Tensor) -> bool:
+    """Whether integers can be looked at: not while they are traced, and on a GPU one would wait for the device, whose
+    kernels check them."""
+    return value.device.type == "cpu" and not _is_plain()
+
+
+def _is_autocast(kind: str) -> bool:
+    """Whether a kind of device chooses the dtypes of its operations (some, like meta, never do)."""
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+
+
+def _uncast(value: Tensor) -> contextlib.AbstractContextManager[Any]:
+    """Gradients may be asked for under autocast, forces are where energies are: the arithmetic stays what it is."""
+    kind = value.device.type
+    return torch.autocast(kind, enabled=False) if _is_autocast(kind) else contextlib.nullcontext()
+
+
+def _is_batched(values: Sequence[Tensor | None]) -> bool:
+    """Whether `is_grads_batched` of `torch.autograd` is at work, whose tensors have no memory of their own."""
+    return any(one is not None and torch._C._functorch.is_legacy_batchedtensor(one) for one in values)
+
+
 def _call(stage: _Stage, /, *operands: Tensor, **sites: Tensor | int) -> Any:
     """The value of a diagram. It saves nothing but its operands for the derivative, which computes the rest again."""
-    if stage.looped and _is_opaque() and operands[0].device.type == "cpu":
-        return stage.looped(*operands, **sites)
     if torch.compiler.is_exporting() and not torch.compiler.is_dynamo_compiling():
         with _Exported():
             return stage.function(*operands, **sites)
@@ -199,11 +270,18 @@ def _call(stage: _Stage, /, *operands: Tensor, **sites: Tensor | int) -> Any:
     return _unlisted([result.reshape(*batch, result.shape[-1]) for result in results])
 
 
+def _call_looped(looped: Callable[..., Any], stage: _Stage, /, *operands: Tensor, **sites: Tensor | int) -> Any:
+    """The value of a diagram over sites: code that is compiled for a CPU has loops over pairs instead of the stage."""
+    if _is_opaque() and operands[0].device.type == "cpu":
+        return looped(*operands, **sites)
+    return _call(stage, *operands, **sites)
+
+
 class _Exported(torch.overrides.TorchFunctionMode):
     """Matrix products and sums of products in what is exported: `torch.export` takes each as a whole, and then does not
     know what its derivative reads. In steps it does."""
 
-    def __torch_function__(self, function, types, arguments=(), keywords=None):
+    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
         if function in (torch.Tensor.matmul, torch.matmul) and arguments[1].ndim > 1:
             return _matrices_in_steps(*arguments)
         if function is torch.einsum:
@@ -243,30 +321,6 @@ def _sum_in_steps(text: str, one: Tensor, two: Tensor) -> Tensor:
     return product.sum(tuple(range(len(kept), len(kept) + len(summed)))) if summed else product
 
 
-def _batch(kinds: tuple[int, ...], operands: Sequence[Tensor]) -> torch.Size:
-    """The batch dimensions of operands that have so many dimensions behind them (-1: none in front)."""
-    first, kind = next((one, kind) for one, kind in zip(operands, kinds) if kind >= 0)
-    return first.shape[: first.ndim - kind]
-
-
-def _in_rows(kinds: tuple[int, ...], operands: Sequence[Tensor]) -> list[Tensor]:
-    """Operands with one batch dimension."""
-    count = math.prod(_batch(kinds, operands))
-    return [
-        one if kind < 0 else one.reshape(count, *one.shape[one.ndim - kind :]) for one, kind in zip(operands, kinds)
-    ]
-
-
-def _listed(found: Any) -> list[Any]:
-    """What a function returns that returns a tensor or several."""
-    return [found] if isinstance(found, Tensor) else list(found)
-
-
-def _unlisted(results: list[Tensor]) -> Any:
-    """A tensor or several, as a function returns them."""
-    return results[0] if len(results) == 1 else tuple(results)
-
-
 def _recorded(stage: _Stage, needed: tuple[bool, ...], sites: dict[str, Any], operands: tuple[Tensor, ...]) -> Any:
     """A stage evaluated, and recorded where a derivative may be asked for."""
     if not torch.is_grad_enabled():
@@ -289,39 +343,23 @@ class _Differentiable(torch.autograd.Function):
     """A stage whose derivative is another stage. (The derivative of the last one is left to autograd.)"""
 
     @staticmethod
-    def forward(stage, needed, sites, *operands):
+    def forward(stage: _Stage, needed: tuple[bool, ...], sites: dict[str, Any], *operands: Tensor) -> Any:
         return _detached(_evaluated(stage, needed, sites, operands))
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         ctx.stage, ctx.needed, ctx.sites, *operands = inputs
         ctx.save_for_backward(*operands)
         ctx.set_materialize_grads(not ctx.stage.results)
 
     @staticmethod
-    def backward(ctx, *gradients):
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
         needed = tuple(
             need and _is_asked(node) for need, (node, _) in zip(ctx.needs_input_grad[3:], ctx.next_functions)
         )
         operands = ctx.saved_tensors  # (checkpoints want to be asked once)
         with _uncast(operands[0]):
             return None, None, None, *_stage_gradients(ctx.stage, ctx.needed, ctx.sites, operands, needed, gradients)
-
-
-def _is_autocast(kind: str) -> bool:
-    """Whether a kind of device chooses the dtypes of its operations (some, like meta, never do)."""
-    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-
-
-def _uncast(value: Tensor) -> contextlib.AbstractContextManager:
-    """Gradients may be asked for under autocast, forces are where energies are: the arithmetic stays what it is."""
-    kind = value.device.type
-    return torch.autocast(kind, enabled=False) if _is_autocast(kind) else contextlib.nullcontext()
-
-
-def _is_batched(values: Sequence[Tensor | None]) -> bool:
-    """Whether `is_grads_batched` of `torch.autograd` is at work, whose tensors have no memory of their own."""
-    return any(one is not None and torch._C._functorch.is_legacy_batchedtensor(one) for one in values)
 
 
 def _stage_gradients(
@@ -362,7 +400,9 @@ def _conjugate(value: Tensor) -> Tensor:
     return value.conj().resolve_conj() if value.is_complex() else value
 
 
-def _by_autograd(stage, asked, sites, operands, needed, gradients) -> list[Tensor | None]:
+def _by_autograd(
+    stage: _Stage, asked: Any, sites: Any, operands: Sequence[Tensor], needed: Sequence[bool], gradients: Sequence[Any]
+) -> list[Tensor | None]:
     """The gradients of a stage, recorded statement by statement."""
     recorded = torch.is_grad_enabled()
     with torch.enable_grad():
@@ -382,11 +422,6 @@ def _by_autograd(stage, asked, sites, operands, needed, gradients) -> list[Tenso
     return [next(found) if need else None for need in needed]
 
 
-def _dtype(operands: Sequence[Tensor]) -> torch.dtype:
-    """The dtype of a result: that of its operands together, whatever the first is (rows of a table, real weights)."""
-    return functools.reduce(torch.promote_types, (operand.dtype for operand in operands))
-
-
 def _evaluated(stage: _Stage, needed: tuple[bool, ...], sites: dict[str, Any], operands: tuple[Tensor, ...]) -> Any:
     """A stage, a piece of the batch at a time: what is in between stays in a cache. Results are written where they
     belong; gradients of weights are added up."""
@@ -397,7 +432,7 @@ def _evaluated(stage: _Stage, needed: tuple[bool, ...], sites: dict[str, Any], o
     pieces = _pieces(count, stage.piece, operands[0])
     if len(pieces) < 2:
         return stage.function(*operands, **keywords)
-    results: list[Tensor | None] = []
+    results: list[Any] = []
     if stage.width:
         results = [operands[0].new_empty((count, stage.width), dtype=_dtype(operands))]
     for piece in pieces:
@@ -460,11 +495,11 @@ def _over_pairs(
     widths: tuple[int, ...],
     piece: int,
 ) -> Callable[..., list[Tensor]]:
-    """What is computed for pairs, as an operator for compiled code: `parts`, compiled on its own, a piece of the pairs at
-    a time. A compiler would hold what all pairs give, and add it up one number at a time. `reads`: for each operand the
-    row of the relation that names the site where a pair reads it (-1: it is over the pairs, None: the same for all).
-    `ends`: for each result the row that names the site to which it is added (-1: it is over the pairs, None: all pairs
-    are added up), and its numbers, `widths`."""
+    """What is computed for pairs, as an operator for compiled code: `parts`, compiled on its own, a piece of the pairs
+    at a time. A compiler would hold what all pairs give, and add it up one number at a time. `reads`: for each operand
+    the row of the relation that names the site where a pair reads it (-1: it is over the pairs, None: the same for
+    all). `ends`: for each result the row that names the site to which it is added (-1: it is over the pairs, None: all
+    pairs are added up), and its numbers, `widths`."""
 
     def computed(read: Sequence[Tensor], needed: tuple[bool, ...]) -> list[Tensor]:
         results = [_assembled(output) for output in parts(*read)]
@@ -473,7 +508,15 @@ def _over_pairs(
     pulled = _pulling(lambda read: computed(read, ()), len(reads))
     value_of, gradients_of = _looping(computed, name), _looping(pulled, f"gradients_of_{name}")
 
-    def through(function, operands, needed, rows, ends, relation, sizes) -> list[Tensor]:
+    def through(
+        function: Callable[..., Sequence[Tensor]],
+        operands: Sequence[Tensor],
+        needed: tuple[bool, ...],
+        rows: tuple[int | None, ...],
+        ends: Sequence[int | None],
+        relation: Tensor,
+        sizes: Sequence[int],
+    ) -> list[Tensor]:
         results: list[Any] = [None] * len(ends)
         dims = [None if row is None else -2 for row in rows]
         for part in _pieces(relation.shape[1], piece, operands[0]):
@@ -494,15 +537,11 @@ def _over_pairs(
         return through(value_of, operands, (), reads, ends, relations[0], every(sizes))
 
     def gradients(
-        operands: Sequence[Tensor],
-        given: Sequence[Tensor],
-        needed: Sequence[bool],
-        relations: Sequence[Tensor],
-        sizes: Sequence[int],
+        operands: list[Tensor], given: list[Tensor], needed: tuple[bool, ...], relations: list[Tensor], sizes: list[int]
     ) -> list[Tensor]:
         goals = [row for row, need in zip(reads, needed) if need]
         counts = [0 if row is None else one.shape[-2] for one, row, need in zip(operands, reads, needed) if need]
-        return through(gradients_of, [*operands, *given], tuple(needed), (*reads, *ends), goals, relations[0], counts)
+        return through(gradients_of, [*operands, *given], needed, (*reads, *ends), goals, relations[0], counts)
 
     def shapes(operands: Sequence[Tensor], relations: Sequence[Tensor], sizes: Sequence[int]) -> list[list[int]]:
         batch = next(one.shape[:-2] for one, row in zip(operands, reads) if row is not None)
@@ -530,8 +569,8 @@ def _operator(
     plain: Callable[..., list[Tensor]],
     shapes: Callable[..., list[list[int]]],
 ) -> Callable[..., list[Tensor]]:
-    """A function of operands, relations and numbers of sites as an operator for compiled code. What differentiates it is
-    another one, `gradients`; where that is differentiated itself, `plain` is."""
+    """A function of operands, relations and numbers of sites as an operator for compiled code. What differentiates it
+    is another one, `gradients`; where that is differentiated itself, `plain` is."""
 
     def run(operands: list[Tensor], relations: list[Tensor], sizes: list[int]) -> list[Tensor]:
         with torch.no_grad():
@@ -540,20 +579,24 @@ def _operator(
     def fake(operands: list[Tensor], relations: list[Tensor], sizes: list[int]) -> list[Tensor]:
         return [operands[0].new_empty(shape, dtype=_dtype(operands)) for shape in shapes(operands, relations, sizes)]
 
-    def run_gradients(operands, given, needed, relations, sizes) -> list[Tensor]:
+    def run_gradients(
+        operands: list[Tensor], given: list[Tensor], needed: list[bool], relations: list[Tensor], sizes: list[int]
+    ) -> list[Tensor]:
         detached = [one.detach() for one in operands], [one.detach() for one in given]
         with torch.no_grad():
             return _apart(gradients(*detached, tuple(needed), relations, sizes), (*operands, *given))
 
-    def fake_gradients(operands, given, needed, relations, sizes) -> list[Tensor]:
+    def fake_gradients(
+        operands: list[Tensor], given: list[Tensor], needed: list[bool], relations: list[Tensor], sizes: list[int]
+    ) -> list[Tensor]:
         return [one.new_empty(one.shape) for one, need in zip(operands, needed) if need]
 
-    def setup(ctx, inputs, output) -> None:
+    def setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         operands, relations, ctx.sizes = inputs
         ctx.count = len(operands)
         ctx.save_for_backward(*operands, *relations)
 
-    def backward(ctx, given: list[Tensor]) -> tuple[list[Tensor | None], list[None], list[None] | None]:
+    def backward(ctx: Any, given: list[Tensor]) -> tuple[list[Tensor | None], list[None], list[None] | None]:
         operands, relations = list(ctx.saved_tensors[: ctx.count]), list(ctx.saved_tensors[ctx.count :])
         given, needed = [one.contiguous() for one in given], list(ctx.needs_input_grad[0])
         if torch.is_grad_enabled():
@@ -564,16 +607,11 @@ def _operator(
         results = [next(found) if need else None for need in needed]
         return results, [None] * len(relations), None if ctx.sizes else []  # (an empty list counts as one of tensors)
 
-    schema = "Tensor[] operands, {}Tensor[] relations, SymInt[] sizes"
-    operator = torch.library.custom_op(
-        f"fusionc_1a55e4858486::value_{name}", run, mutates_args=(), schema=f"({schema.format('')}) -> Tensor[]"
-    )
-    derivative = torch.library.custom_op(
-        f"fusionc_1a55e4858486::gradients_{name}",
-        run_gradients,
-        mutates_args=(),
-        schema=f"({schema.format('Tensor[] given, bool[] needed, ')}) -> Tensor[]",
-    )
+    schema = "(Tensor[] operands, {}Tensor[] relations, SymInt[] sizes) -> Tensor[]"
+    register = functools.partial(torch.library.custom_op, mutates_args=())
+    operator = register(f"fusionc_a28cbb8abc5e::value_{name}", run, schema=schema.format(""))
+    given = "Tensor[] given, bool[] needed, "
+    derivative = register(f"fusionc_a28cbb8abc5e::gradients_{name}", run_gradients, schema=schema.format(given))
     operator.register_fake(fake)
     derivative.register_fake(fake_gradients)
     operator.register_autograd(backward, setup_context=setup)
@@ -581,8 +619,8 @@ def _operator(
 
 
 def _looping(function: Callable[..., Sequence[Tensor]], name: str) -> Callable[..., Sequence[Tensor]]:
-    """A function of a list of tensors and of what is needed, compiled for any length of the dimensions that stand beside
-    it (None: of none). A single element has no loop: a compiler would make another one for it."""
+    """A function of a list of tensors and of what is needed, compiled for any length of the dimensions that stand
+    beside it (None: of none). A single element has no loop: a compiler would make another one for it."""
     compiled = _compiled_once(function, name)
 
     def call(read: list[Tensor], dims: Sequence[int | None], needed: tuple[bool, ...]) -> Sequence[Tensor]:
@@ -642,10 +680,11 @@ def _apart(results: Sequence[Tensor], given: Sequence[Tensor]) -> list[Tensor]:
 def _layered(
     left: Tensor, right: Tensor, layers: tuple[tuple[Any, ...], ...], first: int, count: int, dim: int
 ) -> Tensor:
-    """Products of components, added up layer by layer. A layer (start, rows, columns, left, right) goes to a grid of the
-    result; an operand (start, kind) gives the same row of components to all rows ("across"), one component to a whole
-    row ("along"), or one to each ("all"). The `first` layers fill the result, the others add to it."""
-    shape = list(torch.broadcast_shapes(left.shape[:dim], right.shape[:dim])) + [count, *left.shape[left.ndim + dim + 1 :]]
+    """Products of components, added up layer by layer. A layer (start, rows, columns, left, right) goes to a grid of
+    the result; an operand (start, kind) gives the same row of components to all rows ("across"), one component to a
+    whole row ("along"), or one to each ("all"). The `first` layers fill the result, the others add to it."""
+    batch = torch.broadcast_shapes(left.shape[:dim], right.shape[:dim])
+    shape = [*batch, count, *left.shape[left.ndim + dim + 1 :]]
     plain = _is_recorded()
     # (`vmap` may map either operand: memory for the sum is made like a product)
     sums = (left.narrow(dim, 0, 1) * right.narrow(dim, 0, 1)).new_zeros(shape) if plain else left.new_empty(shape)
@@ -723,46 +762,6 @@ def _over(channels: int, *values: Tensor) -> tuple[Tensor, ...]:
     return tuple(value.expand(*value.shape[:-1], channels) for value in values)
 
 
-def _check_sites(sites: str, *legs: tuple[str, int]) -> int:
-    """The number of sites of a set, which all legs over it agree on."""
-    for leg, size in legs[1:]:
-        if size != legs[0][1]:
-            raise ValueError(f"legs `{legs[0][0]}` and `{leg}` are over {sites}, and have {legs[0][1]} and {size} of them")
-    return legs[0][1]
-
-
-def _check_count(sites: str, count: int) -> int:
-    """The number of sites of a set that no leg is over. (`torch.export` may give a symbol: only bools are refused.)"""
-    if isinstance(count, (bool, float, str, list, tuple, dict, Tensor, type(None))):
-        raise TypeError(f"`{sites}` should be an int, the number of {sites}, and is {type(count).__name__}")
-    if count < 0:
-        raise ValueError(f"`{sites}` should not be negative, and is {count}")
-    return count
-
-
-def _check_relation(name: str, value: Tensor, first: int, second: int, like: Tensor, *legs: tuple[str, int]) -> Tensor:
-    """A relation as int64 [2, E]. Raises unless it fits the legs over its pairs and stays inside its sets of sites."""
-    _check_tensor(f"relation `{name}`", value)
-    value = _integers(f"relation `{name}`", "places of sites", value)
-    if value.ndim != 2 or value.shape[0] != 2:
-        hint = f": {name}.t() has" if value.ndim == 2 and value.shape[1] == 2 else ""
-        raise ValueError(f"relation `{name}` should have shape [2, pairs], and has {list(value.shape)}{hint}")
-    if value.device != like.device:
-        raise ValueError(f"relation `{name}` should be on {like.device}, and is on {value.device}")
-    for leg, size in legs:
-        if size != value.shape[1]:
-            raise ValueError(f"leg `{leg}` is over {name}, and has {size} pairs where {name} has {value.shape[1]}")
-    if not _has_numbers(value):
-        return value
-    for row, size in enumerate((first, second)):
-        least, most = map(int, value[row].aminmax()) if value.shape[1] else (0, size - 1)
-        if least < 0 or most >= size:
-            wrong = least if least < 0 else most
-            inside = f"lie between 0 and {size - 1}" if size else "be empty, for there are no sites"
-            raise IndexError(f"row {row} of relation `{name}` should {inside}, and has {wrong}")
-    return value
-
-
 def _scatter(sums: Tensor | None, value: Tensor, index: Tensor, size: int, dim: int) -> Tensor:
     """Rows along a dimension, added into `size` places: of the sums of the pieces before, if there are any."""
     if sums is not None:
@@ -772,22 +771,6 @@ def _scatter(sums: Tensor | None, value: Tensor, index: Tensor, size: int, dim: 
     zeros = value.new_zeros(shape)
     recorded = _is_recorded()
     return zeros.index_add(dim, index, value) if recorded else zeros.index_add_(dim, index, value)
-
-
-def _broadcast(names: tuple[str, ...], legs: tuple[Tensor, ...], last: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """Give all legs one batch shape; `last` says how many dimensions of each are not batch."""
-    shapes = [leg.shape[: leg.ndim - keep] for leg, keep in zip(legs, last)]
-    if all(shape == shapes[0] for shape in shapes):
-        return legs
-    for place, shape in enumerate(shapes):
-        for other, before in zip(names, shapes[:place]):
-            if any(m != n and m != 1 and n != 1 for m, n in zip(reversed(shape), reversed(before))):
-                raise ValueError(
-                    f"the batch shapes of the legs `{other}` and `{names[place]}` should broadcast, "
-                    f"and are {list(before)} and {list(shape)}"
-                )
-    batch = torch.broadcast_shapes(*shapes)
-    return tuple(leg.expand(*batch, *leg.shape[leg.ndim - keep :]) for leg, keep in zip(legs, last))
 
 
 _OVER_SITES_CONSTANTS = _Kept(
@@ -1237,7 +1220,6 @@ _OVER_SITES = _Stage(
             ),
         ),
     ),
-    looped=_over_sites_looped,
 )
 
 
@@ -1276,7 +1258,7 @@ def over_sites(x: Tensor, y: Tensor, r: Tensor, *, edges: Tensor) -> Tensor:
     if dtype in _HALVES:
         x, y, r = x.to(compute), y.to(compute), r.to(compute)
 
-    result = _call(_OVER_SITES, x, y, r, edges=edges, n_atoms=n_atoms)
+    result = _call_looped(_over_sites_looped, _OVER_SITES, x, y, r, edges=edges, n_atoms=n_atoms)
     return result.to(dtype).contiguous()
 
 
@@ -1291,6 +1273,7 @@ class OverSites(nn.Module):
 
     def extra_repr(self) -> str:
         return "2x0e + 2x1o, 1x0e + 1x1o, weights -> 2x0e + 2x1o"
+
 
 
 # --- kernels ---------------------------------------------------------------------------------------------------------
@@ -1317,24 +1300,14 @@ def _runs_kernels(value: Tensor) -> bool:
     return triton is not None and (value.is_cuda or _INTERPRETED)
 
 
-def _jit(**options: object):
+def _jit(**options: object) -> Callable[..., Any]:
     """`triton.jit`, or nothing where triton is not installed."""
     return (lambda function: function) if triton is None else triton.jit(**options)
-
-
-def _compute(value: Tensor) -> torch.dtype:
-    """The dtype of the arithmetic: halves are computed in float32."""
-    return torch.float32 if value.dtype in _HALVES else value.dtype
 
 
 def _count(rows: int, size: int) -> int:
     """How many programs so many rows need."""
     return -(-rows // size)
-
-
-def _parts(rows: int, size: int, most: int) -> int:
-    """How many parts a sum over all rows is made in."""
-    return max(1, min(_count(rows, size), most)) * size
 
 
 def _precision(compute: torch.dtype) -> str:
@@ -1347,7 +1320,7 @@ def _precision(compute: torch.dtype) -> str:
     return "tf32" if chosen in ("tf32", "high", "medium") else "tf32x3"
 
 
-def _launch(kernel, programs: int, blocks: int, warps: int, compute: torch.dtype, *arguments: Tensor | int) -> None:
+def _launch(kernel: Any, programs: int, blocks: int, warps: int, compute: torch.dtype, *arguments: Any) -> None:
     """Run a kernel on the device of its operands; nothing to do is nothing done."""
     if programs == 0:
         return
@@ -1371,28 +1344,6 @@ def _launch(kernel, programs: int, blocks: int, warps: int, compute: torch.dtype
 def _is_traced(operands: Sequence[Tensor]) -> bool:
     """Whether something records operations (`make_fx`, `torch.func.linearize`, fake tensors): it cannot see kernels."""
     return torch._C._len_torch_dispatch_stack() > 0 or any(type(one) not in (Tensor, nn.Parameter) for one in operands)
-
-
-def _terms(rows: Sequence[tuple[int, int, int, float]], places: Sequence[tuple[int, int, int]]) -> _Kept:
-    """The table of a kernel that is a loop, as numbers that the kernel takes apart again.
-
-    A row has the cells of two factors, the cell of their sum if it ends here (otherwise -1), and a coefficient. A place
-    says where a component starts in a row of an operand, the step between its channels, and the cell that it is moved
-    to or from."""
-    ends = [left | right << 20 | to << 40 for left, right, to, _ in rows]
-    moves = [start | step << 24 | cell << 40 for start, step, cell in places]
-    return _Kept(
-        torch.tensor(ends, dtype=torch.int64, device="cpu"),
-        torch.tensor([row[3] for row in rows], dtype=torch.float64, device="cpu"),
-        torch.tensor(moves, dtype=torch.int64, device="cpu"),
-    )
-
-
-def _flat(sites: Tensor, batch: int, count: int) -> Tensor:
-    """One row of a relation, for every element of a batch whose sites stand one behind the other."""
-    if batch == 1:
-        return sites
-    return (torch.arange(batch, device=sites.device)[:, None] * count + sites).flatten()
 
 
 def _check_inside(index: Tensor, size: int) -> Tensor:
@@ -1448,7 +1399,7 @@ class _Diagram(NamedTuple):
     """The operands in which the value is linear."""
     rows: int
     """How many of the fixed tensors, the first, have rows: index legs."""
-    operators: list[Callable[..., list[Tensor]]]
+    operators: list[Any]
 
 
 _ORDERS = 3
@@ -1529,7 +1480,10 @@ class _Apply(torch.autograd.Function):
     """A stage; its derivatives are made of other stages. Of its results it gives those that are asked for."""
 
     @staticmethod
-    def forward(diagram: _Diagram, level: int, sizes: tuple[int, ...], asked, count: int, *tensors: Tensor):
+    def forward(
+        diagram: _Diagram, level: int, sizes: tuple[int, ...], asked: tuple[int, ...], count: int, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        found: Sequence[Tensor]
         operands, fixed = tensors[:count], tensors[count:]
         if _is_batched(operands):
             found = _plain(diagram, level, operands, fixed, sizes)
@@ -1540,7 +1494,7 @@ class _Apply(torch.autograd.Function):
         return tuple(found[place] for place in asked)
 
     @staticmethod
-    def setup_context(ctx, inputs, output) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         diagram, level, sizes, asked, count, *tensors = inputs
         ctx.call = _Call(diagram, level, sizes, asked, count)
         ctx.save_for_backward(*tensors)
@@ -1548,23 +1502,23 @@ class _Apply(torch.autograd.Function):
         ctx.set_materialize_grads(False)
 
     @staticmethod
-    def backward(ctx, *cotangents: Tensor | None):
+    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
         call, needed = ctx.call, ctx.needs_input_grad[_BEFORE:]
-        operands, fixed = ctx.saved_tensors[: call.count], ctx.saved_tensors[call.count :]
+        operands, fixed = ctx.saved_tensors[: call.operand_count], ctx.saved_tensors[call.operand_count :]
         given = {number: one for number, one in zip(call.asked, cotangents) if one is not None}
-        found = call.gradients(operands, fixed, given, needed[: call.count])
+        found = call.gradients(operands, fixed, given, needed[: call.operand_count])
         return (*[None] * _BEFORE, *found, *(None for _ in fixed))
 
     @staticmethod
-    def jvp(ctx, *tangents: Tensor | None):
+    def jvp(ctx: Any, *tangents: Tensor | None) -> tuple[Tensor, ...]:
         call, moved = ctx.call, tangents[_BEFORE:]
-        operands, fixed = ctx.saved_tensors[: call.count], ctx.saved_tensors[call.count :]
-        given = {place: one for place, one in enumerate(moved[: call.count]) if one is not None}
+        operands, fixed = ctx.saved_tensors[: call.operand_count], ctx.saved_tensors[call.operand_count :]
+        given = {place: one for place, one in enumerate(moved[: call.operand_count]) if one is not None}
         return tuple(call.tangents(operands, fixed, given))
 
     @staticmethod
-    def vmap(info, in_dims, diagram: _Diagram, level: int, sizes: tuple[int, ...], asked, count: int, *tensors: Tensor):
-        call, dims = _Call(diagram, level, sizes, asked, count), in_dims[_BEFORE:]
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *arguments: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        call, dims, tensors = _Call(*arguments[:_BEFORE]), in_dims[_BEFORE:], arguments[_BEFORE:]
         found = call.mapped(info.batch_size, dims, tensors)
         return found, (0,) * len(found)
 
@@ -1576,7 +1530,7 @@ class _Call(NamedTuple):
     level: int
     sizes: tuple[int, ...]
     asked: tuple[int, ...]
-    count: int
+    operand_count: int
 
     def plain(self, operands: Sequence[Tensor], fixed: Sequence[Tensor]) -> tuple[Tensor, ...]:
         found = _plain(self.diagram, self.level, operands, fixed, self.sizes)
@@ -1699,7 +1653,7 @@ class _Call(NamedTuple):
             parts.append(self._second(values, fixed, cotangents, moved, needed))
         found = []
         for place in places:
-            each = [part[place] for part in parts if part[place] is not None]
+            each = [one for part in parts if (one := part[place]) is not None]
             found.append(sum(each[1:], each[0]) if each else torch.zeros_like(operands[place]))
         return found
 
@@ -1709,9 +1663,9 @@ class _Call(NamedTuple):
         """A stage for all elements of a dimension: one larger batch where everything that has it has rows."""
         diagram, level = self.diagram, self.level
         by_row = all(diagram.shapes[level][number][1] is not None for number in self.asked)
-        shared = {*diagram.weights[level], *range(self.count + diagram.rows, len(tensors))}
+        shared = {*diagram.weights[level], *range(self.operand_count + diagram.rows, len(tensors))}
         if not by_row or any(dims[place] is not None for place in shared):
-            function = lambda *values: self.plain(values[: self.count], values[self.count :])  # noqa: E731
+            function = lambda *values: self.plain(values[: self.operand_count], values[self.operand_count :])  # noqa: E731
             return torch.vmap(function, in_dims=tuple(dims))(*tensors)
         flat = []
         for place, (value, dim) in enumerate(zip(tensors, dims)):
@@ -1720,20 +1674,21 @@ class _Call(NamedTuple):
                 value = moved.flatten(0, 1)
             flat.append(value)
         sizes = (size * self.sizes[0], *self.sizes[1:])
-        found = _evaluate(diagram, level, flat[: self.count], flat[self.count :], sizes, self.asked)
+        found = _evaluate(diagram, level, flat[: self.operand_count], flat[self.operand_count :], sizes, self.asked)
         return tuple(torch.unflatten(one, 0, (size, -1)) for one in found)
 
 
 def _register(diagram: _Diagram, name: str, keeps: bool) -> _Diagram:
     """Every stage as an operator, for what records operations. Compilers differentiate the value's; all else that is
-    differentiated goes through `_Apply`. Stages that keep tensors are none of a CUDA graph's: these would be its own."""
+    differentiated goes through `_Apply`. Stages that keep tensors are none of a CUDA graph's: these would be its
+    own."""
     if triton is None:
         return diagram
     schema = "(Tensor[] operands, Tensor[] fixed, SymInt[] sizes) -> Tensor[]"
     tags = (torch.Tag.cudagraph_unsafe,) if keeps else ()
     for level in range(len(diagram.stages)):
         library = torch.library.custom_op(
-            f"fusionc_1a55e4858486::stage{level}_{name}", partial(_run, diagram, level), mutates_args=(), schema=schema, tags=tags
+            f"fusionc_a28cbb8abc5e::stage{level}_{name}", partial(_run, diagram, level), mutates_args=(), schema=schema, tags=tags
         )
         library.register_fake(partial(_fake, diagram, level))
         diagram.operators.append(library)
@@ -1741,17 +1696,19 @@ def _register(diagram: _Diagram, name: str, keeps: bool) -> _Diagram:
     return diagram
 
 
-def _fake(diagram: _Diagram, level: int, operands, fixed, sizes) -> list[Tensor]:
+def _fake(
+    diagram: _Diagram, level: int, operands: Sequence[Tensor], fixed: Sequence[Tensor], sizes: Sequence[int]
+) -> list[Tensor]:
     return _allocate(diagram, level, operands, sizes)
 
 
-def _setup(ctx, inputs, output) -> None:
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     operands, fixed, sizes = inputs
     ctx.count, ctx.sizes = len(operands), sizes
     ctx.save_for_backward(*operands, *fixed)
 
 
-def _backward(diagram: _Diagram, ctx, cotangents: Sequence[Tensor]):
+def _backward(diagram: _Diagram, ctx: Any, cotangents: Sequence[Tensor]) -> tuple[Any, ...]:
     operands, fixed = list(ctx.saved_tensors[: ctx.count]), list(ctx.saved_tensors[ctx.count :])
     found: list[Tensor | None] = [None] * len(operands)
     results = diagram.operators[1]([*operands, *(one.contiguous() for one in cotangents)], fixed, ctx.sizes)

@@ -17,19 +17,33 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils.weak import WeakTensorKeyDictionary
 
 try:
     import triton
     import triton.language as tl
 except ImportError:  # kernels are for GPUs; plain torch does the same elsewhere
-    triton = None
+    triton = tl = None
 
 __all__ = ["SeveralOutputs", "several_outputs"]
 
 _HALVES = (torch.float16, torch.bfloat16)
 _REAL = (*_HALVES, torch.float32, torch.float64)
 _COMPLEX = (torch.complex64, torch.complex128)
+
+
+def _widened(*values: Tensor) -> tuple[Tensor, ...]:
+    """Halves as float32: under autocast, operands arrive in either."""
+    return tuple(value.float() if value.dtype in _HALVES else value for value in values)
+
+
+def _dtype(operands: Sequence[Tensor]) -> torch.dtype:
+    """The dtype of a result: that of its operands together, whatever the first is (rows of a table, real weights)."""
+    return functools.reduce(torch.promote_types, (operand.dtype for operand in operands))
+
+
+def _compute(value: Tensor) -> torch.dtype:
+    """The dtype of the arithmetic: halves are computed in float32."""
+    return torch.float32 if value.dtype in _HALVES else value.dtype
 
 
 def _table(size: int, entries: dict[int, float]) -> Tensor:
@@ -80,9 +94,7 @@ def _integers(what: str, holds: str, value: Tensor) -> Tensor:
     return value.long()
 
 
-def _check_leg(
-    leg: str, value: Tensor, size: int, space: str, kinds: tuple[torch.dtype, ...], sites: str = ""
-) -> None:
+def _check_leg(leg: str, value: Tensor, size: int, space: str, kinds: tuple[torch.dtype, ...], sites: str = "") -> None:
     """Raise unless a leg has the shape [..., size] (over sites [..., sites, size]) and one of the dtypes."""
     _check_tensor(f"leg `{leg}`", value)
     if value.ndim < (2 if sites else 1) or value.shape[-1] != size:
@@ -122,12 +134,6 @@ def _check_index(leg: str, value: Tensor, size: int, first: str, like: Tensor, s
     return value
 
 
-def _has_numbers(value: Tensor) -> bool:
-    """Whether integers can be looked at: not while they are traced, and on a GPU one would wait for the device, whose
-    kernels check them."""
-    return value.device.type == "cpu" and not _is_plain()
-
-
 def _check_weight(weight: str, value: Tensor, shape: tuple[int, ...]) -> None:
     """Raise unless a weight has one number for each path and channel."""
     _check_tensor(f"weight `{weight}`", value)
@@ -135,9 +141,20 @@ def _check_weight(weight: str, value: Tensor, shape: tuple[int, ...]) -> None:
         raise ValueError(f"weight `{weight}` should have shape {list(shape)}, and has {list(value.shape)}")
 
 
-def _widened(*values: Tensor) -> tuple[Tensor, ...]:
-    """Halves as float32: under autocast, operands arrive in either."""
-    return tuple(value.float() if value.dtype in _HALVES else value for value in values)
+def _broadcast(names: tuple[str, ...], legs: tuple[Tensor, ...], last: tuple[int, ...]) -> tuple[Tensor, ...]:
+    """Give all legs one batch shape; `last` says how many dimensions of each are not batch."""
+    shapes = [leg.shape[: leg.ndim - keep] for leg, keep in zip(legs, last)]
+    if all(shape == shapes[0] for shape in shapes):
+        return legs
+    for place, shape in enumerate(shapes):
+        for other, before in zip(names, shapes[:place]):
+            if any(m != n and m != 1 and n != 1 for m, n in zip(reversed(shape), reversed(before))):
+                raise ValueError(
+                    f"the batch shapes of the legs `{other}` and `{names[place]}` should broadcast, "
+                    f"and are {list(before)} and {list(shape)}"
+                )
+    batch = torch.broadcast_shapes(*shapes)
+    return tuple(leg.expand(*batch, *leg.shape[leg.ndim - keep :]) for leg, keep in zip(legs, last))
 
 
 class _Stage(NamedTuple):
@@ -154,14 +171,38 @@ class _Stage(NamedTuple):
     derivatives: tuple[_Stage | None, ...] = ()
 
 
+def _batch(kinds: tuple[int, ...], operands: Sequence[Tensor]) -> torch.Size:
+    """The batch dimensions of operands that have so many dimensions behind them (-1: none in front)."""
+    first, kind = next((one, kind) for one, kind in zip(operands, kinds) if kind >= 0)
+    return first.shape[: first.ndim - kind]
+
+
+def _in_rows(kinds: tuple[int, ...], operands: Sequence[Tensor]) -> list[Tensor]:
+    """Operands with one batch dimension."""
+    count = math.prod(_batch(kinds, operands))
+    return [
+        one if kind < 0 else one.reshape(count, *one.shape[one.ndim - kind :]) for one, kind in zip(operands, kinds)
+    ]
+
+
+def _listed(found: Any) -> list[Any]:
+    """What a function returns that returns a tensor or several."""
+    return [found] if isinstance(found, Tensor) else list(found)
+
+
+def _unlisted(results: list[Tensor]) -> Any:
+    """A tensor or several, as a function returns them."""
+    return results[0] if len(results) == 1 else tuple(results)
+
+
 def _is_transformed() -> bool:
     """Whether torch.func is at work: here, or in what a compiler follows, which understands just this question."""
     return torch._C._are_functorch_transforms_active()
 
 
 def _is_opaque() -> bool:
-    """Whether this is compiled, into code that may have operators which only Python knows: an exported program is to run
-    without, and torch.func cannot look into them (tangents would be zero)."""
+    """Whether this is compiled, into code that may have operators which only Python knows: an exported program is to
+    run without, and torch.func cannot look into them (tangents would be zero)."""
     return torch.compiler.is_compiling() and not torch.compiler.is_exporting() and not _is_transformed()
 
 
@@ -178,6 +219,28 @@ def _is_plain() -> bool:
 def _is_recorded() -> bool:
     """Whether operations may be recorded: nothing is written into a place then."""
     return torch.is_grad_enabled() or _is_plain()
+
+
+def _has_numbers(value: Tensor) -> bool:
+    """Whether integers can be looked at: not while they are traced, and on a GPU one would wait for the device, whose
+    kernels check them."""
+    return value.device.type == "cpu" and not _is_plain()
+
+
+def _is_autocast(kind: str) -> bool:
+    """Whether a kind of device chooses the dtypes of its operations (some, like meta, never do)."""
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+
+
+def _uncast(value: Tensor) -> contextlib.AbstractContextManager[Any]:
+    """Gradients may be asked for under autocast, forces are where energies are: the arithmetic stays what it is."""
+    kind = value.device.type
+    return torch.autocast(kind, enabled=False) if _is_autocast(kind) else contextlib.nullcontext()
+
+
+def _is_batched(values: Sequence[Tensor | None]) -> bool:
+    """Whether `is_grads_batched` of `torch.autograd` is at work, whose tensors have no memory of their own."""
+    return any(one is not None and torch._C._functorch.is_legacy_batchedtensor(one) for one in values)
 
 
 def _call(stage: _Stage, /, *operands: Tensor, **sites: Tensor | int) -> Any:
@@ -200,7 +263,7 @@ class _Exported(torch.overrides.TorchFunctionMode):
     """Matrix products and sums of products in what is exported: `torch.export` takes each as a whole, and then does not
     know what its derivative reads. In steps it does."""
 
-    def __torch_function__(self, function, types, arguments=(), keywords=None):
+    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
         if function in (torch.Tensor.matmul, torch.matmul) and arguments[1].ndim > 1:
             return _matrices_in_steps(*arguments)
         if function is torch.einsum:
@@ -240,30 +303,6 @@ def _sum_in_steps(text: str, one: Tensor, two: Tensor) -> Tensor:
     return product.sum(tuple(range(len(kept), len(kept) + len(summed)))) if summed else product
 
 
-def _batch(kinds: tuple[int, ...], operands: Sequence[Tensor]) -> torch.Size:
-    """The batch dimensions of operands that have so many dimensions behind them (-1: none in front)."""
-    first, kind = next((one, kind) for one, kind in zip(operands, kinds) if kind >= 0)
-    return first.shape[: first.ndim - kind]
-
-
-def _in_rows(kinds: tuple[int, ...], operands: Sequence[Tensor]) -> list[Tensor]:
-    """Operands with one batch dimension."""
-    count = math.prod(_batch(kinds, operands))
-    return [
-        one if kind < 0 else one.reshape(count, *one.shape[one.ndim - kind :]) for one, kind in zip(operands, kinds)
-    ]
-
-
-def _listed(found: Any) -> list[Any]:
-    """What a function returns that returns a tensor or several."""
-    return [found] if isinstance(found, Tensor) else list(found)
-
-
-def _unlisted(results: list[Tensor]) -> Any:
-    """A tensor or several, as a function returns them."""
-    return results[0] if len(results) == 1 else tuple(results)
-
-
 def _recorded(stage: _Stage, needed: tuple[bool, ...], sites: dict[str, Any], operands: tuple[Tensor, ...]) -> Any:
     """A stage evaluated, and recorded where a derivative may be asked for."""
     if not torch.is_grad_enabled():
@@ -286,39 +325,23 @@ class _Differentiable(torch.autograd.Function):
     """A stage whose derivative is another stage. (The derivative of the last one is left to autograd.)"""
 
     @staticmethod
-    def forward(stage, needed, sites, *operands):
+    def forward(stage: _Stage, needed: tuple[bool, ...], sites: dict[str, Any], *operands: Tensor) -> Any:
         return _detached(_evaluated(stage, needed, sites, operands))
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         ctx.stage, ctx.needed, ctx.sites, *operands = inputs
         ctx.save_for_backward(*operands)
         ctx.set_materialize_grads(not ctx.stage.results)
 
     @staticmethod
-    def backward(ctx, *gradients):
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
         needed = tuple(
             need and _is_asked(node) for need, (node, _) in zip(ctx.needs_input_grad[3:], ctx.next_functions)
         )
         operands = ctx.saved_tensors  # (checkpoints want to be asked once)
         with _uncast(operands[0]):
             return None, None, None, *_stage_gradients(ctx.stage, ctx.needed, ctx.sites, operands, needed, gradients)
-
-
-def _is_autocast(kind: str) -> bool:
-    """Whether a kind of device chooses the dtypes of its operations (some, like meta, never do)."""
-    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-
-
-def _uncast(value: Tensor) -> contextlib.AbstractContextManager:
-    """Gradients may be asked for under autocast, forces are where energies are: the arithmetic stays what it is."""
-    kind = value.device.type
-    return torch.autocast(kind, enabled=False) if _is_autocast(kind) else contextlib.nullcontext()
-
-
-def _is_batched(values: Sequence[Tensor | None]) -> bool:
-    """Whether `is_grads_batched` of `torch.autograd` is at work, whose tensors have no memory of their own."""
-    return any(one is not None and torch._C._functorch.is_legacy_batchedtensor(one) for one in values)
 
 
 def _stage_gradients(
@@ -359,7 +382,9 @@ def _conjugate(value: Tensor) -> Tensor:
     return value.conj().resolve_conj() if value.is_complex() else value
 
 
-def _by_autograd(stage, asked, sites, operands, needed, gradients) -> list[Tensor | None]:
+def _by_autograd(
+    stage: _Stage, asked: Any, sites: Any, operands: Sequence[Tensor], needed: Sequence[bool], gradients: Sequence[Any]
+) -> list[Tensor | None]:
     """The gradients of a stage, recorded statement by statement."""
     recorded = torch.is_grad_enabled()
     with torch.enable_grad():
@@ -379,11 +404,6 @@ def _by_autograd(stage, asked, sites, operands, needed, gradients) -> list[Tenso
     return [next(found) if need else None for need in needed]
 
 
-def _dtype(operands: Sequence[Tensor]) -> torch.dtype:
-    """The dtype of a result: that of its operands together, whatever the first is (rows of a table, real weights)."""
-    return functools.reduce(torch.promote_types, (operand.dtype for operand in operands))
-
-
 def _evaluated(stage: _Stage, needed: tuple[bool, ...], sites: dict[str, Any], operands: tuple[Tensor, ...]) -> Any:
     """A stage, a piece of the batch at a time: what is in between stays in a cache. Results are written where they
     belong; gradients of weights are added up."""
@@ -394,7 +414,7 @@ def _evaluated(stage: _Stage, needed: tuple[bool, ...], sites: dict[str, Any], o
     pieces = _pieces(count, stage.piece, operands[0])
     if len(pieces) < 2:
         return stage.function(*operands, **keywords)
-    results: list[Tensor | None] = []
+    results: list[Any] = []
     if stage.width:
         results = [operands[0].new_empty((count, stage.width), dtype=_dtype(operands))]
     for piece in pieces:
@@ -450,8 +470,8 @@ def _assembled(parts: tuple[Any, ...]) -> Tensor:
 
 
 def _compiled(parts: Callable[..., tuple[tuple[Any, ...], ...]], *operands: Tensor) -> Any:
-    """The value of a diagram in code that is compiled: plain statements, of which a compiler makes one loop. `parts` gives
-    for each output what stands side by side in it (in a tuple: interleaved)."""
+    """The value of a diagram in code that is compiled: plain statements, of which a compiler makes one loop. `parts`
+    gives for each output what stands side by side in it (in a tuple: interleaved)."""
     return _unlisted([_assembled(output) for output in parts(*operands)])
 
 
@@ -471,7 +491,8 @@ def _weighed(
         out = value if fresh else value.new_empty(value.shape)
     sizes = [rows * columns for rows, columns, _ in grids]
     used = [columns if across else rows for rows, columns, across in grids]
-    pieces = zip(grids, value.split(sizes, dim), weights.split(used, dim), (value if out is None else out).split(sizes, dim))
+    places = (value if out is None else out).split(sizes, dim)
+    pieces = zip(grids, value.split(sizes, dim), weights.split(used, dim), places)
     for (rows, columns, across), part, factor, place in pieces:
         part = torch.unflatten(part, dim, (rows, columns))
         factor = factor.unsqueeze(dim - 1 if across else dim)
@@ -509,18 +530,6 @@ def _added_products(left: Tensor, right: Tensor, grids: tuple[tuple[int, int, bo
     return sums
 
 
-def _tabulated(value: Tensor, rows: tuple[Tensor, ...], sizes: tuple[int, ...], own: int, front: int = 0) -> Tensor:
-    """Elements added into the rows of a table [*sizes, ...] that indices name; `own` dimensions belong to an element,
-    `front` stand before the elements, and then before the table."""
-    place = rows[0]
-    for index, size in zip(rows[1:], sizes[1:]):
-        place = place * size + index
-    first, shape = value.shape[:front], value.shape[value.ndim - own :]
-    place = place.expand(value.shape[front : value.ndim - own]).reshape(-1)
-    table = value.new_zeros((*first, math.prod(sizes), *shape))
-    return table.index_add(front, place, value.reshape(*first, -1, *shape)).view(*first, *sizes, *shape)
-
-
 def _behind(parts: tuple[tuple[Tensor, int, Tensor | None], ...], into: Tensor | None = None) -> Tensor:
     """Parts of an output, one behind the other, each times its weights if there are any; the last so many dimensions of
     a part are its numbers."""
@@ -556,28 +565,24 @@ def _over(channels: int, *values: Tensor) -> tuple[Tensor, ...]:
 
 
 def _rows_at(table: Tensor, rows: Tensor, *more: Tensor) -> Tensor:
-    """The rows of a table that integers name, one for each of its first dimensions: [*rows.shape, ...]. (Indexing by one
-    tensor would count negative ones from the end; an embedding has no derivative for complex numbers. A compiler takes
-    tensors without dimensions for integers that it does not know.)"""
+    """The rows of a table that integers name, one for each of its first dimensions: [*rows.shape, ...]. (Indexing by
+    one tensor would count negative ones from the end; an embedding has no derivative for complex numbers. A compiler
+    takes tensors without dimensions for integers that it does not know.)"""
     if more:
         return table[tuple(one[None] for one in (rows, *more))][0]
     return table.index_select(0, rows.flatten()).view(*rows.shape, *table.shape[1:])
 
 
-def _broadcast(names: tuple[str, ...], legs: tuple[Tensor, ...], last: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """Give all legs one batch shape; `last` says how many dimensions of each are not batch."""
-    shapes = [leg.shape[: leg.ndim - keep] for leg, keep in zip(legs, last)]
-    if all(shape == shapes[0] for shape in shapes):
-        return legs
-    for place, shape in enumerate(shapes):
-        for other, before in zip(names, shapes[:place]):
-            if any(m != n and m != 1 and n != 1 for m, n in zip(reversed(shape), reversed(before))):
-                raise ValueError(
-                    f"the batch shapes of the legs `{other}` and `{names[place]}` should broadcast, "
-                    f"and are {list(before)} and {list(shape)}"
-                )
-    batch = torch.broadcast_shapes(*shapes)
-    return tuple(leg.expand(*batch, *leg.shape[leg.ndim - keep :]) for leg, keep in zip(legs, last))
+def _tabulated(value: Tensor, rows: tuple[Tensor, ...], sizes: tuple[int, ...], own: int, front: int = 0) -> Tensor:
+    """Elements added into the rows of a table [*sizes, ...] that indices name; `own` dimensions belong to an element,
+    `front` stand before the elements, and then before the table."""
+    place = rows[0]
+    for index, size in zip(rows[1:], sizes[1:]):
+        place = place * size + index
+    first, shape = value.shape[:front], value.shape[value.ndim - own :]
+    place = place.expand(value.shape[front : value.ndim - own]).reshape(-1)
+    table = value.new_zeros((*first, math.prod(sizes), *shape))
+    return table.index_add(front, place, value.reshape(*first, -1, *shape)).view(*first, *sizes, *shape)
 
 
 _SEVERAL_OUTPUTS_CONSTANTS = _Kept(
@@ -953,6 +958,7 @@ class SeveralOutputs(nn.Module):
         return "2x0e + 2x1o, 1x0e + 1x1o, index(3) -> 2x0e, 4x1o"
 
 
+
 # --- kernels ---------------------------------------------------------------------------------------------------------
 #
 # On a GPU the functions above run the kernels below; on other devices, and without triton, plain torch. A diagram has a
@@ -977,24 +983,14 @@ def _runs_kernels(value: Tensor) -> bool:
     return triton is not None and (value.is_cuda or _INTERPRETED)
 
 
-def _jit(**options: object):
+def _jit(**options: object) -> Callable[..., Any]:
     """`triton.jit`, or nothing where triton is not installed."""
     return (lambda function: function) if triton is None else triton.jit(**options)
-
-
-def _compute(value: Tensor) -> torch.dtype:
-    """The dtype of the arithmetic: halves are computed in float32."""
-    return torch.float32 if value.dtype in _HALVES else value.dtype
 
 
 def _count(rows: int, size: int) -> int:
     """How many programs so many rows need."""
     return -(-rows // size)
-
-
-def _parts(rows: int, size: int, most: int) -> int:
-    """How many parts a sum over all rows is made in."""
-    return max(1, min(_count(rows, size), most)) * size
 
 
 def _precision(compute: torch.dtype) -> str:
@@ -1007,7 +1003,7 @@ def _precision(compute: torch.dtype) -> str:
     return "tf32" if chosen in ("tf32", "high", "medium") else "tf32x3"
 
 
-def _launch(kernel, programs: int, blocks: int, warps: int, compute: torch.dtype, *arguments: Tensor | int) -> None:
+def _launch(kernel: Any, programs: int, blocks: int, warps: int, compute: torch.dtype, *arguments: Any) -> None:
     """Run a kernel on the device of its operands; nothing to do is nothing done."""
     if programs == 0:
         return
@@ -1033,61 +1029,11 @@ def _is_traced(operands: Sequence[Tensor]) -> bool:
     return torch._C._len_torch_dispatch_stack() > 0 or any(type(one) not in (Tensor, nn.Parameter) for one in operands)
 
 
-def _terms(rows: Sequence[tuple[int, int, int, float]], places: Sequence[tuple[int, int, int]]) -> _Kept:
-    """The table of a kernel that is a loop, as numbers that the kernel takes apart again.
-
-    A row has the cells of two factors, the cell of their sum if it ends here (otherwise -1), and a coefficient. A place
-    says where a component starts in a row of an operand, the step between its channels, and the cell that it is moved
-    to or from."""
-    ends = [left | right << 20 | to << 40 for left, right, to, _ in rows]
-    moves = [start | step << 24 | cell << 40 for start, step, cell in places]
-    return _Kept(
-        torch.tensor(ends, dtype=torch.int64, device="cpu"),
-        torch.tensor([row[3] for row in rows], dtype=torch.float64, device="cpu"),
-        torch.tensor(moves, dtype=torch.int64, device="cpu"),
-    )
-
-
-def _flat(sites: Tensor, batch: int, count: int) -> Tensor:
-    """One row of a relation, for every element of a batch whose sites stand one behind the other."""
-    if batch == 1:
-        return sites
-    return (torch.arange(batch, device=sites.device)[:, None] * count + sites).flatten()
-
-
 def _check_inside(index: Tensor, size: int) -> Tensor:
     """Raise unless all rows or sites are there: on a GPU with the next synchronisation, for nothing waits here."""
     if not torch.compiler.is_compiling() and not _is_transformed():
         torch._assert_async(((index >= 0) & (index < size)).all(), f"an index should lie between 0 and {size - 1}")
     return index
-
-
-def _sorted_pairs(relation: Tensor, row: int, count: int) -> tuple[Tensor, Tensor]:
-    """The pairs of a relation in the order of the sites in one row (stable), and where the pairs of each site begin.
-    A tensor that comes again, in another diagram or at the next step, is not sorted again, unless torch has written
-    into it. (What others write, a replayed graph or numpy, torch does not know of: give these a new tensor.)"""
-    if torch.compiler.is_compiling() or _is_traced([relation]) or relation.is_inference():
-        return _sort(relation, row, count)
-    if relation.is_cuda and torch.cuda.is_current_stream_capturing():
-        return _sort(relation, row, count)  # a graph that is captured sorts what it is given when it is replayed
-    version, found = _SORTED.get(relation, {}).get((row, count), (None, None))
-    if version != relation._version:
-        found = _sort(relation, row, count)
-        if not _is_transformed():  # what torch.func makes does not outlive it
-            _SORTED.setdefault(relation, {})[row, count] = (relation._version, found)
-    return found
-
-
-_SORTED = WeakTensorKeyDictionary()
-"""For every relation that was sorted and is still there: by row and number of sites the version that it had, and what
-was found."""
-
-
-def _sort(relation: Tensor, row: int, count: int) -> tuple[Tensor, Tensor]:
-    _check_inside(relation[row], count)
-    order = torch.argsort(relation[row], stable=True)
-    sites = torch.arange(count + 1, device=relation.device)
-    return order, torch.searchsorted(relation[row][order], sites)
 
 
 class _Diagram(NamedTuple):
@@ -1108,7 +1054,7 @@ class _Diagram(NamedTuple):
     """The operands in which the value is linear."""
     rows: int
     """How many of the fixed tensors, the first, have rows: index legs."""
-    operators: list[Callable[..., list[Tensor]]]
+    operators: list[Any]
 
 
 _ORDERS = 3
@@ -1189,7 +1135,10 @@ class _Apply(torch.autograd.Function):
     """A stage; its derivatives are made of other stages. Of its results it gives those that are asked for."""
 
     @staticmethod
-    def forward(diagram: _Diagram, level: int, sizes: tuple[int, ...], asked, count: int, *tensors: Tensor):
+    def forward(
+        diagram: _Diagram, level: int, sizes: tuple[int, ...], asked: tuple[int, ...], count: int, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        found: Sequence[Tensor]
         operands, fixed = tensors[:count], tensors[count:]
         if _is_batched(operands):
             found = _plain(diagram, level, operands, fixed, sizes)
@@ -1200,7 +1149,7 @@ class _Apply(torch.autograd.Function):
         return tuple(found[place] for place in asked)
 
     @staticmethod
-    def setup_context(ctx, inputs, output) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         diagram, level, sizes, asked, count, *tensors = inputs
         ctx.call = _Call(diagram, level, sizes, asked, count)
         ctx.save_for_backward(*tensors)
@@ -1208,23 +1157,23 @@ class _Apply(torch.autograd.Function):
         ctx.set_materialize_grads(False)
 
     @staticmethod
-    def backward(ctx, *cotangents: Tensor | None):
+    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
         call, needed = ctx.call, ctx.needs_input_grad[_BEFORE:]
-        operands, fixed = ctx.saved_tensors[: call.count], ctx.saved_tensors[call.count :]
+        operands, fixed = ctx.saved_tensors[: call.operand_count], ctx.saved_tensors[call.operand_count :]
         given = {number: one for number, one in zip(call.asked, cotangents) if one is not None}
-        found = call.gradients(operands, fixed, given, needed[: call.count])
+        found = call.gradients(operands, fixed, given, needed[: call.operand_count])
         return (*[None] * _BEFORE, *found, *(None for _ in fixed))
 
     @staticmethod
-    def jvp(ctx, *tangents: Tensor | None):
+    def jvp(ctx: Any, *tangents: Tensor | None) -> tuple[Tensor, ...]:
         call, moved = ctx.call, tangents[_BEFORE:]
-        operands, fixed = ctx.saved_tensors[: call.count], ctx.saved_tensors[call.count :]
-        given = {place: one for place, one in enumerate(moved[: call.count]) if one is not None}
+        operands, fixed = ctx.saved_tensors[: call.operand_count], ctx.saved_tensors[call.operand_count :]
+        given = {place: one for place, one in enumerate(moved[: call.operand_count]) if one is not None}
         return tuple(call.tangents(operands, fixed, given))
 
     @staticmethod
-    def vmap(info, in_dims, diagram: _Diagram, level: int, sizes: tuple[int, ...], asked, count: int, *tensors: Tensor):
-        call, dims = _Call(diagram, level, sizes, asked, count), in_dims[_BEFORE:]
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *arguments: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        call, dims, tensors = _Call(*arguments[:_BEFORE]), in_dims[_BEFORE:], arguments[_BEFORE:]
         found = call.mapped(info.batch_size, dims, tensors)
         return found, (0,) * len(found)
 
@@ -1236,7 +1185,7 @@ class _Call(NamedTuple):
     level: int
     sizes: tuple[int, ...]
     asked: tuple[int, ...]
-    count: int
+    operand_count: int
 
     def plain(self, operands: Sequence[Tensor], fixed: Sequence[Tensor]) -> tuple[Tensor, ...]:
         found = _plain(self.diagram, self.level, operands, fixed, self.sizes)
@@ -1359,7 +1308,7 @@ class _Call(NamedTuple):
             parts.append(self._second(values, fixed, cotangents, moved, needed))
         found = []
         for place in places:
-            each = [part[place] for part in parts if part[place] is not None]
+            each = [one for part in parts if (one := part[place]) is not None]
             found.append(sum(each[1:], each[0]) if each else torch.zeros_like(operands[place]))
         return found
 
@@ -1369,9 +1318,9 @@ class _Call(NamedTuple):
         """A stage for all elements of a dimension: one larger batch where everything that has it has rows."""
         diagram, level = self.diagram, self.level
         by_row = all(diagram.shapes[level][number][1] is not None for number in self.asked)
-        shared = {*diagram.weights[level], *range(self.count + diagram.rows, len(tensors))}
+        shared = {*diagram.weights[level], *range(self.operand_count + diagram.rows, len(tensors))}
         if not by_row or any(dims[place] is not None for place in shared):
-            function = lambda *values: self.plain(values[: self.count], values[self.count :])  # noqa: E731
+            function = lambda *values: self.plain(values[: self.operand_count], values[self.operand_count :])  # noqa: E731
             return torch.vmap(function, in_dims=tuple(dims))(*tensors)
         flat = []
         for place, (value, dim) in enumerate(zip(tensors, dims)):
@@ -1380,20 +1329,21 @@ class _Call(NamedTuple):
                 value = moved.flatten(0, 1)
             flat.append(value)
         sizes = (size * self.sizes[0], *self.sizes[1:])
-        found = _evaluate(diagram, level, flat[: self.count], flat[self.count :], sizes, self.asked)
+        found = _evaluate(diagram, level, flat[: self.operand_count], flat[self.operand_count :], sizes, self.asked)
         return tuple(torch.unflatten(one, 0, (size, -1)) for one in found)
 
 
 def _register(diagram: _Diagram, name: str, keeps: bool) -> _Diagram:
     """Every stage as an operator, for what records operations. Compilers differentiate the value's; all else that is
-    differentiated goes through `_Apply`. Stages that keep tensors are none of a CUDA graph's: these would be its own."""
+    differentiated goes through `_Apply`. Stages that keep tensors are none of a CUDA graph's: these would be its
+    own."""
     if triton is None:
         return diagram
     schema = "(Tensor[] operands, Tensor[] fixed, SymInt[] sizes) -> Tensor[]"
     tags = (torch.Tag.cudagraph_unsafe,) if keeps else ()
     for level in range(len(diagram.stages)):
         library = torch.library.custom_op(
-            f"fusionc_df046ea68ffb::stage{level}_{name}", partial(_run, diagram, level), mutates_args=(), schema=schema, tags=tags
+            f"fusionc_0f840182bb23::stage{level}_{name}", partial(_run, diagram, level), mutates_args=(), schema=schema, tags=tags
         )
         library.register_fake(partial(_fake, diagram, level))
         diagram.operators.append(library)
@@ -1401,17 +1351,19 @@ def _register(diagram: _Diagram, name: str, keeps: bool) -> _Diagram:
     return diagram
 
 
-def _fake(diagram: _Diagram, level: int, operands, fixed, sizes) -> list[Tensor]:
+def _fake(
+    diagram: _Diagram, level: int, operands: Sequence[Tensor], fixed: Sequence[Tensor], sizes: Sequence[int]
+) -> list[Tensor]:
     return _allocate(diagram, level, operands, sizes)
 
 
-def _setup(ctx, inputs, output) -> None:
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     operands, fixed, sizes = inputs
     ctx.count, ctx.sizes = len(operands), sizes
     ctx.save_for_backward(*operands, *fixed)
 
 
-def _backward(diagram: _Diagram, ctx, cotangents: Sequence[Tensor]):
+def _backward(diagram: _Diagram, ctx: Any, cotangents: Sequence[Tensor]) -> tuple[Any, ...]:
     operands, fixed = list(ctx.saved_tensors[: ctx.count]), list(ctx.saved_tensors[ctx.count :])
     found: list[Tensor | None] = [None] * len(operands)
     results = diagram.operators[1]([*operands, *(one.contiguous() for one in cotangents)], fixed, ctx.sizes)
