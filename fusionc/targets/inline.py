@@ -153,7 +153,8 @@ def read(module: str, text: str) -> tuple[list[Definition], dict[str, Import]]:
             imports |= _imported(node)
         elif isinstance(node, ast.Try):  # what may be missing
             statement = "\n".join(lines[node.lineno - 1 : node.end_lineno])
-            imports |= {name: Import("", "", statement) for part in node.body for name in _imported(part)}
+            aliases = [one for part in node.body if isinstance(part, ast.Import) for one in part.names]
+            imports |= {one.asname or one.name: Import("", "", statement) for one in aliases}
         elif isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Assign):
             name, is_constant = _name(node), isinstance(node, ast.Assign)
             if name == "__all__":
@@ -168,15 +169,14 @@ def read(module: str, text: str) -> tuple[list[Definition], dict[str, Import]]:
     return definitions, imports
 
 
-def _imported(node: ast.stmt) -> dict[str, Import]:
+def _imported(node: ast.Import | ast.ImportFrom) -> dict[str, Import]:
     """What an import statement brings in, but for other modules of the runtime and `__future__`."""
-    if isinstance(node, ast.Import):
-        return {one.asname or one.name: Import(one.name) for one in node.names}
-    if not isinstance(node, ast.ImportFrom) or node.module is None:
-        raise ValueError(f"line {node.lineno}: not an import that a copy could have")
-    if node.module == "__future__" or node.module.startswith(PACKAGE):
+    source = node.module if isinstance(node, ast.ImportFrom) else ""
+    if source is None or any(one.asname or "." in one.name for one in node.names):
+        raise ValueError(f"line {node.lineno}: not an import that copies could share")
+    if source == "__future__" or source.startswith(PACKAGE):
         return {}
-    return {one.name: Import(node.module, one.name) for one in node.names}
+    return {one.name: Import(source, one.name) if source else Import(one.name) for one in node.names}
 
 
 def _name(node: ast.FunctionDef | ast.ClassDef | ast.Assign) -> str:

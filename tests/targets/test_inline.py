@@ -145,7 +145,9 @@ def test_decorators_and_texts_behind_constants_are_copied() -> None:
         ("def helper():\n    pass\n", "begins with an underscore"),
         ("_one = _two = 3\n", "has one name"),
         ("_one.attribute = 4\n", "has one name"),
-        ("from . import modes\n", "not an import that a copy could have"),
+        ("from . import modes\n", "not an import that copies could share"),
+        ("import torch as t\n", "not an import that copies could share"),
+        ("import torch.nn\n", "not an import that copies could share"),
     ],
 )
 def test_what_could_not_be_copied_is_refused(text: str, message: str) -> None:
