@@ -427,15 +427,6 @@ def _compiled(parts: Callable[..., tuple[tuple[Any, ...], ...]], *operands: Tens
     return _unlisted([_assembled(output) for output in parts(*operands)])
 
 
-def _combined(matrix: Tensor, value: Tensor) -> Tensor:
-    """A matrix [r, c] applied to the components of [..., c, channels]: [..., r, channels]."""
-    if value.ndim == 2:
-        return matrix @ value
-    flat = value.flatten(0, -3)
-    result = torch.bmm(matrix.expand(flat.shape[0], -1, -1), flat)
-    return result.view(*value.shape[:-2], matrix.shape[0], value.shape[-1])
-
-
 def _layered(
     left: Tensor, right: Tensor, layers: tuple[tuple[Any, ...], ...], first: int, count: int, dim: int
 ) -> Tensor:
@@ -546,20 +537,20 @@ def _everywhere(value: Tensor, dim: int, batch: tuple[int, ...]) -> Tensor:
 
 _TWO_OPERANDS_CONSTANTS = _Kept(
     _table(
-        400,
+        388,
         {
             # W, recoupled
-            0: 0.7071067811865476, 5: 0.7071067811865476, 10: 0.7071067811865476, 15: 0.408248290463863,
+            0: 0.7071067811865476, 1: 0.7071067811865476, 2: 0.7071067811865476, 3: 0.408248290463863,
             # x y
-            16: 1.0, 37: 1.0, 42: 1.0, 47: 1.0, 53: 1.0, 56: 1.0, 86: 1.0, 92: 1.0, 119: 1.0, 128: 1.0,
+            4: 1.0, 25: 1.0, 30: 1.0, 35: 1.0, 41: 1.0, 44: 1.0, 74: 1.0, 80: 1.0, 107: 1.0, 116: 1.0,
             # grad of y
-            144: 1.0, 165: 1.0, 170: 1.0, 175: 1.0, 177: 1.0, 194: 1.0, 211: 1.0, 228: 1.0, 248: 1.0, 268: 1.0,
+            132: 1.0, 153: 1.0, 158: 1.0, 163: 1.0, 165: 1.0, 182: 1.0, 199: 1.0, 216: 1.0, 236: 1.0, 256: 1.0,
             # grad of y
-            272: 1.0, 281: 1.0, 286: 1.0, 291: 1.0, 309: 1.0, 324: 1.0, 342: 1.0, 360: 1.0, 375: 1.0, 396: 1.0,
+            260: 1.0, 269: 1.0, 274: 1.0, 279: 1.0, 297: 1.0, 312: 1.0, 330: 1.0, 348: 1.0, 363: 1.0, 384: 1.0,
         },
     ),
     sizes=(
-        16, 128, 128, 128,
+        4, 128, 128, 128,
     ),
 )
 _TWO_OPERANDS_INDICES = _Kept(
@@ -585,7 +576,7 @@ def _two_operands(x: Tensor, y: Tensor, W: Tensor, into: Tensor | None = None) -
         dim=-2,
     )
     W_2 = torch.unflatten(W, -1, (4, 2))
-    t = _combined(constants[0].view(4, 4), W_2)
+    t = W_2 * constants[0].view(4, 1)
     m = torch.unflatten(y @ constants[1].view(4, 32), -1, (8, 4))
     t_2 = m @ x_2
     del m
@@ -653,7 +644,7 @@ def _two_operands_gradients(
     )
     W_2 = torch.unflatten(W, -1, (4, 2))
     if needed[0] or needed[1]:
-        t = _combined(constants[0].view(4, 4), W_2)
+        t = W_2 * constants[0].view(4, 1)
     m = torch.unflatten(y @ constants[1].view(4, 32), -1, (8, 4))
     if needed[2]:
         t_2 = m @ x_2
@@ -673,7 +664,7 @@ def _two_operands_gradients(
     if needed[1]:
         t_6 = (t_3 @ x_2.mT).flatten(-2) @ constants[2].view(32, 4)
     if needed[2]:
-        t_7 = _combined(constants[0].view(4, 4), t_4)
+        t_7 = t_4 * constants[0].view(4, 1)
         del t_4
     if needed[0]:
         out = _behind(
@@ -695,7 +686,7 @@ def _two_operands_gradients_x(
     index = _TWO_OPERANDS_INDICES.on(x.device)
     W_2 = torch.unflatten(W, -1, (4, 2))
     if needed[1] or needed[3]:
-        t = _combined(constants[0].view(4, 4), W_2)
+        t = W_2 * constants[0].view(4, 1)
     grad_out_2 = torch.cat(
         (grad_out[..., 0:2].unsqueeze(-2), torch.unflatten(grad_out[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
         dim=-2,
@@ -724,7 +715,7 @@ def _two_operands_gradients_x(
         del t_6
         s = _summed_up(t_7, 2)
         del t_7
-        t_8 = _combined(constants[0].view(4, 4), s)
+        t_8 = s * constants[0].view(4, 1)
     if needed[3]:
         out = _behind(
             (
@@ -749,7 +740,7 @@ def _two_operands_gradients_y(
     )
     W_2 = torch.unflatten(W, -1, (4, 2))
     if needed[0] or needed[3]:
-        t = _combined(constants[0].view(4, 4), W_2)
+        t = W_2 * constants[0].view(4, 1)
     grad_out_2 = torch.cat(
         (grad_out[..., 0:2].unsqueeze(-2), torch.unflatten(grad_out[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
         dim=-2,
@@ -774,7 +765,7 @@ def _two_operands_gradients_y(
         del t_6
         s = _summed_up(t_7, 2)
         del t_7
-        t_8 = _combined(constants[0].view(4, 4), s)
+        t_8 = s * constants[0].view(4, 1)
     if needed[0]:
         out = _behind(
             (
@@ -813,7 +804,7 @@ def _two_operands_gradients_W(
         dim=-2,
     )
     grad_grad_W_2 = torch.unflatten(grad_grad_W, -1, (4, 2))
-    t_2 = _combined(constants[0].view(4, 4), grad_grad_W_2)
+    t_2 = grad_grad_W_2 * constants[0].view(4, 1)
     s = _everywhere(t_2, -2, (*x.shape[:-1],))
     del t_2
     if needed[3]:

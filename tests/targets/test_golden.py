@@ -1,7 +1,7 @@
 """What is emitted for small diagrams, to the byte: whoever changes an emission reads the change here as a diff.
 
-`tests/golden/` holds each diagram and beside it the file of every target. `pytest tests/targets/test_golden.py
---update-golden` writes these files anew; read the diff before you commit it.
+`tests/golden/` holds each diagram and beside it its program and the files of two targets.
+`pytest tests/targets/test_golden.py --update-golden` writes these anew; read the diff before you commit it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 import fusionc
+from fusionc.program.text import program_text
 
 FOLDER = Path(__file__).parents[1] / "golden"
 DIAGRAMS = sorted(path.stem for path in FOLDER.glob("*.fus"))
-TARGETS = ("torch", "triton")
+KINDS = {"program": "program.txt", "torch": "torch.py", "triton": "triton.py"}
+"""What is kept of each diagram, and how its file's name ends: the program, and what two targets make of it."""
 MOST_LINES = 80
 """Lines of a difference that are shown: enough to see its kind."""
 UPDATE = "pytest tests/targets/test_golden.py --update-golden"
@@ -31,25 +33,32 @@ def difference(expected: str, emitted: str, name: str) -> str:
     return "\n".join([*shown, f"... and {rest} lines more"] if rest else shown)
 
 
-@pytest.mark.parametrize("target", TARGETS)
+def emission(diagram: str, kind: str) -> str:
+    program = fusionc.load(FOLDER / f"{diagram}.fus")
+    if kind == "program":
+        return "\n".join(program_text(one.checked.program()) for one in program.values())
+    return program.emit(kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("diagram", DIAGRAMS)
-def test_golden(diagram: str, target: str, request: pytest.FixtureRequest) -> None:
-    golden = FOLDER / f"{diagram}.{target}.py"
-    emitted = fusionc.load(FOLDER / f"{diagram}.fus").emit(target)
+def test_golden(diagram: str, kind: str, request: pytest.FixtureRequest) -> None:
+    golden = FOLDER / f"{diagram}.{KINDS[kind]}"
+    emitted = emission(diagram, kind)
     if request.config.getoption("--update-golden"):
         golden.write_bytes(emitted.encode())
     expected = golden.read_bytes().decode() if golden.exists() else ""
     if emitted != expected:
         pytest.fail(
-            f"The {target} file of `{diagram}` is not the expected one. If the change is meant: {UPDATE}\n\n"
+            f"The {kind} file of `{diagram}` is not the expected one. If the change is meant: {UPDATE}\n\n"
             + difference(expected, emitted, golden.name),
             pytrace=False,
         )
 
 
 def test_every_golden_file_has_its_diagram() -> None:
-    expected = {f"{diagram}.{target}.py" for diagram in DIAGRAMS for target in TARGETS}
-    assert {path.name for path in FOLDER.glob("*.py")} == expected
+    expected = {f"{diagram}.{ending}" for diagram in DIAGRAMS for ending in KINDS.values()}
+    assert {path.name for path in FOLDER.iterdir() if path.suffix != ".fus"} == expected
 
 
 def test_a_difference_is_shown_in_bounded_length() -> None:
