@@ -244,6 +244,7 @@ def test_an_interrupt_while_it_loads_or_waits(tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # (what runs behind a shell ignores it)
     )
     loading = (
         "import builtins, fusionc.__main__\nold = builtins.__import__\n"

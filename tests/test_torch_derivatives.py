@@ -21,8 +21,8 @@ LAYOUTS = ["mul_ir", "ir_mul"]
 
 
 def shrunk(stage):
-    """A stage and those that differentiate it, three elements at a time."""
-    rest = tuple(one and shrunk(one) for one in stage.derivatives)
+    """A stage and those that differentiate it, three elements at a time. (What is swapped is found by its name.)"""
+    rest = tuple(shrunk(one) if hasattr(one, "derivatives") else one for one in stage.derivatives)
     return stage._replace(piece=min(stage.piece, 3), derivatives=rest)
 
 

@@ -15,7 +15,7 @@ FILE_NAMES = frozenset(
     "torch nn Tensor NamedTuple annotations bool dict float int isinstance len list reversed super tuple type zip "
     "any all enumerate range str object ValueError TypeError IndexError ImportError OSError staticmethod "
     "triton tl contextlib functools math partial Callable Sequence KERNELS min max iter next hasattr slice Any "
-    "getattr WeakTensorKeyDictionary sum map "
+    "getattr WeakTensorKeyDictionary sum map Iterator "
     "RuntimeError".split()
 )
 # Attributes of torch.nn.Module, which a learned weight would shadow.

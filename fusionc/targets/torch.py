@@ -25,7 +25,7 @@ from fusionc.targets.torch_patterns import piece_size
 from fusionc.targets.torch_prices import suits_rows
 from fusionc.targets.torch_rows import RowArithmetic
 from fusionc.targets.torch_scalars import ScalarArithmetic, why_not_scalar
-from fusionc.targets.torch_stages import Stage, value_stage
+from fusionc.targets.torch_stages import Stage, Swapped, value_stage
 from fusionc.targets.torch_tables import Tables
 from fusionc.targets.torch_text import listed
 
@@ -293,6 +293,9 @@ class _Printer:
         for one in stage.derivatives:
             if one is None:
                 tree.append(f"{indent}    None,")
+                continue
+            if isinstance(one, Swapped):
+                tree.append(f"{indent}    _Swapped(lambda: {self.file.stages}, {one.place}),")
                 continue
             about = f"The gradients of `{self.program.name}`: of <grad, value> by every operand that is needed."
             called = self.file.gradients

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fusionc.program.derive import Derivative, differentiable, vjp
+from fusionc.program.derive import Derivative, differentiable, linear, vjp
 from fusionc.program.ir import Program
 from fusionc.program.passes import BATCHED_DERIVATIVE, BATCHED_VALUE, run
 
@@ -23,7 +23,7 @@ class Stage:
     operands: tuple[str, ...]
     results: tuple[int, ...] = ()
     of: str = ""
-    derivatives: tuple[Stage | None, ...] = ()
+    derivatives: tuple[Stage | Swapped | None, ...] = ()
     """Of the value one for all its outputs; of the gradients one for each of them (None: it depends on nothing). Empty
     where autograd does it."""
 
@@ -32,6 +32,14 @@ class Stage:
         """For each operand how many dimensions stand behind the batch and the sites; -1 where it has neither."""
         legs = {leg.name: leg for leg in self.program.legs}
         return tuple(-1 if name not in legs else int(legs[name].kind != "index") for name in self.operands)
+
+
+@dataclass(frozen=True)
+class Swapped:
+    """What differentiates the gradient of an operand in which the value is linear: the value and its gradients, with
+    what is given in the operand's place. `place` is the operand's."""
+
+    place: int
 
 
 def value_stage(program: Program) -> Stage:
@@ -44,13 +52,19 @@ def value_stage(program: Program) -> Stage:
     arguments = (*operands, *(name for _, name in first.given))
     if not first.results:
         return Stage(program, operands)
-    seconds = [_second(program, operands, operand) for operand, _ in first.results]
+    alone = linear(program)
+    seconds = [
+        Swapped(operands.index(operand)) if operand in alone else _second(program, operands, operand)
+        for operand, _ in first.results
+    ]
     complete = all(one is not None for one in seconds)
     stage = Stage(
         run(first.program, BATCHED_DERIVATIVE),
         arguments,
         tuple(operands.index(operand) for operand, _ in first.results),
-        derivatives=tuple(one if one and one.results else None for one in seconds) if complete else (),
+        derivatives=tuple(None if isinstance(one, Stage) and not one.results else one for one in seconds)
+        if complete
+        else (),
     )
     return Stage(program, operands, derivatives=(stage,))
 

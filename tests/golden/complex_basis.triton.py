@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -126,7 +126,15 @@ class _Stage(NamedTuple):
     piece: int = 0
     results: tuple[int, ...] = ()
     width: int = 0
-    derivatives: tuple[_Stage | None, ...] = ()
+    derivatives: tuple[_Stage | _Swapped | None, ...] = ()
+
+
+class _Swapped(NamedTuple):
+    """What differentiates the gradient of an operand in which the value is linear: the value and its gradients once
+    more, with what is given in the place of the operand. `value` tells the stage of the value."""
+
+    value: Callable[[], _Stage]
+    place: int
 
 
 def _batch(kinds: tuple[int, ...], operands: Sequence[Tensor]) -> torch.Size:
@@ -307,12 +315,35 @@ def _stage_gradients(
         if derivative is None or given[0] is None:
             continue
         given = tuple(_conjugate(one) for one in given)
-        parts = _recorded(derivative, needed, sites, (*operands, *given))
-        for place, part in zip(derivative.results, parts):
+        if isinstance(derivative, _Swapped):
+            pairs = _swapped(derivative, stage, sites, operands, needed, *given)
+        else:
+            pairs = zip(derivative.results, _recorded(derivative, needed, sites, (*operands, *given)))
+        for place, part in pairs:
             if part is not None:
                 part = _conjugate(part)
                 found[place] = part if found[place] is None else found[place] + part
     return found
+
+
+def _swapped(
+    derivative: _Swapped,
+    stage: _Stage,
+    sites: dict[str, Any],
+    operands: Sequence[Tensor],
+    needed: tuple[bool, ...],
+    given: Tensor,
+) -> Iterator[tuple[int, Tensor | None]]:
+    """The derivatives of <given, gradient of an operand>, which is <cotangents, value> with the given in its place:
+    by the other operands they are gradients, by the cotangents the value. `stage` computes the gradients."""
+    value, place = derivative
+    count = len(value().kinds)
+    moved = (*operands[:place], given, *operands[place + 1 : count])
+    others = tuple(need and at != place for at, need in enumerate(needed[:count]))
+    if any(others):
+        yield from zip(stage.results, _recorded(stage, others, sites, (*moved, *operands[count:])))
+    if any(needed[count:]):
+        yield from enumerate(_listed(_recorded(value(), (), sites, moved)), start=count)
 
 
 def _is_asked(node: Any) -> bool:
@@ -410,43 +441,6 @@ def _added(total: Tensor | None, part: Tensor) -> Tensor:
     return part if total is None else total.add_(part)
 
 
-def _layered(
-    left: Tensor, right: Tensor, layers: tuple[tuple[Any, ...], ...], first: int, count: int, dim: int
-) -> Tensor:
-    """Products of components, added up layer by layer. A layer (start, rows, columns, left, right) goes to a grid of
-    the result; an operand (start, kind) gives the same row of components to all rows ("across"), one component to a
-    whole row ("along"), or one to each ("all"). The `first` layers fill the result, the others add to it."""
-    batch = torch.broadcast_shapes(left.shape[:dim], right.shape[:dim])
-    shape = [*batch, count, *left.shape[left.ndim + dim + 1 :]]
-    plain = _is_recorded()
-    # (`vmap` may map either operand: memory for the sum is made like a product)
-    sums = (left.narrow(dim, 0, 1) * right.narrow(dim, 0, 1)).new_zeros(shape) if plain else left.new_empty(shape)
-    for number, (start, rows, columns, *sides) in enumerate(layers):
-        factors = []
-        for value, (place, kind) in zip((left, right), sides):
-            size = {"across": (1, columns), "along": (rows, 1), "all": (rows, columns)}[kind]
-            factors.append(torch.unflatten(value.narrow(dim, place, size[0] * size[1]), dim, size))
-        grid = torch.unflatten(sums.narrow(dim, start, rows * columns), dim, (rows, columns))
-        if plain:
-            grid.add_(factors[0] * factors[1])
-        elif number < first:
-            torch.mul(*factors, out=grid)
-        else:
-            grid.addcmul_(*factors)
-    return sums
-
-
-def _correlated(own: Tensor, shared: Tensor, groups: tuple[tuple[int, int, int, int], ...], dim: int) -> Tensor:
-    """Products summed over all elements: in each group (place, place, rows, columns) rows of components of one operand
-    meet the same row of the other, and are added up along it. (Over the elements first: memory is read in order.)"""
-    parts = []
-    for first, second, rows, columns in groups:
-        part = torch.unflatten(own.narrow(dim, first, rows * columns), dim, (rows, columns))
-        part = part * shared.narrow(dim, second, columns).unsqueeze(dim - 1)
-        parts.append(_summed_up(part, 1 - dim).sum(dim))
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
-
-
 def _added_products(left: Tensor, right: Tensor, grids: tuple[tuple[int, int, bool], ...], dim: int) -> Tensor:
     """Products of components, added up, in grids [rows, columns] of components: those of each column, or of each row.
     Where nothing is recorded, row by row into the sums: the products themselves are never in memory."""
@@ -504,16 +498,9 @@ def _behind(parts: tuple[tuple[Tensor, int, Tensor | None], ...], into: Tensor |
     return out
 
 
-def _everywhere(value: Tensor, dim: int, batch: tuple[int, ...]) -> Tensor:
-    """A value without a batch, the same for all elements of one; `dim` is the axis of its components."""
-    if dim == 0:
-        return value[:, *[None] * len(batch)].expand(-1, *batch, *value.shape[1:])
-    return value.expand(*batch, *value.shape)
-
-
 _COMPLEX_BASIS_CONSTANTS = _Kept(
     _table(
-        128,
+        96,
         {
             # out
             1: 0.7071067811865476, 6: 1.0, 11: 0.7071067811865476, 16: -0.7071067811865476,
@@ -524,13 +511,10 @@ _COMPLEX_BASIS_CONSTANTS = _Kept(
             # grad of y
             65: -0.7071067811865476, 66: 0.7071067811865476, 76: 1.0, 85: 0.7071067811865476,
             86: 0.7071067811865476, 95: 1.0,
-            # grad of y
-            97: -0.7071067811865476, 104: 0.7071067811865476, 114: 1.0, 117: 0.7071067811865476,
-            124: 0.7071067811865476, 127: 1.0,
         },
     ),
     sizes=(
-        32, 32, 32, 32,
+        32, 32, 32,
     ),
 )
 _COMPLEX_BASIS_INDICES = _Kept(
@@ -603,128 +587,6 @@ def _complex_basis_gradients(
     return t_3.transpose(-1, -2).flatten(-2) if needed[0] else None, t_5 if needed[1] else None, s.flatten(-2) if needed[2] else None
 
 
-def _complex_basis_gradients_x(
-    x: Tensor, y: Tensor, W: Tensor, grad_out: Tensor, grad_grad_x: Tensor, *, needed: tuple[bool, ...],
-) -> tuple[Tensor | None, ...]:
-    """The gradients of one of those gradients, that of `x`, by every operand that is needed."""
-    constants = _COMPLEX_BASIS_CONSTANTS.on(x.device, x.dtype)
-    index = _COMPLEX_BASIS_INDICES.on(x.device)
-    W_2 = torch.unflatten(W, -1, (2, 2))
-    grad_out_2 = torch.cat(
-        (grad_out[..., 0:2].unsqueeze(-2), torch.unflatten(grad_out[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
-        dim=-2,
-    )
-    m = torch.unflatten(y @ constants[1].view(2, 16), -1, (4, 4))
-    if needed[2]:
-        t = m @ grad_out_2
-    grad_grad_x_2 = torch.unflatten(grad_grad_x[..., 0:4], -1, (2, 2)).transpose(-1, -2)
-    if needed[1] or needed[3]:
-        t_2 = _selected(grad_grad_x_2, index[0], -2) * _selected(W_2, index[1], -2)
-    if needed[2]:
-        t_3 = _correlated(t, grad_grad_x_2, ((0, 0, 2, 2),), -2)
-        del t
-    if needed[3]:
-        t_4 = m.mT @ t_2
-    if needed[1]:
-        t_5 = (t_2 @ grad_out_2.mT).flatten(-2) @ constants[3].view(16, 2)
-    if needed[3]:
-        out = _behind(
-            (
-                (t_4.narrow(-2, 0, 1), 2, None),
-                (t_4.narrow(-2, 1, 3).transpose(-1, -2), 2, None),
-            ),
-        )
-        del t_4
-
-    return t_5 if needed[1] else None, out if needed[3] else None, t_3.flatten(-2) if needed[2] else None
-
-
-def _complex_basis_gradients_y(
-    x: Tensor, y: Tensor, W: Tensor, grad_out: Tensor, grad_grad_y: Tensor, *, needed: tuple[bool, ...],
-) -> tuple[Tensor | None, ...]:
-    """The gradients of one of those gradients, that of `y`, by every operand that is needed."""
-    constants = _COMPLEX_BASIS_CONSTANTS.on(x.device, x.dtype)
-    index = _COMPLEX_BASIS_INDICES.on(x.device)
-    x_2 = torch.unflatten(x[..., 0:4], -1, (2, 2)).transpose(-1, -2)
-    W_2 = torch.unflatten(W, -1, (2, 2))
-    if needed[3]:
-        t = _selected(x_2, index[0], -2) * _selected(W_2, index[1], -2)
-    grad_out_2 = torch.cat(
-        (grad_out[..., 0:2].unsqueeze(-2), torch.unflatten(grad_out[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
-        dim=-2,
-    )
-    m = torch.unflatten(grad_grad_y @ constants[0].view(2, 16), -1, (4, 4))
-    if needed[3]:
-        t_2 = m @ t
-        del t
-    if needed[0] or needed[2]:
-        t_3 = m.mT @ grad_out_2
-    if needed[0]:
-        p = _selected(W_2, index[1], -2)
-        t_4 = _added_products(t_3, p, ((2, 2, True),), -2)
-        del p
-    if needed[2]:
-        p_2 = _selected(x_2, index[0], -2)
-        t_5 = _added_products(t_3, p_2, ((2, 2, False),), -2)
-        del p_2
-        s = _summed_up(t_5, 2)
-        del t_5
-    if needed[3]:
-        out = _behind(
-            (
-                (t_2.narrow(-2, 0, 1), 2, None),
-                (t_2.narrow(-2, 1, 3).transpose(-1, -2), 2, None),
-            ),
-        )
-        del t_2
-
-    return t_4.transpose(-1, -2).flatten(-2) if needed[0] else None, out if needed[3] else None, s.flatten(-2) if needed[2] else None
-
-
-def _complex_basis_gradients_W(
-    x: Tensor, y: Tensor, W: Tensor, grad_out: Tensor, grad_grad_W: Tensor, *, needed: tuple[bool, ...],
-) -> tuple[Tensor | None, ...]:
-    """The gradients of one of those gradients, that of `W`, by every operand that is needed."""
-    constants = _COMPLEX_BASIS_CONSTANTS.on(x.device, x.dtype)
-    index = _COMPLEX_BASIS_INDICES.on(x.device)
-    x_2 = torch.unflatten(x[..., 0:4], -1, (2, 2)).transpose(-1, -2)
-    grad_out_2 = torch.cat(
-        (grad_out[..., 0:2].unsqueeze(-2), torch.unflatten(grad_out[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
-        dim=-2,
-    )
-    m = torch.unflatten(y @ constants[1].view(2, 16), -1, (4, 4))
-    if needed[0]:
-        t = m @ grad_out_2
-    grad_grad_W_2 = torch.unflatten(grad_grad_W, -1, (2, 2))
-    s = _everywhere(grad_grad_W_2, -2, (*x.shape[:-1],))
-    if needed[1] or needed[3]:
-        t_2 = _selected(s, index[1], -2) * _selected(x_2, index[0], -2)
-    if needed[0]:
-        t_3 = _layered(
-            s,
-            t,
-            ((0, 2, 1, (0, "across"), (0, "along")), (0, 2, 1, (1, "across"), (2, "along")),),
-            1,
-            2,
-            -2,
-        )
-        del t
-    if needed[3]:
-        t_4 = m.mT @ t_2
-    if needed[1]:
-        t_5 = (t_2 @ grad_out_2.mT).flatten(-2) @ constants[3].view(16, 2)
-    if needed[3]:
-        out = _behind(
-            (
-                (t_4.narrow(-2, 0, 1), 2, None),
-                (t_4.narrow(-2, 1, 3).transpose(-1, -2), 2, None),
-            ),
-        )
-        del t_4
-
-    return t_3.transpose(-1, -2).flatten(-2) if needed[0] else None, t_5 if needed[1] else None, out if needed[3] else None
-
-
 _COMPLEX_BASIS = _Stage(
     _complex_basis,
     kinds=(1, 1, -1),
@@ -737,24 +599,9 @@ _COMPLEX_BASIS = _Stage(
             piece=87382,
             results=(0, 1, 2),
             derivatives=(
-                _Stage(
-                    _complex_basis_gradients_x,
-                    kinds=(1, 1, -1, 1, 1),
-                    piece=80660,
-                    results=(1, 3, 2),
-                ),
-                _Stage(
-                    _complex_basis_gradients_y,
-                    kinds=(1, 1, -1, 1, 1),
-                    piece=83887,
-                    results=(0, 3, 2),
-                ),
-                _Stage(
-                    _complex_basis_gradients_W,
-                    kinds=(1, 1, -1, 1, -1),
-                    piece=74899,
-                    results=(0, 1, 3),
-                ),
+                _Swapped(lambda: _COMPLEX_BASIS, 0),
+                _Swapped(lambda: _COMPLEX_BASIS, 1),
+                _Swapped(lambda: _COMPLEX_BASIS, 2),
             ),
         ),
     ),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -166,7 +166,15 @@ class _Stage(NamedTuple):
     piece: int = 0
     results: tuple[int, ...] = ()
     width: int = 0
-    derivatives: tuple[_Stage | None, ...] = ()
+    derivatives: tuple[_Stage | _Swapped | None, ...] = ()
+
+
+class _Swapped(NamedTuple):
+    """What differentiates the gradient of an operand in which the value is linear: the value and its gradients once
+    more, with what is given in the place of the operand. `value` tells the stage of the value."""
+
+    value: Callable[[], _Stage]
+    place: int
 
 
 def _batch(kinds: tuple[int, ...], operands: Sequence[Tensor]) -> torch.Size:
@@ -366,12 +374,35 @@ def _stage_gradients(
         if derivative is None or given[0] is None:
             continue
         given = tuple(_conjugate(one) for one in given)
-        parts = _recorded(derivative, needed, sites, (*operands, *given))
-        for place, part in zip(derivative.results, parts):
+        if isinstance(derivative, _Swapped):
+            pairs = _swapped(derivative, stage, sites, operands, needed, *given)
+        else:
+            pairs = zip(derivative.results, _recorded(derivative, needed, sites, (*operands, *given)))
+        for place, part in pairs:
             if part is not None:
                 part = _conjugate(part)
                 found[place] = part if found[place] is None else found[place] + part
     return found
+
+
+def _swapped(
+    derivative: _Swapped,
+    stage: _Stage,
+    sites: dict[str, Any],
+    operands: Sequence[Tensor],
+    needed: tuple[bool, ...],
+    given: Tensor,
+) -> Iterator[tuple[int, Tensor | None]]:
+    """The derivatives of <given, gradient of an operand>, which is <cotangents, value> with the given in its place:
+    by the other operands they are gradients, by the cotangents the value. `stage` computes the gradients."""
+    value, place = derivative
+    count = len(value().kinds)
+    moved = (*operands[:place], given, *operands[place + 1 : count])
+    others = tuple(need and at != place for at, need in enumerate(needed[:count]))
+    if any(others):
+        yield from zip(stage.results, _recorded(stage, others, sites, (*moved, *operands[count:])))
+    if any(needed[count:]):
+        yield from enumerate(_listed(_recorded(value(), (), sites, moved)), start=count)
 
 
 def _is_asked(node: Any) -> bool:
@@ -596,9 +627,9 @@ def _operator(
 
     schema = "(Tensor[] operands, {}Tensor[] relations, SymInt[] sizes) -> Tensor[]"
     register = functools.partial(torch.library.custom_op, mutates_args=())
-    operator = register(f"fusionc_0c2437043085::value_{name}", run, schema=schema.format(""))
+    operator = register(f"fusionc_78655ba4e46f::value_{name}", run, schema=schema.format(""))
     given = "Tensor[] given, bool[] needed, "
-    derivative = register(f"fusionc_0c2437043085::gradients_{name}", run_gradients, schema=schema.format(given))
+    derivative = register(f"fusionc_78655ba4e46f::gradients_{name}", run_gradients, schema=schema.format(given))
     operator.register_fake(fake)
     derivative.register_fake(fake_gradients)
     operator.register_autograd(backward, setup_context=setup)
@@ -762,7 +793,7 @@ def _scatter(sums: Tensor | None, value: Tensor, index: Tensor, size: int, dim: 
 
 _OVER_SITES_CONSTANTS = _Kept(
     _table(
-        384,
+        256,
         {
             # out
             0: 0.7071067811865476, 21: 0.7071067811865476, 26: 0.7071067811865476, 31: 0.7071067811865476,
@@ -772,26 +803,22 @@ _OVER_SITES_CONSTANTS = _Kept(
             128: 0.7071067811865476, 149: 0.408248290463863, 154: 0.408248290463863, 159: 0.408248290463863,
             161: 0.7071067811865476, 178: 0.7071067811865476, 195: 0.7071067811865476, 212: 0.7071067811865476,
             232: 0.7071067811865476, 252: 0.7071067811865476,
-            # grad of y
-            256: 0.7071067811865476, 265: 0.7071067811865476, 270: 0.7071067811865476, 275: 0.7071067811865476,
-            293: 0.408248290463863, 308: 0.7071067811865476, 326: 0.408248290463863, 344: 0.7071067811865476,
-            359: 0.408248290463863, 380: 0.7071067811865476,
         },
     ),
     sizes=(
-        128, 128, 128,
+        128, 128,
     ),
 )
 _OVER_SITES_INDICES = _Kept(
     torch.tensor(
         [
-            0, 3, 1, 1, 1, 2, 2, 2, 0, 0, 1, 2, 3, 1, 2, 3, 0, 2, 5, 1, 3, 6, 4, 7, 0, 2, 3, 1,
+            0, 3, 1, 1, 1, 2, 2, 2, 0, 0, 1, 2, 3, 1, 2, 3, 0, 2, 5, 1, 3, 6, 4, 7,
         ],
         dtype=torch.int64,
         device="cpu",
     ),
     sizes=(
-        8, 8, 8, 4,
+        8, 8, 8,
     ),
 )
 
@@ -957,228 +984,6 @@ def _over_sites_gradients(
     return out_3 if needed[0] else None, out if needed[1] else None, out_2 if needed[2] else None
 
 
-def _over_sites_gradients_x(
-    x: Tensor, y: Tensor, r: Tensor, grad_out: Tensor, grad_grad_x: Tensor, *, needed: tuple[bool, ...],
-    edges: Tensor, n_atoms: int,
-) -> tuple[Tensor | None, ...]:
-    """The gradients of one of those gradients, that of `x`, by every operand that is needed."""
-    constants = _OVER_SITES_CONSTANTS.on(x.device, x.dtype)
-    index = _OVER_SITES_INDICES.on(x.device)
-    grad_out_2 = torch.cat(
-        (grad_out[..., 0:2].unsqueeze(-2), torch.unflatten(grad_out[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
-        dim=-2,
-    )
-    grad_grad_x_2 = torch.cat(
-        (grad_grad_x[..., 0:2].unsqueeze(-2), torch.unflatten(grad_grad_x[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
-        dim=-2,
-    )
-    s = None
-    out = None
-    out_2 = None
-    for piece in _pieces(edges.shape[1], 44118, x):
-        edges_0 = edges[0, piece]
-        edges_1 = edges[1, piece]
-        y_piece = y[..., piece, :]
-        r_piece = r[..., piece, :]
-        r_2 = torch.unflatten(r_piece, -1, (4, 2))
-        if needed[1] or needed[2]:
-            g = grad_out_2.index_select(-3, edges_0)
-        if needed[1]:
-            t = _selected(g, index[1], -2) * _selected(r_2, index[0], -2)
-        g_2 = grad_grad_x_2.index_select(-3, edges_1)
-        m = torch.unflatten(y_piece @ constants[0].view(4, 32), -1, (8, 4))
-        if needed[2] or needed[3]:
-            t_2 = m @ g_2
-        if needed[3]:
-            p = _selected(r_2, index[0], -2)
-            t_3 = _added_products(t_2, p, ((1, 2, False), (2, 3, True),), -2)
-            del p
-        if needed[2]:
-            p_2 = _selected(g, index[1], -2)
-            t_4 = _added_products(t_2, p_2, ((1, 2, True), (2, 3, False),), -2)
-            del p_2
-            t_5 = _selected(t_4, index[3], -2)
-            del t_4
-        if needed[3]:
-            s = _scatter(s, t_3, edges_0, n_atoms, -3)
-            del t_3
-        if needed[1]:
-            t_6 = (g_2 @ t.mT).flatten(-2) @ constants[2].view(32, 4)
-            del t
-            out = _placed(out, t_6, piece, edges.shape[1], -2)
-            del t_6
-        if needed[2]:
-            out_2 = _placed(out_2, t_5.flatten(-2), piece, edges.shape[1], -2)
-            del t_5
-    if needed[3]:
-        out_3 = _behind(
-            (
-                (s.narrow(-2, 0, 1), 2, None),
-                (s.narrow(-2, 1, 3).transpose(-1, -2), 2, None),
-            ),
-        )
-
-    return out if needed[1] else None, out_2 if needed[2] else None, out_3 if needed[3] else None
-
-
-def _over_sites_gradients_y(
-    x: Tensor, y: Tensor, r: Tensor, grad_out: Tensor, grad_grad_y: Tensor, *, needed: tuple[bool, ...],
-    edges: Tensor, n_atoms: int,
-) -> tuple[Tensor | None, ...]:
-    """The gradients of one of those gradients, that of `y`, by every operand that is needed."""
-    constants = _OVER_SITES_CONSTANTS.on(x.device, x.dtype)
-    index = _OVER_SITES_INDICES.on(x.device)
-    x_2 = torch.cat(
-        (x[..., 0:2].unsqueeze(-2), torch.unflatten(x[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
-        dim=-2,
-    )
-    grad_out_2 = torch.cat(
-        (grad_out[..., 0:2].unsqueeze(-2), torch.unflatten(grad_out[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
-        dim=-2,
-    )
-    s = None
-    s_2 = None
-    out = None
-    for piece in _pieces(edges.shape[1], 42057, x):
-        edges_0 = edges[0, piece]
-        edges_1 = edges[1, piece]
-        r_piece = r[..., piece, :]
-        grad_grad_y_piece = grad_grad_y[..., piece, :]
-        if needed[2] or needed[3]:
-            g = x_2.index_select(-3, edges_1)
-        r_2 = torch.unflatten(r_piece, -1, (4, 2))
-        if needed[0] or needed[2]:
-            g_2 = grad_out_2.index_select(-3, edges_0)
-        if needed[0]:
-            t = _selected(g_2, index[1], -2) * _selected(r_2, index[0], -2)
-        m = torch.unflatten(grad_grad_y_piece @ constants[0].view(4, 32), -1, (8, 4))
-        if needed[2] or needed[3]:
-            t_2 = m @ g
-        if needed[0]:
-            t_3 = m.mT @ t
-            del t
-        if needed[3]:
-            p = _selected(r_2, index[0], -2)
-            t_4 = _added_products(t_2, p, ((1, 2, False), (2, 3, True),), -2)
-            del p
-        if needed[2]:
-            p_2 = _selected(g_2, index[1], -2)
-            t_5 = _added_products(t_2, p_2, ((1, 2, True), (2, 3, False),), -2)
-            del p_2
-            t_6 = _selected(t_5, index[3], -2)
-            del t_5
-        if needed[3]:
-            s = _scatter(s, t_4, edges_0, n_atoms, -3)
-            del t_4
-        if needed[0]:
-            s_2 = _scatter(s_2, t_3, edges_1, n_atoms, -3)
-            del t_3
-        if needed[2]:
-            out = _placed(out, t_6.flatten(-2), piece, edges.shape[1], -2)
-            del t_6
-    if needed[0]:
-        out_2 = _behind(
-            (
-                (s_2.narrow(-2, 0, 1), 2, None),
-                (s_2.narrow(-2, 1, 3).transpose(-1, -2), 2, None),
-            ),
-        )
-    if needed[3]:
-        out_3 = _behind(
-            (
-                (s.narrow(-2, 0, 1), 2, None),
-                (s.narrow(-2, 1, 3).transpose(-1, -2), 2, None),
-            ),
-        )
-
-    return out_2 if needed[0] else None, out if needed[2] else None, out_3 if needed[3] else None
-
-
-def _over_sites_gradients_r(
-    x: Tensor, y: Tensor, r: Tensor, grad_out: Tensor, grad_grad_r: Tensor, *, needed: tuple[bool, ...],
-    edges: Tensor, n_atoms: int,
-) -> tuple[Tensor | None, ...]:
-    """The gradients of one of those gradients, that of `r`, by every operand that is needed."""
-    constants = _OVER_SITES_CONSTANTS.on(x.device, x.dtype)
-    index = _OVER_SITES_INDICES.on(x.device)
-    x_2 = torch.cat(
-        (x[..., 0:2].unsqueeze(-2), torch.unflatten(x[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
-        dim=-2,
-    )
-    grad_out_2 = torch.cat(
-        (grad_out[..., 0:2].unsqueeze(-2), torch.unflatten(grad_out[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
-        dim=-2,
-    )
-    s = None
-    s_2 = None
-    out = None
-    for piece in _pieces(edges.shape[1], 38131, x):
-        edges_0 = edges[0, piece]
-        edges_1 = edges[1, piece]
-        y_piece = y[..., piece, :]
-        grad_grad_r_piece = grad_grad_r[..., piece, :]
-        if needed[1] or needed[3]:
-            g = x_2.index_select(-3, edges_1)
-        m = torch.unflatten(y_piece @ constants[0].view(4, 32), -1, (8, 4))
-        if needed[3]:
-            t = m @ g
-        if needed[0] or needed[1]:
-            g_2 = grad_out_2.index_select(-3, edges_0)
-        grad_grad_r_2 = torch.cat(
-            (
-                grad_grad_r_piece[..., 0:2].unsqueeze(-2),
-                grad_grad_r_piece[..., 2:4].unsqueeze(-2),
-                grad_grad_r_piece[..., 4:6].unsqueeze(-2),
-                grad_grad_r_piece[..., 6:8].unsqueeze(-2),
-            ),
-            dim=-2,
-        )
-        if needed[3]:
-            t_2 = _layered(
-                grad_grad_r_2,
-                t,
-                (
-                    (0, 1, 1, (0, "all"), (0, "all")),
-                    (1, 3, 1, (1, "across"), (2, "along")),
-                    (0, 1, 1, (3, "all"), (1, "all")),
-                    (1, 3, 1, (2, "across"), (5, "along")),
-                ),
-                2,
-                4,
-                -2,
-            )
-            del t
-        if needed[0] or needed[1]:
-            t_3 = _selected(grad_grad_r_2, index[0], -2) * _selected(g_2, index[1], -2)
-        if needed[3]:
-            s = _scatter(s, t_2, edges_0, n_atoms, -3)
-            del t_2
-        if needed[0]:
-            t_4 = m.mT @ t_3
-            s_2 = _scatter(s_2, t_4, edges_1, n_atoms, -3)
-            del t_4
-        if needed[1]:
-            t_5 = (t_3 @ g.mT).flatten(-2) @ constants[1].view(32, 4)
-            out = _placed(out, t_5, piece, edges.shape[1], -2)
-            del t_5
-    if needed[0]:
-        out_2 = _behind(
-            (
-                (s_2.narrow(-2, 0, 1), 2, None),
-                (s_2.narrow(-2, 1, 3).transpose(-1, -2), 2, None),
-            ),
-        )
-    if needed[3]:
-        out_3 = _behind(
-            (
-                (s.narrow(-2, 0, 1), 2, None),
-                (s.narrow(-2, 1, 3).transpose(-1, -2), 2, None),
-            ),
-        )
-
-    return out_2 if needed[0] else None, out if needed[1] else None, out_3 if needed[3] else None
-
-
 _OVER_SITES_PAIRS = _over_pairs("over_sites_pair", _over_sites_pair, (-1, 1, -1), (0,), (8,), 56174)
 _OVER_SITES = _Stage(
     _over_sites,
@@ -1189,21 +994,9 @@ _OVER_SITES = _Stage(
             kinds=(1, 1, 1, 1),
             results=(0, 1, 2),
             derivatives=(
-                _Stage(
-                    _over_sites_gradients_x,
-                    kinds=(1, 1, 1, 1, 1),
-                    results=(1, 2, 3),
-                ),
-                _Stage(
-                    _over_sites_gradients_y,
-                    kinds=(1, 1, 1, 1, 1),
-                    results=(0, 2, 3),
-                ),
-                _Stage(
-                    _over_sites_gradients_r,
-                    kinds=(1, 1, 1, 1, 1),
-                    results=(0, 1, 3),
-                ),
+                _Swapped(lambda: _OVER_SITES, 0),
+                _Swapped(lambda: _OVER_SITES, 1),
+                _Swapped(lambda: _OVER_SITES, 2),
             ),
         ),
     ),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -168,7 +168,15 @@ class _Stage(NamedTuple):
     piece: int = 0
     results: tuple[int, ...] = ()
     width: int = 0
-    derivatives: tuple[_Stage | None, ...] = ()
+    derivatives: tuple[_Stage | _Swapped | None, ...] = ()
+
+
+class _Swapped(NamedTuple):
+    """What differentiates the gradient of an operand in which the value is linear: the value and its gradients once
+    more, with what is given in the place of the operand. `value` tells the stage of the value."""
+
+    value: Callable[[], _Stage]
+    place: int
 
 
 def _batch(kinds: tuple[int, ...], operands: Sequence[Tensor]) -> torch.Size:
@@ -361,12 +369,35 @@ def _stage_gradients(
         if derivative is None or given[0] is None:
             continue
         given = tuple(_conjugate(one) for one in given)
-        parts = _recorded(derivative, needed, sites, (*operands, *given))
-        for place, part in zip(derivative.results, parts):
+        if isinstance(derivative, _Swapped):
+            pairs = _swapped(derivative, stage, sites, operands, needed, *given)
+        else:
+            pairs = zip(derivative.results, _recorded(derivative, needed, sites, (*operands, *given)))
+        for place, part in pairs:
             if part is not None:
                 part = _conjugate(part)
                 found[place] = part if found[place] is None else found[place] + part
     return found
+
+
+def _swapped(
+    derivative: _Swapped,
+    stage: _Stage,
+    sites: dict[str, Any],
+    operands: Sequence[Tensor],
+    needed: tuple[bool, ...],
+    given: Tensor,
+) -> Iterator[tuple[int, Tensor | None]]:
+    """The derivatives of <given, gradient of an operand>, which is <cotangents, value> with the given in its place:
+    by the other operands they are gradients, by the cotangents the value. `stage` computes the gradients."""
+    value, place = derivative
+    count = len(value().kinds)
+    moved = (*operands[:place], given, *operands[place + 1 : count])
+    others = tuple(need and at != place for at, need in enumerate(needed[:count]))
+    if any(others):
+        yield from zip(stage.results, _recorded(stage, others, sites, (*moved, *operands[count:])))
+    if any(needed[count:]):
+        yield from enumerate(_listed(_recorded(value(), (), sites, moved)), start=count)
 
 
 def _is_asked(node: Any) -> bool:
@@ -587,7 +618,7 @@ def _tabulated(value: Tensor, rows: tuple[Tensor, ...], sizes: tuple[int, ...], 
 
 _SEVERAL_OUTPUTS_CONSTANTS = _Kept(
     _table(
-        448,
+        352,
         {
             # mixed
             0: 0.7071067811865476, 13: 0.408248290463863, 22: 0.408248290463863, 31: 0.408248290463863,
@@ -599,12 +630,10 @@ _SEVERAL_OUTPUTS_CONSTANTS = _Kept(
             225: 1.0, 242: 1.0, 259: 1.0, 276: 1.0, 296: 1.0, 316: 1.0,
             # grad of y
             320: 0.7071067811865476, 341: 0.408248290463863, 346: 0.408248290463863, 351: 0.408248290463863,
-            # grad of y
-            353: 1.0, 358: 1.0, 363: 1.0, 388: 1.0, 416: 1.0, 444: 1.0,
         },
     ),
     sizes=(
-        32, 96, 96, 96, 32, 96,
+        32, 96, 96, 96, 32,
     ),
 )
 
@@ -726,102 +755,6 @@ def _several_outputs_gradients(
     return out if needed[0] else None, t_6 if needed[1] else None, s.flatten(-2) if needed[3] else None
 
 
-def _several_outputs_gradients_x(
-    x: Tensor, y: Tensor, z: Tensor, W: Tensor, grad_mixed: Tensor, grad_kept: Tensor, grad_grad_x: Tensor, *,
-    needed: tuple[bool, ...],
-) -> tuple[Tensor | None, ...]:
-    """The gradients of one of those gradients, that of `x`, by every operand that is needed."""
-    constants = _SEVERAL_OUTPUTS_CONSTANTS.on(x.device, x.dtype)
-    W_rows = _rows_at(W, z)
-    W_2 = torch.unflatten(W_rows, -1, (2, 2))
-    grad_mixed_2 = grad_mixed[..., 0:2].unsqueeze(-2)
-    grad_kept_2 = torch.cat(
-        (
-            torch.unflatten(grad_kept[..., 0:6], -1, (2, 3)).transpose(-1, -2),
-            torch.unflatten(grad_kept[..., 6:12], -1, (2, 3)).transpose(-1, -2),
-        ),
-        dim=-2,
-    )
-    if needed[1]:
-        t = grad_mixed_2 * W_2
-    grad_grad_x_2 = torch.cat(
-        (grad_grad_x[..., 0:2].unsqueeze(-2), torch.unflatten(grad_grad_x[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
-        dim=-2,
-    )
-    m = torch.unflatten(y @ constants[0].view(4, 8), -1, (2, 4))
-    if needed[4] or needed[3]:
-        t_2 = m @ grad_grad_x_2
-    if needed[4]:
-        t_3 = _added_products(t_2, W_2, ((1, 2, False),), -2)
-    if needed[3]:
-        t_4 = _weighed(t_2, grad_mixed_2, ((1, 2, False),), -2, False)
-    m_2 = torch.unflatten(y @ constants[1].view(4, 24), -1, (6, 4))
-    if needed[5]:
-        t_5 = m_2 @ grad_grad_x_2
-    if needed[1]:
-        t_6 = (grad_grad_x_2 @ grad_kept_2.mT).flatten(-2) @ constants[5].view(24, 4) + (grad_grad_x_2 @ t.mT).flatten(-2) @ constants[0].view(8, 4)
-        del t
-    if needed[3]:
-        s = _tabulated(t_4, (z,), (3,), 2)
-        del t_4
-
-    return t_6 if needed[1] else None, t_3.flatten(-2) if needed[4] else None, torch.unflatten(t_5, -2, (2, 3)).transpose(-1, -2).flatten(-3) if needed[5] else None, s.flatten(-2) if needed[3] else None
-
-
-def _several_outputs_gradients_y(
-    x: Tensor, y: Tensor, z: Tensor, W: Tensor, grad_mixed: Tensor, grad_kept: Tensor, grad_grad_y: Tensor, *,
-    needed: tuple[bool, ...],
-) -> tuple[Tensor | None, ...]:
-    """The gradients of one of those gradients, that of `y`, by every operand that is needed."""
-    constants = _SEVERAL_OUTPUTS_CONSTANTS.on(x.device, x.dtype)
-    x_2 = torch.cat(
-        (x[..., 0:2].unsqueeze(-2), torch.unflatten(x[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
-        dim=-2,
-    )
-    W_rows = _rows_at(W, z)
-    W_2 = torch.unflatten(W_rows, -1, (2, 2))
-    grad_mixed_2 = grad_mixed[..., 0:2].unsqueeze(-2)
-    grad_kept_2 = torch.cat(
-        (
-            torch.unflatten(grad_kept[..., 0:6], -1, (2, 3)).transpose(-1, -2),
-            torch.unflatten(grad_kept[..., 6:12], -1, (2, 3)).transpose(-1, -2),
-        ),
-        dim=-2,
-    )
-    if needed[0]:
-        t = grad_mixed_2 * W_2
-    m = torch.unflatten(grad_grad_y @ constants[0].view(4, 8), -1, (2, 4))
-    if needed[4] or needed[3]:
-        t_2 = m @ x_2
-    if needed[0]:
-        t_3 = _few(m.mT, t)
-        del t
-    if needed[4]:
-        t_4 = _added_products(t_2, W_2, ((1, 2, False),), -2)
-    if needed[3]:
-        t_5 = _weighed(t_2, grad_mixed_2, ((1, 2, False),), -2, False)
-    m_2 = torch.unflatten(grad_grad_y @ constants[1].view(4, 24), -1, (6, 4))
-    if needed[5]:
-        t_6 = m_2 @ x_2
-    if needed[0]:
-        t_7 = m_2.mT @ grad_kept_2
-        t_8 = t_3 + t_7
-        del t_3, t_7
-    if needed[3]:
-        s = _tabulated(t_5, (z,), (3,), 2)
-        del t_5
-    if needed[0]:
-        out = _behind(
-            (
-                (t_8.narrow(-2, 0, 1), 2, None),
-                (t_8.narrow(-2, 1, 3).transpose(-1, -2), 2, None),
-            ),
-        )
-        del t_8
-
-    return out if needed[0] else None, t_4.flatten(-2) if needed[4] else None, torch.unflatten(t_6, -2, (2, 3)).transpose(-1, -2).flatten(-3) if needed[5] else None, s.flatten(-2) if needed[3] else None
-
-
 def _several_outputs_gradients_W(
     x: Tensor, y: Tensor, z: Tensor, W: Tensor, grad_mixed: Tensor, grad_kept: Tensor, grad_grad_W: Tensor, *,
     needed: tuple[bool, ...],
@@ -870,18 +803,8 @@ _SEVERAL_OUTPUTS = _Stage(
             piece=58537,
             results=(0, 1, 3),
             derivatives=(
-                _Stage(
-                    _several_outputs_gradients_x,
-                    kinds=(1, 1, 0, -1, 1, 1, 1),
-                    piece=58334,
-                    results=(1, 4, 5, 3),
-                ),
-                _Stage(
-                    _several_outputs_gradients_y,
-                    kinds=(1, 1, 0, -1, 1, 1, 1),
-                    piece=60715,
-                    results=(0, 4, 5, 3),
-                ),
+                _Swapped(lambda: _SEVERAL_OUTPUTS, 0),
+                _Swapped(lambda: _SEVERAL_OUTPUTS, 1),
                 _Stage(
                     _several_outputs_gradients_W,
                     kinds=(1, 1, 0, -1, 1, 1, -1),
@@ -1343,7 +1266,7 @@ def _register(diagram: _Diagram, name: str, keeps: bool) -> _Diagram:
     tags = (torch.Tag.cudagraph_unsafe,) if keeps else ()
     for level in range(len(diagram.stages)):
         library = torch.library.custom_op(
-            f"fusionc_0f840182bb23::stage{level}_{name}", partial(_run, diagram, level), mutates_args=(), schema=schema, tags=tags
+            f"fusionc_fca4ae03813b::stage{level}_{name}", partial(_run, diagram, level), mutates_args=(), schema=schema, tags=tags
         )
         library.register_fake(partial(_fake, diagram, level))
         diagram.operators.append(library)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -144,7 +144,15 @@ class _Stage(NamedTuple):
     piece: int = 0
     results: tuple[int, ...] = ()
     width: int = 0
-    derivatives: tuple[_Stage | None, ...] = ()
+    derivatives: tuple[_Stage | _Swapped | None, ...] = ()
+
+
+class _Swapped(NamedTuple):
+    """What differentiates the gradient of an operand in which the value is linear: the value and its gradients once
+    more, with what is given in the place of the operand. `value` tells the stage of the value."""
+
+    value: Callable[[], _Stage]
+    place: int
 
 
 def _batch(kinds: tuple[int, ...], operands: Sequence[Tensor]) -> torch.Size:
@@ -331,12 +339,35 @@ def _stage_gradients(
         if derivative is None or given[0] is None:
             continue
         given = tuple(_conjugate(one) for one in given)
-        parts = _recorded(derivative, needed, sites, (*operands, *given))
-        for place, part in zip(derivative.results, parts):
+        if isinstance(derivative, _Swapped):
+            pairs = _swapped(derivative, stage, sites, operands, needed, *given)
+        else:
+            pairs = zip(derivative.results, _recorded(derivative, needed, sites, (*operands, *given)))
+        for place, part in pairs:
             if part is not None:
                 part = _conjugate(part)
                 found[place] = part if found[place] is None else found[place] + part
     return found
+
+
+def _swapped(
+    derivative: _Swapped,
+    stage: _Stage,
+    sites: dict[str, Any],
+    operands: Sequence[Tensor],
+    needed: tuple[bool, ...],
+    given: Tensor,
+) -> Iterator[tuple[int, Tensor | None]]:
+    """The derivatives of <given, gradient of an operand>, which is <cotangents, value> with the given in its place:
+    by the other operands they are gradients, by the cotangents the value. `stage` computes the gradients."""
+    value, place = derivative
+    count = len(value().kinds)
+    moved = (*operands[:place], given, *operands[place + 1 : count])
+    others = tuple(need and at != place for at, need in enumerate(needed[:count]))
+    if any(others):
+        yield from zip(stage.results, _recorded(stage, others, sites, (*moved, *operands[count:])))
+    if any(needed[count:]):
+        yield from enumerate(_listed(_recorded(value(), (), sites, moved)), start=count)
 
 
 def _is_asked(node: Any) -> bool:
@@ -504,16 +535,9 @@ def _over(channels: int, *values: Tensor) -> tuple[Tensor, ...]:
     return tuple(value.expand(*value.shape[:-1], channels) for value in values)
 
 
-def _everywhere(value: Tensor, dim: int, batch: tuple[int, ...]) -> Tensor:
-    """A value without a batch, the same for all elements of one; `dim` is the axis of its components."""
-    if dim == 0:
-        return value[:, *[None] * len(batch)].expand(-1, *batch, *value.shape[1:])
-    return value.expand(*batch, *value.shape)
-
-
 _THREE_OPERANDS_CONSTANTS = _Kept(
     _table(
-        1106,
+        938,
         {
             # y z
             2: 1.0, 4: -1.0, 9: 1.0, 11: 1.0, 16: -0.5773502691896257, 22: 1.7320508075688772,
@@ -557,14 +581,10 @@ _THREE_OPERANDS_CONSTANTS = _Kept(
             # grad of z
             863: 1.0, 868: 1.0, 873: 1.0, 879: 1.0, 884: 1.0, 889: 1.0, 895: 1.0, 900: 1.0, 905: 1.0, 911: 1.0,
             916: 1.0, 921: 1.0, 927: 1.0, 932: 1.0, 937: 1.0,
-            # grad of y z
-            948: -1.0, 955: 1.0, 967: -0.5773502691896257, 969: -1.0, 974: 1.0, 981: 1.0, 986: 1.0, 996: 1.0,
-            1010: -1.0, 1022: 1.0, 1031: 1.1547005383792515, 1040: 1.0, 1043: 1.0, 1051: -1.0, 1058: 1.0,
-            1077: 1.0, 1088: 1.0, 1095: -0.5773502691896257, 1097: 1.0, 1100: 1.0,
         },
     ),
     sizes=(
-        120, 9, 168, 28, 7, 21, 168, 9, 168, 120, 45, 75, 168,
+        120, 9, 168, 28, 7, 21, 168, 9, 168, 120, 45, 75,
     ),
 )
 _THREE_OPERANDS_INDICES = _Kept(
@@ -734,252 +754,6 @@ def _three_operands_gradients(
     return t_7.transpose(-1, -2).flatten(-2) if needed[0] else None, t_11 if needed[1] else None, t_12 if needed[2] else None, t_8.flatten(-2) if needed[3] else None
 
 
-def _three_operands_gradients_x(
-    x: Tensor, y: Tensor, z: Tensor, W: Tensor, grad_out: Tensor, grad_grad_x: Tensor, *, needed: tuple[bool, ...],
-) -> tuple[Tensor | None, ...]:
-    """The gradients of one of those gradients, that of `x`, by every operand that is needed."""
-    constants = _THREE_OPERANDS_CONSTANTS.on(x.device, x.dtype)
-    index = _THREE_OPERANDS_INDICES.on(x.device)
-    if needed[4] or needed[3]:
-        t = y.index_select(-1, index[0]) * z.index_select(-1, index[1])
-        t_2 = t @ constants[0].view(15, 8)
-        del t
-    W_2 = torch.unflatten(W, -1, (3, 2))
-    if needed[1] or needed[2] or needed[4]:
-        t_3 = _combined(constants[1].view(3, 3), W_2)
-    grad_out_2 = torch.cat(
-        (grad_out[..., 0:2].unsqueeze(-2), torch.unflatten(grad_out[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
-        dim=-2,
-    )
-    if needed[1] or needed[2]:
-        p = _selected(grad_out_2, index[4], -2) * _selected(t_3, index[5], -2)
-        t_4 = p * constants[4].view(7, 1)
-        del p
-    grad_grad_x_2 = torch.unflatten(grad_grad_x[..., 0:6], -1, (2, 3)).transpose(-1, -2)
-    if needed[4] or needed[3]:
-        m = torch.unflatten(t_2 @ constants[2].view(8, 21), -1, (7, 3))
-        del t_2
-        t_5 = _few(m, grad_grad_x_2)
-        del m
-    if needed[4]:
-        p_2 = _selected(t_5, index[2], -2) * _selected(t_3, index[3], -2)
-        t_6 = _combined(constants[3].view(4, 7), p_2)
-        del p_2
-    if needed[3]:
-        p_3 = _summed_up(t_5 * _selected(grad_out_2, index[4], -2), 2)
-        t_7 = _combined(constants[5].view(3, 7), p_3)
-        del p_3
-        t_8 = _combined(constants[7].view(3, 3), t_7)
-        del t_7
-    if needed[1] or needed[2]:
-        t_9 = (grad_grad_x_2 @ t_4.mT).flatten(-2) @ constants[12].view(21, 8)
-        del t_4
-        t_10 = t_9 @ constants[9].view(8, 15)
-        del t_9
-    if needed[1]:
-        p_4 = t_10 * z.index_select(-1, index[1])
-        t_11 = p_4 @ constants[10].view(15, 3)
-        del p_4
-    if needed[2]:
-        p_5 = t_10.index_select(-1, index[6]) * y.index_select(-1, index[7])
-        t_12 = p_5 @ constants[11].view(15, 5)
-        del p_5
-    if needed[4]:
-        out = _behind(
-            (
-                (t_6.narrow(-2, 0, 1), 2, None),
-                (t_6.narrow(-2, 1, 3).transpose(-1, -2), 2, None),
-            ),
-        )
-        del t_6
-
-    return t_11 if needed[1] else None, t_12 if needed[2] else None, out if needed[4] else None, t_8.flatten(-2) if needed[3] else None
-
-
-def _three_operands_gradients_y(
-    x: Tensor, y: Tensor, z: Tensor, W: Tensor, grad_out: Tensor, grad_grad_y: Tensor, *, needed: tuple[bool, ...],
-) -> tuple[Tensor | None, ...]:
-    """The gradients of one of those gradients, that of `y`, by every operand that is needed."""
-    constants = _THREE_OPERANDS_CONSTANTS.on(x.device, x.dtype)
-    index = _THREE_OPERANDS_INDICES.on(x.device)
-    x_2 = torch.unflatten(x[..., 0:6], -1, (2, 3)).transpose(-1, -2)
-    W_2 = torch.unflatten(W, -1, (3, 2))
-    if needed[0] or needed[2] or needed[4]:
-        t = _combined(constants[1].view(3, 3), W_2)
-    grad_out_2 = torch.cat(
-        (grad_out[..., 0:2].unsqueeze(-2), torch.unflatten(grad_out[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
-        dim=-2,
-    )
-    if needed[0] or needed[2]:
-        p = _selected(grad_out_2, index[4], -2) * _selected(t, index[5], -2)
-        t_2 = p * constants[4].view(7, 1)
-        del p
-    if needed[2]:
-        t_3 = (t_2 @ x_2.mT).flatten(-2) @ constants[8].view(21, 8)
-        t_4 = t_3 @ constants[9].view(8, 15)
-        del t_3
-    if needed[0] or needed[4] or needed[3]:
-        t_5 = grad_grad_y.index_select(-1, index[0]) * z.index_select(-1, index[1])
-    if needed[2]:
-        p_2 = grad_grad_y.index_select(-1, index[7]) * t_4.index_select(-1, index[6])
-        del t_4
-        t_6 = p_2 @ constants[11].view(15, 5)
-        del p_2
-    if needed[0] or needed[4] or needed[3]:
-        t_7 = t_5 @ constants[0].view(15, 8)
-        del t_5
-    if needed[4] or needed[3]:
-        m = torch.unflatten(t_7 @ constants[2].view(8, 21), -1, (7, 3))
-        t_8 = _few(m, x_2)
-        del m
-    if needed[0]:
-        m_2 = torch.unflatten(t_7 @ constants[6].view(8, 21), -1, (3, 7))
-        t_9 = m_2 @ t_2
-        del m_2
-    if needed[4]:
-        p_3 = _selected(t_8, index[2], -2) * _selected(t, index[3], -2)
-        t_10 = _combined(constants[3].view(4, 7), p_3)
-        del p_3
-    if needed[3]:
-        p_4 = _summed_up(t_8 * _selected(grad_out_2, index[4], -2), 2)
-        t_11 = _combined(constants[5].view(3, 7), p_4)
-        del p_4
-        t_12 = _combined(constants[7].view(3, 3), t_11)
-        del t_11
-    if needed[4]:
-        out = _behind(
-            (
-                (t_10.narrow(-2, 0, 1), 2, None),
-                (t_10.narrow(-2, 1, 3).transpose(-1, -2), 2, None),
-            ),
-        )
-        del t_10
-
-    return t_9.transpose(-1, -2).flatten(-2) if needed[0] else None, t_6 if needed[2] else None, out if needed[4] else None, t_12.flatten(-2) if needed[3] else None
-
-
-def _three_operands_gradients_z(
-    x: Tensor, y: Tensor, z: Tensor, W: Tensor, grad_out: Tensor, grad_grad_z: Tensor, *, needed: tuple[bool, ...],
-) -> tuple[Tensor | None, ...]:
-    """The gradients of one of those gradients, that of `z`, by every operand that is needed."""
-    constants = _THREE_OPERANDS_CONSTANTS.on(x.device, x.dtype)
-    index = _THREE_OPERANDS_INDICES.on(x.device)
-    x_2 = torch.unflatten(x[..., 0:6], -1, (2, 3)).transpose(-1, -2)
-    W_2 = torch.unflatten(W, -1, (3, 2))
-    if needed[0] or needed[1] or needed[4]:
-        t = _combined(constants[1].view(3, 3), W_2)
-    grad_out_2 = torch.cat(
-        (grad_out[..., 0:2].unsqueeze(-2), torch.unflatten(grad_out[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
-        dim=-2,
-    )
-    if needed[0] or needed[1]:
-        p = _selected(grad_out_2, index[4], -2) * _selected(t, index[5], -2)
-        t_2 = p * constants[4].view(7, 1)
-        del p
-    if needed[1]:
-        t_3 = (t_2 @ x_2.mT).flatten(-2) @ constants[8].view(21, 8)
-        t_4 = t_3 @ constants[9].view(8, 15)
-        del t_3
-    if needed[0] or needed[4] or needed[3]:
-        t_5 = grad_grad_z.index_select(-1, index[1]) * y.index_select(-1, index[0])
-    if needed[1]:
-        p_2 = grad_grad_z.index_select(-1, index[1]) * t_4
-        del t_4
-        t_6 = p_2 @ constants[10].view(15, 3)
-        del p_2
-    if needed[0] or needed[4] or needed[3]:
-        t_7 = t_5 @ constants[0].view(15, 8)
-        del t_5
-    if needed[4] or needed[3]:
-        m = torch.unflatten(t_7 @ constants[2].view(8, 21), -1, (7, 3))
-        t_8 = _few(m, x_2)
-        del m
-    if needed[0]:
-        m_2 = torch.unflatten(t_7 @ constants[6].view(8, 21), -1, (3, 7))
-        t_9 = m_2 @ t_2
-        del m_2
-    if needed[4]:
-        p_3 = _selected(t_8, index[2], -2) * _selected(t, index[3], -2)
-        t_10 = _combined(constants[3].view(4, 7), p_3)
-        del p_3
-    if needed[3]:
-        p_4 = _summed_up(t_8 * _selected(grad_out_2, index[4], -2), 2)
-        t_11 = _combined(constants[5].view(3, 7), p_4)
-        del p_4
-        t_12 = _combined(constants[7].view(3, 3), t_11)
-        del t_11
-    if needed[4]:
-        out = _behind(
-            (
-                (t_10.narrow(-2, 0, 1), 2, None),
-                (t_10.narrow(-2, 1, 3).transpose(-1, -2), 2, None),
-            ),
-        )
-        del t_10
-
-    return t_9.transpose(-1, -2).flatten(-2) if needed[0] else None, t_6 if needed[1] else None, out if needed[4] else None, t_12.flatten(-2) if needed[3] else None
-
-
-def _three_operands_gradients_W(
-    x: Tensor, y: Tensor, z: Tensor, W: Tensor, grad_out: Tensor, grad_grad_W: Tensor, *, needed: tuple[bool, ...],
-) -> tuple[Tensor | None, ...]:
-    """The gradients of one of those gradients, that of `W`, by every operand that is needed."""
-    constants = _THREE_OPERANDS_CONSTANTS.on(x.device, x.dtype)
-    index = _THREE_OPERANDS_INDICES.on(x.device)
-    x_2 = torch.unflatten(x[..., 0:6], -1, (2, 3)).transpose(-1, -2)
-    if needed[0] or needed[4]:
-        t = y.index_select(-1, index[0]) * z.index_select(-1, index[1])
-        t_2 = t @ constants[0].view(15, 8)
-        del t
-    if needed[4]:
-        m = torch.unflatten(t_2 @ constants[2].view(8, 21), -1, (7, 3))
-        t_3 = _few(m, x_2)
-        del m
-    grad_out_2 = torch.cat(
-        (grad_out[..., 0:2].unsqueeze(-2), torch.unflatten(grad_out[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
-        dim=-2,
-    )
-    grad_grad_W_2 = torch.unflatten(grad_grad_W, -1, (3, 2))
-    t_4 = _combined(constants[1].view(3, 3), grad_grad_W_2)
-    s = _everywhere(t_4, -2, (*x.shape[:-1],))
-    del t_4
-    if needed[4]:
-        p = _selected(s, index[3], -2) * _selected(t_3, index[2], -2)
-        del t_3
-        t_5 = _combined(constants[3].view(4, 7), p)
-        del p
-    if needed[0] or needed[1] or needed[2]:
-        p_2 = _selected(s, index[5], -2) * _selected(grad_out_2, index[4], -2)
-        t_6 = p_2 * constants[4].view(7, 1)
-        del p_2
-    if needed[0]:
-        m_2 = torch.unflatten(t_2 @ constants[6].view(8, 21), -1, (3, 7))
-        t_7 = m_2 @ t_6
-        del m_2
-    if needed[1] or needed[2]:
-        t_8 = (t_6 @ x_2.mT).flatten(-2) @ constants[8].view(21, 8)
-        t_9 = t_8 @ constants[9].view(8, 15)
-        del t_8
-    if needed[1]:
-        p_3 = t_9 * z.index_select(-1, index[1])
-        t_10 = p_3 @ constants[10].view(15, 3)
-        del p_3
-    if needed[2]:
-        p_4 = t_9.index_select(-1, index[6]) * y.index_select(-1, index[7])
-        t_11 = p_4 @ constants[11].view(15, 5)
-        del p_4
-    if needed[4]:
-        out = _behind(
-            (
-                (t_5.narrow(-2, 0, 1), 2, None),
-                (t_5.narrow(-2, 1, 3).transpose(-1, -2), 2, None),
-            ),
-        )
-        del t_5
-
-    return t_7.transpose(-1, -2).flatten(-2) if needed[0] else None, t_10 if needed[1] else None, t_11 if needed[2] else None, out if needed[4] else None
-
-
 _THREE_OPERANDS = _Stage(
     _three_operands,
     kinds=(1, 1, 1, -1),
@@ -992,30 +766,10 @@ _THREE_OPERANDS = _Stage(
             piece=44681,
             results=(0, 1, 2, 3),
             derivatives=(
-                _Stage(
-                    _three_operands_gradients_x,
-                    kinds=(1, 1, 1, -1, 1, 1),
-                    piece=46154,
-                    results=(1, 2, 4, 3),
-                ),
-                _Stage(
-                    _three_operands_gradients_y,
-                    kinds=(1, 1, 1, -1, 1, 1),
-                    piece=46479,
-                    results=(0, 2, 4, 3),
-                ),
-                _Stage(
-                    _three_operands_gradients_z,
-                    kinds=(1, 1, 1, -1, 1, 1),
-                    piece=46479,
-                    results=(0, 1, 4, 3),
-                ),
-                _Stage(
-                    _three_operands_gradients_W,
-                    kinds=(1, 1, 1, -1, 1, -1),
-                    piece=44595,
-                    results=(0, 1, 2, 4),
-                ),
+                _Swapped(lambda: _THREE_OPERANDS, 0),
+                _Swapped(lambda: _THREE_OPERANDS, 1),
+                _Swapped(lambda: _THREE_OPERANDS, 2),
+                _Swapped(lambda: _THREE_OPERANDS, 3),
             ),
         ),
     ),
@@ -1468,7 +1222,7 @@ def _register(diagram: _Diagram, name: str, keeps: bool) -> _Diagram:
     tags = (torch.Tag.cudagraph_unsafe,) if keeps else ()
     for level in range(len(diagram.stages)):
         library = torch.library.custom_op(
-            f"fusionc_22b2e1de467e::stage{level}_{name}", partial(_run, diagram, level), mutates_args=(), schema=schema, tags=tags
+            f"fusionc_323634c71a28::stage{level}_{name}", partial(_run, diagram, level), mutates_args=(), schema=schema, tags=tags
         )
         library.register_fake(partial(_fake, diagram, level))
         diagram.operators.append(library)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -132,7 +132,15 @@ class _Stage(NamedTuple):
     piece: int = 0
     results: tuple[int, ...] = ()
     width: int = 0
-    derivatives: tuple[_Stage | None, ...] = ()
+    derivatives: tuple[_Stage | _Swapped | None, ...] = ()
+
+
+class _Swapped(NamedTuple):
+    """What differentiates the gradient of an operand in which the value is linear: the value and its gradients once
+    more, with what is given in the place of the operand. `value` tells the stage of the value."""
+
+    value: Callable[[], _Stage]
+    place: int
 
 
 def _batch(kinds: tuple[int, ...], operands: Sequence[Tensor]) -> torch.Size:
@@ -313,12 +321,35 @@ def _stage_gradients(
         if derivative is None or given[0] is None:
             continue
         given = tuple(_conjugate(one) for one in given)
-        parts = _recorded(derivative, needed, sites, (*operands, *given))
-        for place, part in zip(derivative.results, parts):
+        if isinstance(derivative, _Swapped):
+            pairs = _swapped(derivative, stage, sites, operands, needed, *given)
+        else:
+            pairs = zip(derivative.results, _recorded(derivative, needed, sites, (*operands, *given)))
+        for place, part in pairs:
             if part is not None:
                 part = _conjugate(part)
                 found[place] = part if found[place] is None else found[place] + part
     return found
+
+
+def _swapped(
+    derivative: _Swapped,
+    stage: _Stage,
+    sites: dict[str, Any],
+    operands: Sequence[Tensor],
+    needed: tuple[bool, ...],
+    given: Tensor,
+) -> Iterator[tuple[int, Tensor | None]]:
+    """The derivatives of <given, gradient of an operand>, which is <cotangents, value> with the given in its place:
+    by the other operands they are gradients, by the cotangents the value. `stage` computes the gradients."""
+    value, place = derivative
+    count = len(value().kinds)
+    moved = (*operands[:place], given, *operands[place + 1 : count])
+    others = tuple(need and at != place for at, need in enumerate(needed[:count]))
+    if any(others):
+        yield from zip(stage.results, _recorded(stage, others, sites, (*moved, *operands[count:])))
+    if any(needed[count:]):
+        yield from enumerate(_listed(_recorded(value(), (), sites, moved)), start=count)
 
 
 def _is_asked(node: Any) -> bool:
@@ -427,32 +458,6 @@ def _compiled(parts: Callable[..., tuple[tuple[Any, ...], ...]], *operands: Tens
     return _unlisted([_assembled(output) for output in parts(*operands)])
 
 
-def _layered(
-    left: Tensor, right: Tensor, layers: tuple[tuple[Any, ...], ...], first: int, count: int, dim: int
-) -> Tensor:
-    """Products of components, added up layer by layer. A layer (start, rows, columns, left, right) goes to a grid of
-    the result; an operand (start, kind) gives the same row of components to all rows ("across"), one component to a
-    whole row ("along"), or one to each ("all"). The `first` layers fill the result, the others add to it."""
-    batch = torch.broadcast_shapes(left.shape[:dim], right.shape[:dim])
-    shape = [*batch, count, *left.shape[left.ndim + dim + 1 :]]
-    plain = _is_recorded()
-    # (`vmap` may map either operand: memory for the sum is made like a product)
-    sums = (left.narrow(dim, 0, 1) * right.narrow(dim, 0, 1)).new_zeros(shape) if plain else left.new_empty(shape)
-    for number, (start, rows, columns, *sides) in enumerate(layers):
-        factors = []
-        for value, (place, kind) in zip((left, right), sides):
-            size = {"across": (1, columns), "along": (rows, 1), "all": (rows, columns)}[kind]
-            factors.append(torch.unflatten(value.narrow(dim, place, size[0] * size[1]), dim, size))
-        grid = torch.unflatten(sums.narrow(dim, start, rows * columns), dim, (rows, columns))
-        if plain:
-            grid.add_(factors[0] * factors[1])
-        elif number < first:
-            torch.mul(*factors, out=grid)
-        else:
-            grid.addcmul_(*factors)
-    return sums
-
-
 def _correlated(own: Tensor, shared: Tensor, groups: tuple[tuple[int, int, int, int], ...], dim: int) -> Tensor:
     """Products summed over all elements: in each group (place, place, rows, columns) rows of components of one operand
     meet the same row of the other, and are added up along it. (Over the elements first: memory is read in order.)"""
@@ -528,16 +533,9 @@ def _over(channels: int, *values: Tensor) -> tuple[Tensor, ...]:
     return tuple(value.expand(*value.shape[:-1], channels) for value in values)
 
 
-def _everywhere(value: Tensor, dim: int, batch: tuple[int, ...]) -> Tensor:
-    """A value without a batch, the same for all elements of one; `dim` is the axis of its components."""
-    if dim == 0:
-        return value[:, *[None] * len(batch)].expand(-1, *batch, *value.shape[1:])
-    return value.expand(*batch, *value.shape)
-
-
 _TWO_OPERANDS_CONSTANTS = _Kept(
     _table(
-        388,
+        260,
         {
             # W, recoupled
             0: 0.7071067811865476, 1: 0.7071067811865476, 2: 0.7071067811865476, 3: 0.408248290463863,
@@ -545,12 +543,10 @@ _TWO_OPERANDS_CONSTANTS = _Kept(
             4: 1.0, 25: 1.0, 30: 1.0, 35: 1.0, 41: 1.0, 44: 1.0, 74: 1.0, 80: 1.0, 107: 1.0, 116: 1.0,
             # grad of y
             132: 1.0, 153: 1.0, 158: 1.0, 163: 1.0, 165: 1.0, 182: 1.0, 199: 1.0, 216: 1.0, 236: 1.0, 256: 1.0,
-            # grad of y
-            260: 1.0, 269: 1.0, 274: 1.0, 279: 1.0, 297: 1.0, 312: 1.0, 330: 1.0, 348: 1.0, 363: 1.0, 384: 1.0,
         },
     ),
     sizes=(
-        4, 128, 128, 128,
+        4, 128, 128,
     ),
 )
 _TWO_OPERANDS_INDICES = _Kept(
@@ -678,176 +674,6 @@ def _two_operands_gradients(
     return out if needed[0] else None, t_6 if needed[1] else None, t_7.flatten(-2) if needed[2] else None
 
 
-def _two_operands_gradients_x(
-    x: Tensor, y: Tensor, W: Tensor, grad_out: Tensor, grad_grad_x: Tensor, *, needed: tuple[bool, ...],
-) -> tuple[Tensor | None, ...]:
-    """The gradients of one of those gradients, that of `x`, by every operand that is needed."""
-    constants = _TWO_OPERANDS_CONSTANTS.on(x.device, x.dtype)
-    index = _TWO_OPERANDS_INDICES.on(x.device)
-    W_2 = torch.unflatten(W, -1, (4, 2))
-    if needed[1] or needed[3]:
-        t = W_2 * constants[0].view(4, 1)
-    grad_out_2 = torch.cat(
-        (grad_out[..., 0:2].unsqueeze(-2), torch.unflatten(grad_out[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
-        dim=-2,
-    )
-    if needed[1]:
-        t_2 = _selected(grad_out_2, index[1], -2) * _selected(t, index[0], -2)
-    grad_grad_x_2 = torch.cat(
-        (grad_grad_x[..., 0:2].unsqueeze(-2), torch.unflatten(grad_grad_x[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
-        dim=-2,
-    )
-    m = torch.unflatten(y @ constants[1].view(4, 32), -1, (8, 4))
-    if needed[3] or needed[2]:
-        t_3 = m @ grad_grad_x_2
-    if needed[1]:
-        t_4 = (grad_grad_x_2 @ t_2.mT).flatten(-2) @ constants[3].view(32, 4)
-        del t_2
-    if needed[3]:
-        p = _selected(t, index[0], -2)
-        t_5 = _added_products(t_3, p, ((1, 2, False), (2, 3, True),), -2)
-        del p
-    if needed[2]:
-        p_2 = _selected(grad_out_2, index[1], -2)
-        t_6 = _added_products(t_3, p_2, ((1, 2, True), (2, 3, False),), -2)
-        del p_2
-        t_7 = _selected(t_6, index[2], -2)
-        del t_6
-        s = _summed_up(t_7, 2)
-        del t_7
-        t_8 = s * constants[0].view(4, 1)
-    if needed[3]:
-        out = _behind(
-            (
-                (t_5.narrow(-2, 0, 1), 2, None),
-                (t_5.narrow(-2, 1, 3).transpose(-1, -2), 2, None),
-            ),
-        )
-        del t_5
-
-    return t_4 if needed[1] else None, out if needed[3] else None, t_8.flatten(-2) if needed[2] else None
-
-
-def _two_operands_gradients_y(
-    x: Tensor, y: Tensor, W: Tensor, grad_out: Tensor, grad_grad_y: Tensor, *, needed: tuple[bool, ...],
-) -> tuple[Tensor | None, ...]:
-    """The gradients of one of those gradients, that of `y`, by every operand that is needed."""
-    constants = _TWO_OPERANDS_CONSTANTS.on(x.device, x.dtype)
-    index = _TWO_OPERANDS_INDICES.on(x.device)
-    x_2 = torch.cat(
-        (x[..., 0:2].unsqueeze(-2), torch.unflatten(x[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
-        dim=-2,
-    )
-    W_2 = torch.unflatten(W, -1, (4, 2))
-    if needed[0] or needed[3]:
-        t = W_2 * constants[0].view(4, 1)
-    grad_out_2 = torch.cat(
-        (grad_out[..., 0:2].unsqueeze(-2), torch.unflatten(grad_out[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
-        dim=-2,
-    )
-    if needed[0]:
-        t_2 = _selected(grad_out_2, index[1], -2) * _selected(t, index[0], -2)
-    m = torch.unflatten(grad_grad_y @ constants[1].view(4, 32), -1, (8, 4))
-    if needed[3] or needed[2]:
-        t_3 = m @ x_2
-    if needed[0]:
-        t_4 = m.mT @ t_2
-        del t_2
-    if needed[3]:
-        p = _selected(t, index[0], -2)
-        t_5 = _added_products(t_3, p, ((1, 2, False), (2, 3, True),), -2)
-        del p
-    if needed[2]:
-        p_2 = _selected(grad_out_2, index[1], -2)
-        t_6 = _added_products(t_3, p_2, ((1, 2, True), (2, 3, False),), -2)
-        del p_2
-        t_7 = _selected(t_6, index[2], -2)
-        del t_6
-        s = _summed_up(t_7, 2)
-        del t_7
-        t_8 = s * constants[0].view(4, 1)
-    if needed[0]:
-        out = _behind(
-            (
-                (t_4.narrow(-2, 0, 1), 2, None),
-                (t_4.narrow(-2, 1, 3).transpose(-1, -2), 2, None),
-            ),
-        )
-        del t_4
-    if needed[3]:
-        out_2 = _behind(
-            (
-                (t_5.narrow(-2, 0, 1), 2, None),
-                (t_5.narrow(-2, 1, 3).transpose(-1, -2), 2, None),
-            ),
-        )
-        del t_5
-
-    return out if needed[0] else None, out_2 if needed[3] else None, t_8.flatten(-2) if needed[2] else None
-
-
-def _two_operands_gradients_W(
-    x: Tensor, y: Tensor, W: Tensor, grad_out: Tensor, grad_grad_W: Tensor, *, needed: tuple[bool, ...],
-) -> tuple[Tensor | None, ...]:
-    """The gradients of one of those gradients, that of `W`, by every operand that is needed."""
-    constants = _TWO_OPERANDS_CONSTANTS.on(x.device, x.dtype)
-    index = _TWO_OPERANDS_INDICES.on(x.device)
-    x_2 = torch.cat(
-        (x[..., 0:2].unsqueeze(-2), torch.unflatten(x[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
-        dim=-2,
-    )
-    m = torch.unflatten(y @ constants[1].view(4, 32), -1, (8, 4))
-    if needed[3]:
-        t = m @ x_2
-    grad_out_2 = torch.cat(
-        (grad_out[..., 0:2].unsqueeze(-2), torch.unflatten(grad_out[..., 2:8], -1, (2, 3)).transpose(-1, -2)),
-        dim=-2,
-    )
-    grad_grad_W_2 = torch.unflatten(grad_grad_W, -1, (4, 2))
-    t_2 = grad_grad_W_2 * constants[0].view(4, 1)
-    s = _everywhere(t_2, -2, (*x.shape[:-1],))
-    del t_2
-    if needed[3]:
-        t_3 = _layered(
-            s,
-            t,
-            (
-                (0, 1, 1, (0, "all"), (0, "all")),
-                (1, 3, 1, (1, "across"), (2, "along")),
-                (0, 1, 1, (3, "all"), (1, "all")),
-                (1, 3, 1, (2, "across"), (5, "along")),
-            ),
-            2,
-            4,
-            -2,
-        )
-        del t
-    if needed[0] or needed[1]:
-        t_4 = _selected(s, index[0], -2) * _selected(grad_out_2, index[1], -2)
-    if needed[0]:
-        t_5 = m.mT @ t_4
-    if needed[1]:
-        t_6 = (t_4 @ x_2.mT).flatten(-2) @ constants[2].view(32, 4)
-    if needed[0]:
-        out = _behind(
-            (
-                (t_5.narrow(-2, 0, 1), 2, None),
-                (t_5.narrow(-2, 1, 3).transpose(-1, -2), 2, None),
-            ),
-        )
-        del t_5
-    if needed[3]:
-        out_2 = _behind(
-            (
-                (t_3.narrow(-2, 0, 1), 2, None),
-                (t_3.narrow(-2, 1, 3).transpose(-1, -2), 2, None),
-            ),
-        )
-        del t_3
-
-    return out if needed[0] else None, t_6 if needed[1] else None, out_2 if needed[3] else None
-
-
 _TWO_OPERANDS = _Stage(
     _two_operands,
     kinds=(1, 1, -1),
@@ -860,24 +686,9 @@ _TWO_OPERANDS = _Stage(
             piece=57457,
             results=(0, 1, 2),
             derivatives=(
-                _Stage(
-                    _two_operands_gradients_x,
-                    kinds=(1, 1, -1, 1, 1),
-                    piece=65754,
-                    results=(1, 3, 2),
-                ),
-                _Stage(
-                    _two_operands_gradients_y,
-                    kinds=(1, 1, -1, 1, 1),
-                    piece=67106,
-                    results=(0, 3, 2),
-                ),
-                _Stage(
-                    _two_operands_gradients_W,
-                    kinds=(1, 1, -1, 1, -1),
-                    piece=51782,
-                    results=(0, 1, 3),
-                ),
+                _Swapped(lambda: _TWO_OPERANDS, 0),
+                _Swapped(lambda: _TWO_OPERANDS, 1),
+                _Swapped(lambda: _TWO_OPERANDS, 2),
             ),
         ),
     ),

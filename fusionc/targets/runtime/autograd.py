@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fusionc.targets.runtime.modes import _is_batched, _uncast
 from fusionc.targets.runtime.pieces import _evaluated
-from fusionc.targets.runtime.stages import _listed, _Stage
+from fusionc.targets.runtime.stages import _listed, _Stage, _Swapped
 
 
 def _recorded(stage: _Stage, needed: tuple[bool, ...], sites: dict[str, Any], operands: tuple[Tensor, ...]) -> Any:
@@ -71,12 +71,35 @@ def _stage_gradients(
         if derivative is None or given[0] is None:
             continue
         given = tuple(_conjugate(one) for one in given)
-        parts = _recorded(derivative, needed, sites, (*operands, *given))
-        for place, part in zip(derivative.results, parts):
+        if isinstance(derivative, _Swapped):
+            pairs = _swapped(derivative, stage, sites, operands, needed, *given)
+        else:
+            pairs = zip(derivative.results, _recorded(derivative, needed, sites, (*operands, *given)))
+        for place, part in pairs:
             if part is not None:
                 part = _conjugate(part)
                 found[place] = part if found[place] is None else found[place] + part
     return found
+
+
+def _swapped(
+    derivative: _Swapped,
+    stage: _Stage,
+    sites: dict[str, Any],
+    operands: Sequence[Tensor],
+    needed: tuple[bool, ...],
+    given: Tensor,
+) -> Iterator[tuple[int, Tensor | None]]:
+    """The derivatives of <given, gradient of an operand>, which is <cotangents, value> with the given in its place:
+    by the other operands they are gradients, by the cotangents the value. `stage` computes the gradients."""
+    value, place = derivative
+    count = len(value().kinds)
+    moved = (*operands[:place], given, *operands[place + 1 : count])
+    others = tuple(need and at != place for at, need in enumerate(needed[:count]))
+    if any(others):
+        yield from zip(stage.results, _recorded(stage, others, sites, (*moved, *operands[count:])))
+    if any(needed[count:]):
+        yield from enumerate(_listed(_recorded(value(), (), sites, moved)), start=count)
 
 
 def _is_asked(node: Any) -> bool:

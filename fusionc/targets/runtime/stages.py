@@ -21,7 +21,15 @@ class _Stage(NamedTuple):
     piece: int = 0
     results: tuple[int, ...] = ()
     width: int = 0
-    derivatives: tuple[_Stage | None, ...] = ()
+    derivatives: tuple[_Stage | _Swapped | None, ...] = ()
+
+
+class _Swapped(NamedTuple):
+    """What differentiates the gradient of an operand in which the value is linear: the value and its gradients once
+    more, with what is given in the place of the operand. `value` tells the stage of the value."""
+
+    value: Callable[[], _Stage]
+    place: int
 
 
 def _batch(kinds: tuple[int, ...], operands: Sequence[Tensor]) -> torch.Size:
