@@ -106,9 +106,8 @@ def count(program: Program, batch: int = 1, itemsize: int = 4, sizes: Mapping[st
     """Count a program for `batch` elements of `itemsize` bytes a number."""
     counter = domain_sizes(program, batch, sizes)
     works = [_work(program, instruction, counter) for instruction in program.instructions]
-    kept = {value for output in program.outputs for block in output.blocks for value, _ in block.pieces}
     written = sum(output.dim * counter.of(output.domain) for output in program.outputs)
-    return total(works, kept, written, itemsize)
+    return total(works, program.returned, written, itemsize)
 
 
 def total(works: Sequence[Work], kept: Iterable[int], written: int, itemsize: int) -> Cost:

@@ -99,7 +99,7 @@ def _is_linear(program: Program, name: str) -> bool:
             if len(found) > 1:
                 return False
             degrees.append(next(iter(found), None))
-    reached = {degrees[value] for output in program.outputs for block in output.blocks for value, _ in block.pieces}
+    reached = {degrees[value] for value in program.returned}
     return reached <= {1, None}
 
 

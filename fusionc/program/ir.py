@@ -218,6 +218,11 @@ class ProgramOutput:
     def dim(self) -> int:
         return sum(block.mul * block.dim for block in self.blocks)
 
+    @property
+    def values(self) -> tuple[int, ...]:
+        """The values that it is made of, each once."""
+        return tuple(dict.fromkeys(value for block in self.blocks for value, _ in block.pieces))
+
 
 def moved_output(output: ProgramOutput, place: Mapping[int, int]) -> ProgramOutput:
     """The same output of values that have moved."""
@@ -275,6 +280,32 @@ class Program:
     outputs: tuple[ProgramOutput, ...]
     sites: tuple[str, ...] = ()
     relations: tuple[ProgramRelation, ...] = ()
+
+    @cached_property
+    def readers(self) -> tuple[tuple[int, ...], ...]:
+        """For each value the instructions that read it, one that reads it twice (`x x`) once."""
+        found: list[list[int]] = [[] for _ in self.instructions]
+        for number, instruction in enumerate(self.instructions):
+            for value in dict.fromkeys(operands(instruction.op)):
+                found[value].append(number)
+        return tuple(map(tuple, found))
+
+    @cached_property
+    def returned(self) -> frozenset[int]:
+        """The values that outputs are made of."""
+        return frozenset(value for output in self.outputs for value in output.values)
+
+    def is_alone(self, value: int, reader: int) -> bool:
+        """Whether nothing but one instruction needs a value."""
+        return self.readers[value] == (reader,) and value not in self.returned
+
+    def leg(self, name: str) -> ProgramLeg:
+        """A leg by its name. Raises KeyError."""
+        return self._legs[name]
+
+    @cached_property
+    def _legs(self) -> Mapping[str, ProgramLeg]:
+        return {leg.name: leg for leg in self.legs}
 
 
 def channel_sizes(program: Program, op: Product) -> dict[str, int]:

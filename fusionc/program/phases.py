@@ -37,10 +37,7 @@ def phases(program: Program) -> list[Phase]:
     for number, one in enumerate(program.instructions):
         depth = max((depths[value] for value in operands(one.op)), default=0)
         depths.append(depth + leaving[number])
-    ends = [
-        max((depths[value] for block in output.blocks for value, _ in block.pieces), default=0)
-        for output in program.outputs
-    ]
+    ends = [max((depths[value] for value in output.values), default=0) for output in program.outputs]
     found = []
     for depth in range(max((*depths, 0)) + 1):
         plain = [n for n, at in enumerate(depths) if at == depth and not over[n] and not leaving[n]]
@@ -56,7 +53,7 @@ def phases(program: Program) -> list[Phase]:
             written = [n for n, output in enumerate(program.outputs) if output.domain == name and ends[n] == depth]
             if crossing or written:
                 wanted = [value for n in crossing for value in operands(program.instructions[n].op)]
-                wanted += [v for n in written for block in program.outputs[n].blocks for v, _ in block.pieces]
+                wanted += [value for n in written for value in program.outputs[n].values]
                 inside = _needed(program, over, name, wanted)
                 found.append(Phase(tuple(sorted({*inside, *crossing})), name, tuple(crossing), tuple(written)))
     return found

@@ -66,7 +66,7 @@ class Arithmetic(Sums):
     def _is_weighed_late(self, number: int, op: Product, instruction: Instruction) -> bool:
         """Whether a value is multiplied by its weights, one for each path, on its way into an output: where it has to
         go to other places anyway."""
-        outputs = [one for one in self.program.outputs if any(v == number for b in one.blocks for v, _ in b.pieces)]
+        outputs = [one for one in self.program.outputs if number in one.values]
         if self._readers.get(number) or len(outputs) != 1 or len(op.axes) != 1:
             return False
         if not self._is_weighing(op, instruction) or self.whole_value(outputs[0].blocks) is not None:

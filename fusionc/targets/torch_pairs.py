@@ -145,7 +145,7 @@ class _Builder:
         """A leg over pairs."""
         if name not in self.sources:
             self.sources[name] = Source(name, OVER_PAIRS)
-            leg = next(leg for leg in self.whole.legs if leg.name == name)
+            leg = self.whole.leg(name)
             self.legs.append(replace(leg, domain=BATCH))
 
     def _read(self, value: int, row: int | None) -> int:
@@ -177,7 +177,7 @@ class LoopedArithmetic(Arithmetic):
 
     loops: Mapping[Phase, tuple[PairLoop, str]] = field(default_factory=dict)
 
-    def _kept(self) -> set[int]:
+    def _kept(self) -> frozenset[int]:
         return super()._kept() | {source.value for loop, _ in self.loops.values() for source in loop.sources}
 
     def _loop(self, phase: Phase, using: Sequence[set[int]], written: dict[int, str]) -> None:

@@ -103,9 +103,9 @@ def gathering(program: Program, op: Op, instruction: Instruction) -> tuple[Progr
         return None
     mul, ordered = instruction.channels[0], sorted(op.entries, key=lambda entry: entry[2])
     starts = [view.start for view in views if isinstance(view, LegBlock) and view.leg == first.leg]
-    leg = next((leg for leg in program.legs if leg.name == first.leg), None)
+    leg = program.leg(first.leg)
     alike = all(program.instructions[value].channels == instruction.channels for value in op.values)
-    if leg is None or len(starts) < len(views) or not alike:
+    if len(starts) < len(views) or not alike:
         return None
     unit = gcd(mul, leg.dim, *starts)
     if unit < now().least_unit:
@@ -168,9 +168,8 @@ def users(program: Program) -> list[set[int]]:
     """For each value the outputs that are computed from it."""
     found: list[set[int]] = [set() for _ in program.instructions]
     for number, output in enumerate(program.outputs):
-        for block in output.blocks:
-            for value, _ in block.pieces:
-                found[value].add(number)
+        for value in output.values:
+            found[value].add(number)
     for number in range(len(found) - 1, -1, -1):
         for value in operands(program.instructions[number].op):
             found[value] |= found[number]

@@ -86,7 +86,7 @@ class RowMaps(Arithmetic):
             return self._table_of(op.values[0])
         if not isinstance(op, WeightBlock) or len(op.rows) != 1 or number in self._results:
             return None
-        size = next(leg.dim for leg in self.program.legs if leg.name == op.rows[0])
+        size = self.program.leg(op.rows[0]).dim
         readers = self._readers.get(number, [])
         return op if size <= now().most_of_a_table and all(self._reads_table(number, one) for one in readers) else None
 
@@ -124,7 +124,7 @@ class RowMaps(Arithmetic):
     def _leg(self, op: LegBlock, instruction: Instruction) -> str:
         mul, start, total = (instruction.channels or (1,))[0], op.start, sum(op.dims)
         leg = self._called(op.leg)
-        size = next(one.dim for one in self.program.legs if one.name == op.leg)
+        size = self.program.leg(op.leg).dim
         whole = leg if total * mul == size else f"{leg}[..., {start}:{start + total * mul}]"
         if not instruction.channels:
             return f"{whole}.movedim(-1, 0).contiguous()"

@@ -82,9 +82,8 @@ class ScalarArithmetic:
         """For each value the numbers of channels that it meets: its own, or those of what it is multiplied with."""
         asked: list[set[int]] = [set() for _ in self.program.instructions]
         for output in self.program.outputs:
-            for block in output.blocks:
-                for value, _ in block.pieces:
-                    asked[value].add(self._width(value, 1))
+            for value in output.values:
+                asked[value].add(self._width(value, 1))
         for number in range(len(asked) - 1, -1, -1):
             if self._is_source(number) and asked[number]:
                 asked[number].add(self._width(number, 1))

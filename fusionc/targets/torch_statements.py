@@ -24,7 +24,6 @@ from fusionc.program.ir import (
     Total,
     WeightBlock,
     Zeros,
-    operands,
 )
 from fusionc.program.phases import Phase, phases
 from fusionc.program.thresholds import now
@@ -61,7 +60,7 @@ class Statements:
     _rows: dict[object, str] = field(default_factory=dict)
     _matrices: dict[object, str] = field(default_factory=dict)
     _readers: dict[int, list[Instruction]] = field(default_factory=dict)
-    _results: set[int] = field(default_factory=set)
+    _results: frozenset[int] = frozenset()
     _forms: dict[int, Linear] = field(default_factory=dict)
     _dots: dict[int, Product] = field(default_factory=dict)
     _sides: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
@@ -80,9 +79,8 @@ class Statements:
 
     def run(self) -> list[str]:
         """All statements, in order; the last one returns the outputs."""
-        for instruction in self.program.instructions:
-            for value in dict.fromkeys(operands(instruction.op)):
-                self._readers.setdefault(value, []).append(instruction)
+        instructions = self.program.instructions
+        self._readers = {at: [instructions[one] for one in found] for at, found in enumerate(self.program.readers)}
         self._results = self._kept()
         using = users(self.program)
         written: dict[int, str] = {}
@@ -106,9 +104,9 @@ class Statements:
         self.lines.append(f"return {', '.join(results)}{',' if several else ''}")
         return self.lines
 
-    def _kept(self) -> set[int]:
+    def _kept(self) -> frozenset[int]:
         """Values that something else than an instruction reads."""
-        return {v for o in self.program.outputs for block in o.blocks for v, _ in block.pieces}
+        return self.program.returned
 
     def say(self, text: str) -> None:
         self.said += 1
@@ -316,7 +314,7 @@ class Statements:
     def _leg(self, op: LegBlock, instruction: Instruction) -> str:
         mul, start = (instruction.channels or (1,))[0], op.start
         total = sum(op.dims)
-        leg, name = next(leg for leg in self.program.legs if leg.name == op.leg), self._called(op.leg)
+        leg, name = self.program.leg(op.leg), self._called(op.leg)
         whole = name if start == 0 and total * mul == leg.dim else f"{name}[..., {start}:{start + total * mul}]"
         if not instruction.channels:
             return whole

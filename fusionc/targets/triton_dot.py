@@ -49,7 +49,7 @@ def home(program: Program, value: int) -> Home:
     one = program.instructions[value]
     op, mul = one.op, one.channels[0]
     if isinstance(op, LegBlock):
-        size = next(leg.dim for leg in program.legs if leg.name == op.leg)
+        size = program.leg(op.leg).dim
         if program.layout == "ir_mul":
             return Home(op.leg, size, _side_by_side(op.start, one), mul)
         places, start = list[tuple[int, int]](), op.start
@@ -58,7 +58,7 @@ def home(program: Program, value: int) -> Home:
             start += dim * mul
         return Home(op.leg, size, tuple(places), 1)
     if isinstance(op, WeightBlock):
-        numel = next(leg.dim for leg in program.legs if leg.name == op.weight)
+        numel = program.leg(op.weight).dim
         return Home(op.weight, numel, _side_by_side(op.start, one), mul)
     return buffer(program, value)
 

@@ -130,7 +130,7 @@ def _readers(program: Program) -> dict[int, list[int]]:
         for value in operands(one.op):
             readers.setdefault(value, []).append(number)
     for output in program.outputs:
-        for value in {value for block in output.blocks for value, _ in block.pieces}:
+        for value in output.values:
             readers.setdefault(value, []).append(-1)
     return readers
 

@@ -214,6 +214,6 @@ class Statements:
     def _total(self, op: Total, value: str, inner: Instruction) -> str:
         if not op.rows:
             return f"{value}.sum(0)"
-        sizes = ", ".join(str(next(leg.dim for leg in self.program.legs if leg.name == row)) for row in op.rows)
+        sizes = ", ".join(str(self.program.leg(row).dim) for row in op.rows)
         table = f"{value}.new_zeros(({sizes}, *{value}.shape[1:]))"
         return f"{table}.index_put(({self._rows(op, inner)},), {value}, accumulate=True)"

@@ -161,7 +161,7 @@ def _pass(found: Cut) -> None:
         levels = [found.levels[value] + (value in found.kept) for value in used]
         found.levels.append(max(levels, default=0))
     for output in found.program.outputs:
-        for value in (value for block in output.blocks for value, _ in block.pieces):
+        for value in output.values:
             one = found.program.instructions[value]
             if one.domain is None and value not in found.kept and not isinstance(one.op, VIEWS):
                 found.outside[value] = "is small: no domain"

@@ -162,14 +162,10 @@ class _Printer:
 
     def _totalled(self) -> set[int]:
         """Products that only a total reads, where channels mix: they are one matrix product with it."""
-        readers: dict[int, list[int]] = {}
-        for number, one in enumerate(self.program.instructions):
-            for value in operands(one.op):
-                readers.setdefault(value, []).append(number)
         found = set()
         for value in self.cut.outside:
             one = self.program.instructions[value]
-            into = [self.program.instructions[reader].op for reader in readers.get(value, [])]
+            into = [self.program.instructions[reader].op for reader in self.program.readers[value]]
             if isinstance(one.op, Product) and len(into) == 1 and isinstance(into[0], Total) and not into[0].rows:
                 domains = [self.program.instructions[v].domain for v in operands(one.op)]
                 if None not in domains:
@@ -268,11 +264,11 @@ class _Printer:
 
     def _mixed(self, value: int) -> None:
         """A matrix product; what nothing else reads goes straight into its output."""
-        mix, read = self.cut.mixing.found[value], {v for one in self.program.instructions for v in operands(one.op)}
+        mix = self.cut.mixing.found[value]
         if not isinstance(mix, Mixed):
             self._dot(outer(self.program, mix, self._kernel_name))
             return
-        output = None if value in read else in_output(self.program, value)
+        output = None if self.program.readers[value] else in_output(self.program, value)
         if output is not None:
             self.written.add(value)
         self._dot(mixed(self.program, mix, self._kernel_name, output))

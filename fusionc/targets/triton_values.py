@@ -278,7 +278,7 @@ class Values:
         return self.names[key]
 
     def _load_leg(self, op: LegBlock, value: int, component: int, place: Place) -> str:
-        leg = next(leg for leg in self.program.legs if leg.name == op.leg)
+        leg = self.program.leg(op.leg)
         channels = self.program.instructions[value].channels
         start, m, mul, dims = op.start, component, (channels or (1,))[0], iter(op.dims)
         dim = next(dims)
@@ -306,7 +306,7 @@ class Values:
         self._argument(pointer)
         text, needs = "", list[str]()
         for leg_name, read in zip(op.rows, op.reads or [None] * len(op.rows), strict=True):
-            leg = next(leg for leg in self.program.legs if leg.name == leg_name)
+            leg = self.program.leg(leg_name)
             at = place
             if read is not None:
                 at = self._end_of(read[0], read[1], place)

@@ -19,7 +19,6 @@ from fusionc.program.ir import (
     Product,
     Program,
     WeightBlock,
-    operands,
     renumbered,
 )
 from fusionc.program.thresholds import now
@@ -76,12 +75,11 @@ def _parts(program: Program, number: int, instruction: Instruction) -> list[list
 def _chain(program: Program, number: int) -> list[int] | None:
     """What a value goes through on its way to the outputs, each alone reading the one before: products with weights,
     component by component, and moves between sites and pairs. None where something else reads it."""
-    readers = [at for at, other in enumerate(program.instructions) if number in operands(other.op)]
-    in_outputs = any(value == number for o in program.outputs for block in o.blocks for value, _ in block.pieces)
+    readers, is_returned = program.readers[number], number in program.returned
     if not readers:
-        return [] if in_outputs else None
+        return [] if is_returned else None
     op = program.instructions[readers[0]].op
-    if len(readers) > 1 or in_outputs or not (isinstance(op, MOVES) or _is_weighing(op, number)):
+    if len(readers) > 1 or is_returned or not (isinstance(op, MOVES) or _is_weighing(op, number)):
         return None
     rest = _chain(program, readers[0])
     return None if rest is None else [readers[0], *rest]

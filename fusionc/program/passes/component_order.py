@@ -54,7 +54,6 @@ def arranged(program: Program) -> Program:
 def grouped(program: Program) -> Program:
     """The program with the components of operands in the order in which sums of elementwise products take them, so that
     each layer of a sum finds what it needs side by side."""
-    kept = {value for output in program.outputs for block in output.blocks for value, _ in block.pieces}
     moved_elsewhere = {value for one in program.instructions if isinstance(one.op, Unary) for value in operands(one.op)}
     moves: dict[int, list[int]] = {}
     for instruction in program.instructions:
@@ -67,7 +66,7 @@ def grouped(program: Program) -> Program:
         source = program.instructions[op.left]
         if (
             found is None
-            or op.left in kept
+            or op.left in program.returned
             or op.left in moved_elsewhere
             or not isinstance(source.op, Product | Linear)
         ):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fusionc.program.ir import Instruction, Product, Program, Term, moved_output, operands, renumbered
+from fusionc.program.ir import Instruction, Product, Program, Term, moved_output, renumbered
 from fusionc.program.patterns import applies_matrix, contraction
 from fusionc.program.thresholds import now
 
@@ -35,7 +35,7 @@ def _behind(program: Program, number: int, instruction: Instruction) -> Program 
         return None
     inner, matrix = (op.right, op.left) if flip else (op.left, op.right)
     mixing = program.instructions[inner].op
-    if not isinstance(mixing, Product) or not _is_alone(program, inner, number):
+    if not isinstance(mixing, Product) or not program.is_alone(inner, number):
         return None
     found = contraction(mixing)
     if found is None or found.summed != 1 or found.turned:
@@ -61,13 +61,6 @@ def _behind(program: Program, number: int, instruction: Instruction) -> Program 
     grid = tuple((k * parts + part, part, k, 1) for k in range(rows) for part in range(parts))
     second = Product(inner, found.mixer, axes, axes + mixing.axes, mixing.axes, grid)
     return _rewritten(program, inner, made, number, replace(instruction, op=second))
-
-
-def _is_alone(program: Program, value: int, reader: int) -> bool:
-    """Whether nothing but one instruction reads a value."""
-    readers = [at for at, one in enumerate(program.instructions) if value in operands(one.op)]
-    in_outputs = any(value == v for output in program.outputs for block in output.blocks for v, _ in block.pieces)
-    return readers == [reader] and not in_outputs
 
 
 def _rewritten(program: Program, gone: int, made: Instruction, number: int, reader: Instruction) -> Program:
