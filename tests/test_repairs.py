@@ -283,3 +283,10 @@ def test_brackets_keep_the_multiplicity_before_them(space, repaired):
         fusionc.parse(f"irreps Q = {space}\n")
     repairs = caught.value.diagnostics[0].repairs
     assert [edit.text for repair in repairs for edit in repair.edits] == ([repaired] if repaired else [])
+
+
+def test_an_irrep_that_stands_three_times_is_one_block():
+    text = (
+        "diagram f(x: 8x1o) -> 8x1o { x[u] -> h[v] in 4x1o + 44x1o + 4x1o * W[path,u,v]; h[v] -> out[u] * V[path,u,v] }"
+    )
+    assert "h[v] in 52x1o * W" in mended(text)

@@ -42,7 +42,7 @@ from fusionc.language.diagnostics import (
     diagnose,
     instead,
     without,
-    without_term,
+    without_later_term,
     write,
 )
 from fusionc.language.errors import CompileError
@@ -443,7 +443,7 @@ class _Builder:
         text = f"{sum(mul or 0 for other, mul, _ in terms if other == irrep)}x{self.group.format(irrep)}"
         same = [flat.span for other, _, flat in terms if other == irrep]
         literal = all(flat.literal and _names_one(flat) for other, _, flat in terms if other == irrep)
-        rest = [without_term(span) for span in same[1:]]
+        rest = [without_later_term(span) for span in same[1:]]
         if not literal or None in rest:
             return Advice(f"write `{text}`")
         edits = (Edit(same[0], text), *(edit for repair in rest if repair is not None for edit in repair.edits))

@@ -123,9 +123,16 @@ def without_term(span: Span, effect: str = "") -> Repair | None:
     text = span.source.text
     if match := re.compile(r"\s*\+\s*").match(text, span.end):
         return instead(span.source.span(span.start, match.end()), "", effect)
-    if match := re.search(r"\s*\+\s*\Z", text[max(0, span.start - 200) : span.start]):
-        return instead(span.source.span(span.start - len(match[0]), span.end), "", effect)
-    return None
+    return without_later_term(span, effect)
+
+
+def without_later_term(span: Span, effect: str = "") -> Repair | None:
+    """The repair that leaves a term out with the `+` before it; None where it is the first. Two of one sum do not
+    overlap."""
+    match = re.search(r"\s*\+\s*\Z", span.source.text[max(0, span.start - 200) : span.start])
+    if match is None:
+        return None
+    return instead(span.source.span(span.start - len(match[0]), span.end), "", effect)
 
 
 def behind(span: Span, text: str, effect: str = "") -> Repair:
