@@ -128,15 +128,17 @@ def test_what_runs_outside_of_kernels_is_said():
     from fusionc.targets.triton import description
 
     text = "diagram d(x: 2x0e + 2x1o) -> 3x0e + 3x1o { x[u] -> out[v] * W[path,u,v] }"
-    program = fusionc.parse(text)["d"].checked.program()
-    lines = description(program)
+    square = text.replace("x[u] ->", "x[u] x[u] ->")
+    program, other = (fusionc.parse(one)["d"].checked.program() for one in (text, square))
+    lines, more = description(program), description(other)
     assert any("in torch" in line and "mixes channels" in line for line in lines)
-    assert any("third order" in line and "in torch" in line for line in lines)
     assert any("torch.vmap over `W`" in line and "in torch" in line for line in lines)
-    assert "the tangent of the value, where `x` and `W` have one" in "\n".join(lines)
-    source = fusionc.parse(text).emit("triton")
-    assert "mixes channels" in source
-    assert "third order" in source
+    assert any("in its operand's place" in line for line in lines)
+    assert not any("third order" in line for line in lines)
+    assert any("third order" in line and "in torch" in line for line in more)
+    assert "the tangent of the value, where `x` and `W` have one" in "\n".join(more)
+    assert "mixes channels" in fusionc.parse(text).emit("triton")
+    assert "third order" in fusionc.parse(square).emit("triton")
 
 
 NOT_BY_DOT = {
@@ -182,7 +184,7 @@ def test_the_cost_report_says_what_runs_where(tmp_path, capsys):
     assert main(["cost", str(path), "--target", "triton"]) == 0
     assert "runs: _d_0_kernel_0: out" in capsys.readouterr().out
     assert main(["cost", str(path)]) == 0
-    assert "runs:" not in capsys.readouterr().out
+    assert "_kernel_" not in capsys.readouterr().out
     assert main(["cost", str(path), "--target", "tritn"]) != 0
     complex_text = "group SU(2)\ndiagram d(x: 2x1/2, y: 1/2) -> 2x0 + 2x1 { x[u] y -> out[u] * W[path, u] }"
     assert "no complex numbers" in fusionc.parse(complex_text)["d"].cost(target="triton").runs[0]
@@ -377,8 +379,8 @@ def test_the_command_compiles_ahead(tmp_path, capsys):
     code = main(["compile", str(path), "--target", "triton", "--aot", "sm_90", "-o", str(tmp_path / "out.py")])
     assert code == 0
     *each, summary = capsys.readouterr().err.strip().splitlines()
-    assert sum("registers" in line for line in each) == int(summary.split()[0]) > 2
-    assert all(words in summary for words in ("0 bytes spilled", "stage 0: ", "stage 2: "))
+    assert sum("registers" in line for line in each) == int(summary.split()[0]) > 1
+    assert all(words in summary for words in ("0 bytes spilled", "stage 0: ", "stage 1: "))
     assert main(["compile", str(path), "--aot", "sm_90"]) == 2
     assert main(["compile", str(path), "--target", "triton", "--aot", "volta"]) == 2
 

@@ -32,8 +32,9 @@ Tag = dict[str, object]
 @dataclass(frozen=True)
 class Kernels:
     """The stages of one diagram: operands in order, what results are gradients of, and which sums need sorted pairs.
-    Those behind the three of backward mode compute tangents: `tangents` are the places of the operands whose tangents
-    they take, `linear` of those in which the value is linear."""
+    Those behind the two or three of backward mode compute tangents: `tangents` are the places of the operands whose
+    tangents they take, `linear` of those in which the value is linear. Where it is in all of them two stages do for
+    everything."""
 
     stages: tuple[Stage, ...]
     operands: tuple[tuple[str, ...], ...]
@@ -42,11 +43,17 @@ class Kernels:
     linear: tuple[int, ...]
     sorted_by: tuple[tuple[str, int], ...]
 
+    @property
+    def is_multilinear(self) -> bool:
+        """Whether the value is linear in every operand."""
+        return len(self.linear) == len(self.operands[0])
+
     def about(self, level: int) -> str:
         """What a stage computes."""
-        if level < len(ORDERS):
+        orders = len(self.results) + 1
+        if level < orders:
             return ORDERS[level]
-        moved = [f"`{self.operands[0][place]}`" for place in self.tangents[level - len(ORDERS)]]
+        moved = [f"`{self.operands[0][place]}`" for place in self.tangents[level - orders]]
         return f"the tangent of the value, where {_and(moved)} {'has one' if len(moved) == 1 else 'have one'}"
 
 
@@ -73,6 +80,10 @@ def _description(program: Program, found: Kernels) -> tuple[str, ...]:
 
 def _together(found: Kernels) -> list[str]:
     """Derivatives that are put together of several stages."""
+    if found.is_multilinear:
+        return [
+            "derivatives of gradients, tangents: stages 0 and 1 for each direction, in its operand's place, added up"
+        ]
     lines = ["tangents of gradients, gradients of tangents: stages 1 and 2, with zeros where there is no tangent"]
     if len(found.operands[0]) > 1:
         lines.append("tangents of other operands: a launch for each (the value's kernels where it is linear), added up")
@@ -88,7 +99,8 @@ def _outside(program: Program, found: Kernels) -> list[str]:
         lines.append("sums that programs or blocks of channels make in parts: added up by torch's sum")
     for relation, row in found.sorted_by:
         lines.append(f"the pairs of `{relation}`: sorted by row {row}, once; compiled or in torch.func at every call")
-    lines.append("derivatives of stage 2 (third order), tangents of tangents unless linear")
+    if not found.is_multilinear:
+        lines.append("derivatives of stage 2 (third order), tangents of tangents unless linear")
     weights, relations = ([f"`{one.name}`" for one in some] for some in (program.weights, program.relations))
     if weights or relations:
         gradients = " and over gradients by weights" if weights else ""
@@ -107,14 +119,15 @@ def kernels(program: Program, options: Options = DEFAULTS, name: str = "") -> Ke
     """The stages of a program."""
     name = name or f"_{program.name}"
     programs, operands, results, likes = [program], [differentiable(program)], [], [(0,) * len(program.outputs)]
-    for _ in ORDERS[1:]:
+    is_multilinear = linear(program) == differentiable(program)
+    for _ in ORDERS[1 : 2 if is_multilinear else None]:
         derived = vjp(programs[-1])
         places = tuple(operands[-1].index(operand) for operand, _ in derived.results)
         programs.append(derived.program)
         results.append(places)
         likes.append(places)
         operands.append((*operands[-1], *(given for _, given in derived.given)))
-    tangents = _tangents(program)
+    tangents = () if is_multilinear else _tangents(program)
     for moved in tangents:
         derived = jvp(program, moved)
         programs.append(derived.program)

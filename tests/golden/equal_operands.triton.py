@@ -1079,12 +1079,13 @@ class EqualOperands(nn.Module):
 #
 # On a GPU the functions above run the kernels below; on other devices, and without triton, plain torch. A diagram has a
 # stage for each order of derivatives: 0 its value, 1 the gradients, 2 the gradients of these; those from 3 on are the
-# tangents of the value (forward mode), each for tangents of some operands. Derivatives are made of them:
+# tangents of the value (forward mode), each for tangents of some operands. A value that is linear in every operand has
+# stages 0 and 1 only. Derivatives are made of them:
 #
 #     tangents, of some operands         the stage for these; without one, a sum of stages for one operand each: the
 #                                        value itself where it is linear in it
-#     tangents of the gradients          stages 1 and 2; operands without a tangent are zeros in stage 2
-#     gradients of the tangents          stages 1 and 2, the same way
+#     gradients, tangents of gradients,  stage 2, with zeros for operands without a direction; where there is none, the
+#     gradients of tangents              gradients once more for each direction, which stands in its operand's place
 #
 # What a stage does outside of kernels stands in its function, with the reason beside it. What runs in plain torch, on a
 # GPU too, is listed for each diagram.
@@ -1163,16 +1164,18 @@ class _Diagram(NamedTuple):
     weights: tuple[tuple[int, ...], ...]
     """For every stage the operands that have no rows."""
     tangents: tuple[tuple[int, ...], ...]
-    """For every stage from 3 on the operands of the value whose tangents it takes."""
+    """For every stage behind those of the derivatives the operands of the value whose tangents it takes."""
     linear: tuple[int, ...]
-    """The operands in which the value is linear."""
+    """The operands in which the value is linear. Where it is in all of them, its derivatives of any order are the value
+    and the gradients of other operands: there are no further stages."""
     rows: int
     """How many of the fixed tensors, the first, have rows: index legs."""
     operators: list[Any]
 
 
-_ORDERS = 3
-"""Stages before the first that computes tangents."""
+def _orders(diagram: _Diagram) -> int:
+    """How many stages there are before the first that computes tangents: the value, its gradients, theirs."""
+    return len(diagram.results) + 1
 
 
 def _allocate(diagram: _Diagram, level: int, operands: Sequence[Tensor], sizes: Sequence[int]) -> list[Tensor]:
@@ -1200,8 +1203,8 @@ def _plain(
     with _uncast(operands[0]):
         if level == 0:
             return diagram.plain(operands, fixed, sizes)
-        if level >= _ORDERS:
-            count, places = diagram.counts[0], diagram.tangents[level - _ORDERS]
+        if level >= _orders(diagram):
+            count, places = diagram.counts[0], diagram.tangents[level - _orders(diagram)]
             function = lambda *values: tuple(diagram.plain(values, fixed, sizes))  # noqa: E731
             return _pushed(function, operands[:count], dict(zip(places, operands[count:])))
         count = diagram.counts[level - 1]
@@ -1319,12 +1322,16 @@ class _Call(NamedTuple):
         """The gradient of every operand that needs one; results without a cotangent count as zero."""
         if not cotangents:
             return [None] * len(operands)
+        if self.level == 1:
+            count, places = self.diagram.counts[0], self.diagram.results[0]
+            directions = {places[number]: one for number, one in cotangents.items()}
+            return self._second(operands[:count], fixed, operands[count:], directions, needed)
         given = self._filled(operands, cotangents)
-        if self.level == _ORDERS - 1:  # plain torch behind the last stage
+        if self.level == _orders(self.diagram) - 1 > 0:  # plain torch behind the last stage
             _, pull = torch.func.vjp(lambda *values: self.plain(values, fixed), *operands)
             return list(pull(tuple(given[number] for number in self.asked)))
-        if self.level < _ORDERS:
-            return self._next(self.level + 1, (*operands, *given), fixed, needed)
+        if self.level == 0:
+            return self._next(1, (*operands, *given), fixed, needed)
         return self._gradients_of_tangents(operands, fixed, given, needed)
 
     def _filled(self, operands: Sequence[Tensor], cotangents: dict[int, Tensor]) -> list[Tensor]:
@@ -1351,8 +1358,8 @@ class _Call(NamedTuple):
         self, operands: Sequence[Tensor], fixed: Sequence[Tensor], cotangents: Sequence[Tensor], needed: Sequence[bool]
     ) -> list[Tensor | None]:
         """⟨cotangent, tangent of the value⟩ is ⟨gradients, tangents⟩: linear in the tangents, which get the gradients,
-        and its derivative by the operands is what stage 2 computes."""
-        count, places = self.diagram.counts[0], self.diagram.tangents[self.level - _ORDERS]
+        and its derivative by the operands is a second one."""
+        count, places = self.diagram.counts[0], self.diagram.tangents[self.level - _orders(self.diagram)]
         values, given = operands[:count], dict(zip(places, operands[count:]))
         by_tangents = dict(zip(places, needed[count:]))
         first = self._next(1, (*values, *cotangents), fixed, [by_tangents.get(place, False) for place in range(count)])
@@ -1367,12 +1374,37 @@ class _Call(NamedTuple):
         directions: dict[int, Tensor],
         needed: Sequence[bool],
     ) -> list[Tensor | None]:
-        """The derivatives by the operands of ⟨gradients, directions⟩."""
+        """The derivatives by the operands, and by the cotangents where they are needed, of ⟨gradients, directions⟩."""
+        if len(self.diagram.linear) == self.diagram.counts[0]:
+            return self._swapped(values, fixed, cotangents, directions, needed)
         moved = [
             directions[place] if place in directions else torch.zeros_like(values[place])
             for place in self.diagram.results[0]
         ]
         return self._next(2, (*values, *cotangents, *moved), fixed, needed)
+
+    def _swapped(
+        self,
+        values: Sequence[Tensor],
+        fixed: Sequence[Tensor],
+        cotangents: Sequence[Tensor],
+        directions: dict[int, Tensor],
+        needed: Sequence[bool],
+    ) -> list[Tensor | None]:
+        """The same where the value is linear in every operand: with a direction in its place the gradients of the
+        others are those of ⟨gradient, direction⟩, and the value is its derivative by the cotangents."""
+        count, found = len(values), list[Tensor | None]([None] * len(needed))
+        for place, direction in directions.items():
+            moved = (*values[:place], direction, *values[place + 1 :])
+            others = [need and at != place for at, need in enumerate(needed[:count])]
+            parts = self._next(1, (*moved, *cotangents), fixed, others)
+            if any(needed[count:]):
+                parts += self.evaluated(0, moved, fixed, tuple(range(len(cotangents))))
+            for at, part in enumerate(parts):
+                if part is not None:
+                    before = found[at]
+                    found[at] = part if before is None else before + part
+        return found
 
     # --- tangents
 
@@ -1391,7 +1423,7 @@ class _Call(NamedTuple):
     ) -> Sequence[Tensor]:
         places, known = tuple(tangents), self.diagram.tangents
         if places in known:
-            level = _ORDERS + known.index(places)
+            level = _orders(self.diagram) + known.index(places)
             return self.evaluated(level, (*operands, *tangents.values()), fixed, self.asked)
         parts = []
         for place, tangent in tangents.items():
@@ -1399,15 +1431,15 @@ class _Call(NamedTuple):
                 swapped = (*operands[:place], tangent, *operands[place + 1 :])
                 parts.append(self.evaluated(0, swapped, fixed, self.asked))
             else:
-                level = _ORDERS + known.index((place,))
+                level = _orders(self.diagram) + known.index((place,))
                 parts.append(self.evaluated(level, (*operands, tangent), fixed, self.asked))
         return [sum(part[1:], part[0]) for part in zip(*parts)]
 
     def _tangents_of_gradients(
         self, operands: Sequence[Tensor], fixed: Sequence[Tensor], tangents: dict[int, Tensor]
     ) -> list[Tensor]:
-        """Gradients are linear in the cotangents; their derivatives by the operands are symmetric, so that stage 2 has
-        them in any direction."""
+        """Gradients are linear in the cotangents; their derivatives by the operands are symmetric: what differentiates
+        ⟨gradients, directions⟩ has them in any direction."""
         count, results = self.diagram.counts[0], self.diagram.results[0]
         values, cotangents = operands[:count], operands[count:]
         places = [results[number] for number in self.asked]
@@ -1457,7 +1489,7 @@ def _register(diagram: _Diagram, name: str, keeps: bool) -> _Diagram:
     tags = (torch.Tag.cudagraph_unsafe,) if keeps else ()
     for level in range(len(diagram.stages)):
         library = torch.library.custom_op(
-            f"fusionc_7c496633d5cd::stage{level}_{name}", partial(_run, diagram, level), mutates_args=(), schema=schema, tags=tags
+            f"fusionc_a749a812a9e9::stage{level}_{name}", partial(_run, diagram, level), mutates_args=(), schema=schema, tags=tags
         )
         library.register_fake(partial(_fake, diagram, level))
         diagram.operators.append(library)

@@ -640,9 +640,9 @@ def _operator(
 
     schema = "(Tensor[] operands, {}Tensor[] relations, SymInt[] sizes) -> Tensor[]"
     register = functools.partial(torch.library.custom_op, mutates_args=())
-    operator = register(f"fusionc_d0c56c574476::value_{name}", run, schema=schema.format(""))
+    operator = register(f"fusionc_e9b1576af63c::value_{name}", run, schema=schema.format(""))
     given = "Tensor[] given, bool[] needed, "
-    derivative = register(f"fusionc_d0c56c574476::gradients_{name}", run_gradients, schema=schema.format(given))
+    derivative = register(f"fusionc_e9b1576af63c::gradients_{name}", run_gradients, schema=schema.format(given))
     operator.register_fake(fake)
     derivative.register_fake(fake_gradients)
     operator.register_autograd(backward, setup_context=setup)
@@ -1073,12 +1073,13 @@ class OverSites(nn.Module):
 #
 # On a GPU the functions above run the kernels below; on other devices, and without triton, plain torch. A diagram has a
 # stage for each order of derivatives: 0 its value, 1 the gradients, 2 the gradients of these; those from 3 on are the
-# tangents of the value (forward mode), each for tangents of some operands. Derivatives are made of them:
+# tangents of the value (forward mode), each for tangents of some operands. A value that is linear in every operand has
+# stages 0 and 1 only. Derivatives are made of them:
 #
 #     tangents, of some operands         the stage for these; without one, a sum of stages for one operand each: the
 #                                        value itself where it is linear in it
-#     tangents of the gradients          stages 1 and 2; operands without a tangent are zeros in stage 2
-#     gradients of the tangents          stages 1 and 2, the same way
+#     gradients, tangents of gradients,  stage 2, with zeros for operands without a direction; where there is none, the
+#     gradients of tangents              gradients once more for each direction, which stands in its operand's place
 #
 # What a stage does outside of kernels stands in its function, with the reason beside it. What runs in plain torch, on a
 # GPU too, is listed for each diagram.
@@ -1187,16 +1188,18 @@ class _Diagram(NamedTuple):
     weights: tuple[tuple[int, ...], ...]
     """For every stage the operands that have no rows."""
     tangents: tuple[tuple[int, ...], ...]
-    """For every stage from 3 on the operands of the value whose tangents it takes."""
+    """For every stage behind those of the derivatives the operands of the value whose tangents it takes."""
     linear: tuple[int, ...]
-    """The operands in which the value is linear."""
+    """The operands in which the value is linear. Where it is in all of them, its derivatives of any order are the value
+    and the gradients of other operands: there are no further stages."""
     rows: int
     """How many of the fixed tensors, the first, have rows: index legs."""
     operators: list[Any]
 
 
-_ORDERS = 3
-"""Stages before the first that computes tangents."""
+def _orders(diagram: _Diagram) -> int:
+    """How many stages there are before the first that computes tangents: the value, its gradients, theirs."""
+    return len(diagram.results) + 1
 
 
 def _allocate(diagram: _Diagram, level: int, operands: Sequence[Tensor], sizes: Sequence[int]) -> list[Tensor]:
@@ -1224,8 +1227,8 @@ def _plain(
     with _uncast(operands[0]):
         if level == 0:
             return diagram.plain(operands, fixed, sizes)
-        if level >= _ORDERS:
-            count, places = diagram.counts[0], diagram.tangents[level - _ORDERS]
+        if level >= _orders(diagram):
+            count, places = diagram.counts[0], diagram.tangents[level - _orders(diagram)]
             function = lambda *values: tuple(diagram.plain(values, fixed, sizes))  # noqa: E731
             return _pushed(function, operands[:count], dict(zip(places, operands[count:])))
         count = diagram.counts[level - 1]
@@ -1343,12 +1346,16 @@ class _Call(NamedTuple):
         """The gradient of every operand that needs one; results without a cotangent count as zero."""
         if not cotangents:
             return [None] * len(operands)
+        if self.level == 1:
+            count, places = self.diagram.counts[0], self.diagram.results[0]
+            directions = {places[number]: one for number, one in cotangents.items()}
+            return self._second(operands[:count], fixed, operands[count:], directions, needed)
         given = self._filled(operands, cotangents)
-        if self.level == _ORDERS - 1:  # plain torch behind the last stage
+        if self.level == _orders(self.diagram) - 1 > 0:  # plain torch behind the last stage
             _, pull = torch.func.vjp(lambda *values: self.plain(values, fixed), *operands)
             return list(pull(tuple(given[number] for number in self.asked)))
-        if self.level < _ORDERS:
-            return self._next(self.level + 1, (*operands, *given), fixed, needed)
+        if self.level == 0:
+            return self._next(1, (*operands, *given), fixed, needed)
         return self._gradients_of_tangents(operands, fixed, given, needed)
 
     def _filled(self, operands: Sequence[Tensor], cotangents: dict[int, Tensor]) -> list[Tensor]:
@@ -1375,8 +1382,8 @@ class _Call(NamedTuple):
         self, operands: Sequence[Tensor], fixed: Sequence[Tensor], cotangents: Sequence[Tensor], needed: Sequence[bool]
     ) -> list[Tensor | None]:
         """⟨cotangent, tangent of the value⟩ is ⟨gradients, tangents⟩: linear in the tangents, which get the gradients,
-        and its derivative by the operands is what stage 2 computes."""
-        count, places = self.diagram.counts[0], self.diagram.tangents[self.level - _ORDERS]
+        and its derivative by the operands is a second one."""
+        count, places = self.diagram.counts[0], self.diagram.tangents[self.level - _orders(self.diagram)]
         values, given = operands[:count], dict(zip(places, operands[count:]))
         by_tangents = dict(zip(places, needed[count:]))
         first = self._next(1, (*values, *cotangents), fixed, [by_tangents.get(place, False) for place in range(count)])
@@ -1391,12 +1398,37 @@ class _Call(NamedTuple):
         directions: dict[int, Tensor],
         needed: Sequence[bool],
     ) -> list[Tensor | None]:
-        """The derivatives by the operands of ⟨gradients, directions⟩."""
+        """The derivatives by the operands, and by the cotangents where they are needed, of ⟨gradients, directions⟩."""
+        if len(self.diagram.linear) == self.diagram.counts[0]:
+            return self._swapped(values, fixed, cotangents, directions, needed)
         moved = [
             directions[place] if place in directions else torch.zeros_like(values[place])
             for place in self.diagram.results[0]
         ]
         return self._next(2, (*values, *cotangents, *moved), fixed, needed)
+
+    def _swapped(
+        self,
+        values: Sequence[Tensor],
+        fixed: Sequence[Tensor],
+        cotangents: Sequence[Tensor],
+        directions: dict[int, Tensor],
+        needed: Sequence[bool],
+    ) -> list[Tensor | None]:
+        """The same where the value is linear in every operand: with a direction in its place the gradients of the
+        others are those of ⟨gradient, direction⟩, and the value is its derivative by the cotangents."""
+        count, found = len(values), list[Tensor | None]([None] * len(needed))
+        for place, direction in directions.items():
+            moved = (*values[:place], direction, *values[place + 1 :])
+            others = [need and at != place for at, need in enumerate(needed[:count])]
+            parts = self._next(1, (*moved, *cotangents), fixed, others)
+            if any(needed[count:]):
+                parts += self.evaluated(0, moved, fixed, tuple(range(len(cotangents))))
+            for at, part in enumerate(parts):
+                if part is not None:
+                    before = found[at]
+                    found[at] = part if before is None else before + part
+        return found
 
     # --- tangents
 
@@ -1415,7 +1447,7 @@ class _Call(NamedTuple):
     ) -> Sequence[Tensor]:
         places, known = tuple(tangents), self.diagram.tangents
         if places in known:
-            level = _ORDERS + known.index(places)
+            level = _orders(self.diagram) + known.index(places)
             return self.evaluated(level, (*operands, *tangents.values()), fixed, self.asked)
         parts = []
         for place, tangent in tangents.items():
@@ -1423,15 +1455,15 @@ class _Call(NamedTuple):
                 swapped = (*operands[:place], tangent, *operands[place + 1 :])
                 parts.append(self.evaluated(0, swapped, fixed, self.asked))
             else:
-                level = _ORDERS + known.index((place,))
+                level = _orders(self.diagram) + known.index((place,))
                 parts.append(self.evaluated(level, (*operands, tangent), fixed, self.asked))
         return [sum(part[1:], part[0]) for part in zip(*parts)]
 
     def _tangents_of_gradients(
         self, operands: Sequence[Tensor], fixed: Sequence[Tensor], tangents: dict[int, Tensor]
     ) -> list[Tensor]:
-        """Gradients are linear in the cotangents; their derivatives by the operands are symmetric, so that stage 2 has
-        them in any direction."""
+        """Gradients are linear in the cotangents; their derivatives by the operands are symmetric: what differentiates
+        ⟨gradients, directions⟩ has them in any direction."""
         count, results = self.diagram.counts[0], self.diagram.results[0]
         values, cotangents = operands[:count], operands[count:]
         places = [results[number] for number in self.asked]
@@ -1481,7 +1513,7 @@ def _register(diagram: _Diagram, name: str, keeps: bool) -> _Diagram:
     tags = (torch.Tag.cudagraph_unsafe,) if keeps else ()
     for level in range(len(diagram.stages)):
         library = torch.library.custom_op(
-            f"fusionc_d0c56c574476::stage{level}_{name}", partial(_run, diagram, level), mutates_args=(), schema=schema, tags=tags
+            f"fusionc_e9b1576af63c::stage{level}_{name}", partial(_run, diagram, level), mutates_args=(), schema=schema, tags=tags
         )
         library.register_fake(partial(_fake, diagram, level))
         diagram.operators.append(library)
@@ -1517,19 +1549,9 @@ def _backward(diagram: _Diagram, ctx: Any, cotangents: Sequence[Tensor]) -> tupl
 #     _over_sites_stage_1: the gradients
 #     _over_sites_stage_1_kernel_0: grad_x, value 13, grad_r; over edges by row 1, the pairs of each site one after
 #     the other: 54 terms, 28 loads and stores
-#     _over_sites_stage_2: the gradients of the gradients
-#     _over_sites_stage_2_kernel_0: grad_x_, value 30, grad_r_; over edges by row 1, the pairs of each site one after
-#     the other: 105 terms, 40 loads and stores
-#     _over_sites_stage_2_kernel_1: grad_grad_out; over edges by row 0, the pairs of each site one after the other: 60
-#     terms, 28 loads and stores
-#     _over_sites_stage_3: the tangent of the value, where `x`, `y` and `r` have one
-#     _over_sites_stage_3_kernel_0: tangent_out; over edges by row 0, the pairs of each site one after the other: 60
-#     terms, 28 loads and stores
-#     tangents of gradients, gradients of tangents: stages 1 and 2, with zeros where there is no tangent
-#     tangents of other operands: a launch for each (the value's kernels where it is linear), added up
+#     derivatives of gradients, tangents: stages 0 and 1 for each direction, in its operand's place, added up
 #     in torch: the pairs of `edges`: sorted by row 0, once; compiled or in torch.func at every call
 #     in torch: the pairs of `edges`: sorted by row 1, once; compiled or in torch.func at every call
-#     in torch: derivatives of stage 2 (third order), tangents of tangents unless linear
 #     in torch: torch.vmap over `edges`
 #     in torch: autograd.grad with is_grads_batched, whose tensors have no memory of their own
 #     in torch: torch.func inside of torch.compile, where kernels are operators that it cannot look into
@@ -1796,542 +1818,6 @@ def _over_sites_stage_1(
     return results
 
 
-@_jit(do_not_specialize=["n_atoms", "n_r_edges", "n_rows"])
-def _over_sites_stage_2_kernel_0(
-    p_grad_grad_y,
-    p_grad_out,
-    n_atoms,
-    n_r_edges,
-    r_edges,
-    p_r,
-    p_grad_grad_r,
-    p_y,
-    b30,
-    p_grad_grad_x,
-    p_x,
-    q_grad_r_,
-    q_grad_x_,
-    r_edges_order_1,
-    r_edges_start_1,
-    n_rows,
-    COMPUTE: tl.constexpr,
-):
-    """
-    grad_x_, value 30, grad_r_; over edges by row 1, the pairs of each site one after the other: 105 terms, 40
-    loads and stores
-    """
-    u = tl.arange(0, 2)[None, :]
-    row = tl.program_id(0) * 16 + tl.arange(0, 16)[:, None].to(tl.int64)
-    inside = row < n_rows
-    p_grad_grad_x_at = p_grad_grad_x + row * 8
-    p_grad_grad_x_at_u = p_grad_grad_x_at + u
-    t9_0 = tl.load(p_grad_grad_x_at_u, mask=inside, other=0.0).to(COMPUTE)
-    p_grad_grad_x_at_u3 = p_grad_grad_x_at + u * 3
-    t9_1 = tl.load(p_grad_grad_x_at_u3 + 2, mask=inside, other=0.0).to(COMPUTE)
-    t9_2 = tl.load(p_grad_grad_x_at_u3 + 3, mask=inside, other=0.0).to(COMPUTE)
-    t9_3 = tl.load(p_grad_grad_x_at_u3 + 4, mask=inside, other=0.0).to(COMPUTE)
-    p_x_at = p_x + row * 8
-    p_x_at_u = p_x_at + u
-    t0_0 = tl.load(p_x_at_u, mask=inside, other=0.0).to(COMPUTE)
-    p_x_at_u3 = p_x_at + u * 3
-    t0_1 = tl.load(p_x_at_u3 + 2, mask=inside, other=0.0).to(COMPUTE)
-    t0_2 = tl.load(p_x_at_u3 + 3, mask=inside, other=0.0).to(COMPUTE)
-    t0_3 = tl.load(p_x_at_u3 + 4, mask=inside, other=0.0).to(COMPUTE)
-    member = row // n_atoms
-    site = row - member * n_atoms
-    begin = tl.load(r_edges_start_1 + site, mask=inside, other=0)
-    end = tl.load(r_edges_start_1 + site + 1, mask=inside, other=0)
-    sum29_0 = tl.zeros([16, 2], COMPUTE)
-    sum29_1 = tl.zeros([16, 2], COMPUTE)
-    sum29_2 = tl.zeros([16, 2], COMPUTE)
-    sum29_3 = tl.zeros([16, 2], COMPUTE)
-    for k in range(0, tl.max(end - begin)):
-        at = begin + k
-        live = at < end
-        local = tl.load(r_edges_order_1 + at, mask=live, other=0)
-        pair = member * n_r_edges + local
-        p_grad_grad_y_at = p_grad_grad_y + pair * 4
-        t10_0 = tl.load(p_grad_grad_y_at, mask=live, other=0.0).to(COMPUTE)
-        t13_0 = 0.7071067811865476 * t10_0
-        r_edges_0 = member * n_atoms + tl.load(r_edges + local, mask=live, other=0)
-        p_grad_out_at_r_edges_0 = p_grad_out + r_edges_0 * 8
-        p_grad_out_at_r_edges_0_u = p_grad_out_at_r_edges_0 + u
-        t6_0_r_edges_0 = tl.load(p_grad_out_at_r_edges_0_u, mask=live, other=0.0).to(COMPUTE)
-        p_r_at = p_r + pair * 8
-        p_r_at_u = p_r_at + u
-        t5_0 = tl.load(p_r_at_u, mask=live, other=0.0).to(COMPUTE)
-        t8_0 = t6_0_r_edges_0 * t5_0
-        t28_0 = t13_0 * t8_0
-        t10_1 = tl.load(p_grad_grad_y_at + 1, mask=live, other=0.0).to(COMPUTE)
-        t13_1 = 0.7071067811865476 * t10_1
-        t13_4 = 0.408248290463863 * t10_1
-        p_grad_out_at_r_edges_0_u3 = p_grad_out_at_r_edges_0 + u * 3
-        t6_1_r_edges_0 = tl.load(p_grad_out_at_r_edges_0_u3 + 2, mask=live, other=0.0).to(COMPUTE)
-        t5_1 = tl.load(p_r_at_u + 2, mask=live, other=0.0).to(COMPUTE)
-        t8_1 = t6_1_r_edges_0 * t5_1
-        t28_0 = tl.fma(t13_1, t8_1, t28_0)
-        t10_2 = tl.load(p_grad_grad_y_at + 2, mask=live, other=0.0).to(COMPUTE)
-        t13_2 = 0.7071067811865476 * t10_2
-        t13_5 = 0.408248290463863 * t10_2
-        t6_2_r_edges_0 = tl.load(p_grad_out_at_r_edges_0_u3 + 3, mask=live, other=0.0).to(COMPUTE)
-        t8_2 = t6_2_r_edges_0 * t5_1
-        t28_0 = tl.fma(t13_2, t8_2, t28_0)
-        t10_3 = tl.load(p_grad_grad_y_at + 3, mask=live, other=0.0).to(COMPUTE)
-        t13_3 = 0.7071067811865476 * t10_3
-        t13_6 = 0.408248290463863 * t10_3
-        t6_3_r_edges_0 = tl.load(p_grad_out_at_r_edges_0_u3 + 4, mask=live, other=0.0).to(COMPUTE)
-        t8_3 = t6_3_r_edges_0 * t5_1
-        t28_0 = tl.fma(t13_3, t8_3, t28_0)
-        p_grad_grad_r_at = p_grad_grad_r + pair * 8
-        p_grad_grad_r_at_u = p_grad_grad_r_at + u
-        t11_0 = tl.load(p_grad_grad_r_at_u, mask=live, other=0.0).to(COMPUTE)
-        t19_0 = t11_0 * t6_0_r_edges_0
-        p_y_at = p_y + pair * 4
-        t1_0 = tl.load(p_y_at, mask=live, other=0.0).to(COMPUTE)
-        t3_0 = 0.7071067811865476 * t1_0
-        t28_0 = tl.fma(t19_0, t3_0, t28_0)
-        t11_1 = tl.load(p_grad_grad_r_at_u + 2, mask=live, other=0.0).to(COMPUTE)
-        t19_1 = t11_1 * t6_1_r_edges_0
-        t1_1 = tl.load(p_y_at + 1, mask=live, other=0.0).to(COMPUTE)
-        t3_1 = 0.7071067811865476 * t1_1
-        t3_4 = 0.408248290463863 * t1_1
-        t28_0 = tl.fma(t19_1, t3_1, t28_0)
-        t19_2 = t11_1 * t6_2_r_edges_0
-        t1_2 = tl.load(p_y_at + 2, mask=live, other=0.0).to(COMPUTE)
-        t3_2 = 0.7071067811865476 * t1_2
-        t3_5 = 0.408248290463863 * t1_2
-        t28_0 = tl.fma(t19_2, t3_2, t28_0)
-        t19_3 = t11_1 * t6_3_r_edges_0
-        t1_3 = tl.load(p_y_at + 3, mask=live, other=0.0).to(COMPUTE)
-        t3_3 = 0.7071067811865476 * t1_3
-        t3_6 = 0.408248290463863 * t1_3
-        t28_0 = tl.fma(t19_3, t3_3, t28_0)
-        sum29_0 += tl.where(live, t28_0, 0.0)
-        t5_2 = tl.load(p_r_at_u + 4, mask=live, other=0.0).to(COMPUTE)
-        t8_4 = t6_1_r_edges_0 * t5_2
-        t28_1 = t13_0 * t8_4
-        t5_3 = tl.load(p_r_at_u + 6, mask=live, other=0.0).to(COMPUTE)
-        t8_7 = t6_0_r_edges_0 * t5_3
-        t28_1 = tl.fma(t13_4, t8_7, t28_1)
-        t11_2 = tl.load(p_grad_grad_r_at_u + 4, mask=live, other=0.0).to(COMPUTE)
-        t19_4 = t11_2 * t6_1_r_edges_0
-        t28_1 = tl.fma(t19_4, t3_0, t28_1)
-        t11_3 = tl.load(p_grad_grad_r_at_u + 6, mask=live, other=0.0).to(COMPUTE)
-        t19_7 = t11_3 * t6_0_r_edges_0
-        t28_1 = tl.fma(t19_7, t3_4, t28_1)
-        sum29_1 += tl.where(live, t28_1, 0.0)
-        t8_5 = t6_2_r_edges_0 * t5_2
-        t28_2 = t13_0 * t8_5
-        t28_2 = tl.fma(t13_5, t8_7, t28_2)
-        t19_5 = t11_2 * t6_2_r_edges_0
-        t28_2 = tl.fma(t19_5, t3_0, t28_2)
-        t28_2 = tl.fma(t19_7, t3_5, t28_2)
-        sum29_2 += tl.where(live, t28_2, 0.0)
-        t8_6 = t6_3_r_edges_0 * t5_2
-        t28_3 = t13_0 * t8_6
-        t28_3 = tl.fma(t13_6, t8_7, t28_3)
-        t19_6 = t11_2 * t6_3_r_edges_0
-        t28_3 = tl.fma(t19_6, t3_0, t28_3)
-        t28_3 = tl.fma(t19_7, t3_6, t28_3)
-        sum29_3 += tl.where(live, t28_3, 0.0)
-        t27_0 = t9_0 * t8_0
-        t27_0 = tl.fma(t9_1, t8_4, t27_0)
-        t27_0 = tl.fma(t9_2, t8_5, t27_0)
-        t27_0 = tl.fma(t9_3, t8_6, t27_0)
-        t27_0 = tl.fma(t19_0, t0_0, t27_0)
-        t27_0 = tl.fma(t19_4, t0_1, t27_0)
-        t27_0 = tl.fma(t19_5, t0_2, t27_0)
-        t27_0 = tl.fma(t19_6, t0_3, t27_0)
-        t30_0 = 0.7071067811865476 * t27_0
-        b30_at = b30 + pair * 4
-        tl.store(b30_at, tl.sum(t30_0, 1)[:, None], mask=live)
-        t27_1 = t9_0 * t8_1
-        t27_1 = tl.fma(t19_1, t0_0, t27_1)
-        t30_1 = 0.7071067811865476 * t27_1
-        t27_4 = t9_1 * t8_7
-        t27_4 = tl.fma(t19_7, t0_1, t27_4)
-        t30_1 += 0.408248290463863 * t27_4
-        tl.store(b30_at + 1, tl.sum(t30_1, 1)[:, None], mask=live)
-        t27_2 = t9_0 * t8_2
-        t27_2 = tl.fma(t19_2, t0_0, t27_2)
-        t30_2 = 0.7071067811865476 * t27_2
-        t27_5 = t9_2 * t8_7
-        t27_5 = tl.fma(t19_7, t0_2, t27_5)
-        t30_2 += 0.408248290463863 * t27_5
-        tl.store(b30_at + 2, tl.sum(t30_2, 1)[:, None], mask=live)
-        t27_3 = t9_0 * t8_3
-        t27_3 = tl.fma(t19_3, t0_0, t27_3)
-        t30_3 = 0.7071067811865476 * t27_3
-        t27_6 = t9_3 * t8_7
-        t27_6 = tl.fma(t19_7, t0_3, t27_6)
-        t30_3 += 0.408248290463863 * t27_6
-        tl.store(b30_at + 3, tl.sum(t30_3, 1)[:, None], mask=live)
-        t20_0 = t13_0 * t0_0
-        t20_0 = tl.fma(t9_0, t3_0, t20_0)
-        t22_0 = t20_0 * t6_0_r_edges_0
-        q_grad_r__at = q_grad_r_ + pair * 8
-        q_grad_r__at_u = q_grad_r__at + u
-        tl.store(q_grad_r__at_u, t22_0, mask=live)
-        t20_1 = t13_1 * t0_0
-        t20_1 = tl.fma(t9_0, t3_1, t20_1)
-        t22_1 = t20_1 * t6_1_r_edges_0
-        t20_2 = t13_2 * t0_0
-        t20_2 = tl.fma(t9_0, t3_2, t20_2)
-        t22_1 = tl.fma(t20_2, t6_2_r_edges_0, t22_1)
-        t20_3 = t13_3 * t0_0
-        t20_3 = tl.fma(t9_0, t3_3, t20_3)
-        t22_1 = tl.fma(t20_3, t6_3_r_edges_0, t22_1)
-        tl.store(q_grad_r__at_u + 2, t22_1, mask=live)
-        t20_4 = t13_0 * t0_1
-        t20_4 = tl.fma(t9_1, t3_0, t20_4)
-        t22_2 = t20_4 * t6_1_r_edges_0
-        t20_5 = t13_0 * t0_2
-        t20_5 = tl.fma(t9_2, t3_0, t20_5)
-        t22_2 = tl.fma(t20_5, t6_2_r_edges_0, t22_2)
-        t20_6 = t13_0 * t0_3
-        t20_6 = tl.fma(t9_3, t3_0, t20_6)
-        t22_2 = tl.fma(t20_6, t6_3_r_edges_0, t22_2)
-        tl.store(q_grad_r__at_u + 4, t22_2, mask=live)
-        t20_7 = t13_4 * t0_1
-        t20_7 = tl.fma(t13_5, t0_2, t20_7)
-        t20_7 = tl.fma(t13_6, t0_3, t20_7)
-        t20_7 = tl.fma(t9_1, t3_4, t20_7)
-        t20_7 = tl.fma(t9_2, t3_5, t20_7)
-        t20_7 = tl.fma(t9_3, t3_6, t20_7)
-        t22_3 = t20_7 * t6_0_r_edges_0
-        tl.store(q_grad_r__at_u + 6, t22_3, mask=live)
-    q_grad_x__at = q_grad_x_ + row * 8
-    q_grad_x__at_u = q_grad_x__at + u
-    tl.store(q_grad_x__at_u, sum29_0, mask=inside)
-    q_grad_x__at_u3 = q_grad_x__at + u * 3
-    tl.store(q_grad_x__at_u3 + 2, sum29_1, mask=inside)
-    tl.store(q_grad_x__at_u3 + 3, sum29_2, mask=inside)
-    tl.store(q_grad_x__at_u3 + 4, sum29_3, mask=inside)
-
-
-@_jit(do_not_specialize=["n_atoms", "n_r_edges", "n_rows"])
-def _over_sites_stage_2_kernel_1(
-    p_grad_grad_r,
-    p_x,
-    n_atoms,
-    n_r_edges,
-    r_edges,
-    p_y,
-    p_grad_grad_y,
-    p_grad_grad_x,
-    p_r,
-    q_grad_grad_out,
-    r_edges_order_0,
-    r_edges_start_0,
-    n_rows,
-    COMPUTE: tl.constexpr,
-):
-    """
-    grad_grad_out; over edges by row 0, the pairs of each site one after the other: 60 terms, 28 loads and
-    stores
-    """
-    u = tl.arange(0, 2)[None, :]
-    row = tl.program_id(0) * 16 + tl.arange(0, 16)[:, None].to(tl.int64)
-    inside = row < n_rows
-    member = row // n_atoms
-    site = row - member * n_atoms
-    begin = tl.load(r_edges_start_0 + site, mask=inside, other=0)
-    end = tl.load(r_edges_start_0 + site + 1, mask=inside, other=0)
-    sum24_0 = tl.zeros([16, 2], COMPUTE)
-    sum24_1 = tl.zeros([16, 2], COMPUTE)
-    sum24_2 = tl.zeros([16, 2], COMPUTE)
-    sum24_3 = tl.zeros([16, 2], COMPUTE)
-    for k in range(0, tl.max(end - begin)):
-        at = begin + k
-        live = at < end
-        local = tl.load(r_edges_order_0 + at, mask=live, other=0)
-        pair = member * n_r_edges + local
-        p_grad_grad_r_at = p_grad_grad_r + pair * 8
-        p_grad_grad_r_at_u = p_grad_grad_r_at + u
-        t11_0 = tl.load(p_grad_grad_r_at_u, mask=live, other=0.0).to(COMPUTE)
-        r_edges_1 = member * n_atoms + tl.load(r_edges + n_r_edges + local, mask=live, other=0)
-        p_x_at_r_edges_1 = p_x + r_edges_1 * 8
-        p_x_at_r_edges_1_u = p_x_at_r_edges_1 + u
-        t0_0_r_edges_1 = tl.load(p_x_at_r_edges_1_u, mask=live, other=0.0).to(COMPUTE)
-        p_y_at = p_y + pair * 4
-        t1_0 = tl.load(p_y_at, mask=live, other=0.0).to(COMPUTE)
-        t3_0 = 0.7071067811865476 * t1_0
-        t4_0 = t0_0_r_edges_1 * t3_0
-        t23_0 = t11_0 * t4_0
-        t11_3 = tl.load(p_grad_grad_r_at_u + 6, mask=live, other=0.0).to(COMPUTE)
-        p_x_at_r_edges_1_u3 = p_x_at_r_edges_1 + u * 3
-        t0_1_r_edges_1 = tl.load(p_x_at_r_edges_1_u3 + 2, mask=live, other=0.0).to(COMPUTE)
-        t1_1 = tl.load(p_y_at + 1, mask=live, other=0.0).to(COMPUTE)
-        t3_4 = 0.408248290463863 * t1_1
-        t3_1 = 0.7071067811865476 * t1_1
-        t4_7 = t0_1_r_edges_1 * t3_4
-        t0_2_r_edges_1 = tl.load(p_x_at_r_edges_1_u3 + 3, mask=live, other=0.0).to(COMPUTE)
-        t1_2 = tl.load(p_y_at + 2, mask=live, other=0.0).to(COMPUTE)
-        t3_5 = 0.408248290463863 * t1_2
-        t3_2 = 0.7071067811865476 * t1_2
-        t4_7 = tl.fma(t0_2_r_edges_1, t3_5, t4_7)
-        t0_3_r_edges_1 = tl.load(p_x_at_r_edges_1_u3 + 4, mask=live, other=0.0).to(COMPUTE)
-        t1_3 = tl.load(p_y_at + 3, mask=live, other=0.0).to(COMPUTE)
-        t3_6 = 0.408248290463863 * t1_3
-        t3_3 = 0.7071067811865476 * t1_3
-        t4_7 = tl.fma(t0_3_r_edges_1, t3_6, t4_7)
-        t23_0 = tl.fma(t11_3, t4_7, t23_0)
-        p_grad_grad_y_at = p_grad_grad_y + pair * 4
-        t10_0 = tl.load(p_grad_grad_y_at, mask=live, other=0.0).to(COMPUTE)
-        t13_0 = 0.7071067811865476 * t10_0
-        t20_0 = t13_0 * t0_0_r_edges_1
-        p_grad_grad_x_at_r_edges_1 = p_grad_grad_x + r_edges_1 * 8
-        p_grad_grad_x_at_r_edges_1_u = p_grad_grad_x_at_r_edges_1 + u
-        t9_0_r_edges_1 = tl.load(p_grad_grad_x_at_r_edges_1_u, mask=live, other=0.0).to(COMPUTE)
-        t20_0 = tl.fma(t9_0_r_edges_1, t3_0, t20_0)
-        p_r_at = p_r + pair * 8
-        p_r_at_u = p_r_at + u
-        t5_0 = tl.load(p_r_at_u, mask=live, other=0.0).to(COMPUTE)
-        t23_0 = tl.fma(t20_0, t5_0, t23_0)
-        t10_1 = tl.load(p_grad_grad_y_at + 1, mask=live, other=0.0).to(COMPUTE)
-        t13_4 = 0.408248290463863 * t10_1
-        t13_1 = 0.7071067811865476 * t10_1
-        t20_7 = t13_4 * t0_1_r_edges_1
-        t20_1 = t13_1 * t0_0_r_edges_1
-        t10_2 = tl.load(p_grad_grad_y_at + 2, mask=live, other=0.0).to(COMPUTE)
-        t13_5 = 0.408248290463863 * t10_2
-        t13_2 = 0.7071067811865476 * t10_2
-        t20_7 = tl.fma(t13_5, t0_2_r_edges_1, t20_7)
-        t20_2 = t13_2 * t0_0_r_edges_1
-        t10_3 = tl.load(p_grad_grad_y_at + 3, mask=live, other=0.0).to(COMPUTE)
-        t13_6 = 0.408248290463863 * t10_3
-        t13_3 = 0.7071067811865476 * t10_3
-        t20_7 = tl.fma(t13_6, t0_3_r_edges_1, t20_7)
-        t20_3 = t13_3 * t0_0_r_edges_1
-        p_grad_grad_x_at_r_edges_1_u3 = p_grad_grad_x_at_r_edges_1 + u * 3
-        t9_1_r_edges_1 = tl.load(p_grad_grad_x_at_r_edges_1_u3 + 2, mask=live, other=0.0).to(COMPUTE)
-        t20_7 = tl.fma(t9_1_r_edges_1, t3_4, t20_7)
-        t20_4 = t9_1_r_edges_1 * t3_0
-        t9_2_r_edges_1 = tl.load(p_grad_grad_x_at_r_edges_1_u3 + 3, mask=live, other=0.0).to(COMPUTE)
-        t20_7 = tl.fma(t9_2_r_edges_1, t3_5, t20_7)
-        t20_5 = t9_2_r_edges_1 * t3_0
-        t9_3_r_edges_1 = tl.load(p_grad_grad_x_at_r_edges_1_u3 + 4, mask=live, other=0.0).to(COMPUTE)
-        t20_7 = tl.fma(t9_3_r_edges_1, t3_6, t20_7)
-        t20_6 = t9_3_r_edges_1 * t3_0
-        t5_3 = tl.load(p_r_at_u + 6, mask=live, other=0.0).to(COMPUTE)
-        t23_0 = tl.fma(t20_7, t5_3, t23_0)
-        sum24_0 += tl.where(live, t23_0, 0.0)
-        t11_1 = tl.load(p_grad_grad_r_at_u + 2, mask=live, other=0.0).to(COMPUTE)
-        t4_1 = t0_0_r_edges_1 * t3_1
-        t23_1 = t11_1 * t4_1
-        t11_2 = tl.load(p_grad_grad_r_at_u + 4, mask=live, other=0.0).to(COMPUTE)
-        t4_4 = t0_1_r_edges_1 * t3_0
-        t23_1 = tl.fma(t11_2, t4_4, t23_1)
-        t20_1 = tl.fma(t9_0_r_edges_1, t3_1, t20_1)
-        t5_1 = tl.load(p_r_at_u + 2, mask=live, other=0.0).to(COMPUTE)
-        t23_1 = tl.fma(t20_1, t5_1, t23_1)
-        t20_4 = tl.fma(t13_0, t0_1_r_edges_1, t20_4)
-        t5_2 = tl.load(p_r_at_u + 4, mask=live, other=0.0).to(COMPUTE)
-        t23_1 = tl.fma(t20_4, t5_2, t23_1)
-        sum24_1 += tl.where(live, t23_1, 0.0)
-        t4_2 = t0_0_r_edges_1 * t3_2
-        t23_2 = t11_1 * t4_2
-        t4_5 = t0_2_r_edges_1 * t3_0
-        t23_2 = tl.fma(t11_2, t4_5, t23_2)
-        t20_2 = tl.fma(t9_0_r_edges_1, t3_2, t20_2)
-        t23_2 = tl.fma(t20_2, t5_1, t23_2)
-        t20_5 = tl.fma(t13_0, t0_2_r_edges_1, t20_5)
-        t23_2 = tl.fma(t20_5, t5_2, t23_2)
-        sum24_2 += tl.where(live, t23_2, 0.0)
-        t4_3 = t0_0_r_edges_1 * t3_3
-        t23_3 = t11_1 * t4_3
-        t4_6 = t0_3_r_edges_1 * t3_0
-        t23_3 = tl.fma(t11_2, t4_6, t23_3)
-        t20_3 = tl.fma(t9_0_r_edges_1, t3_3, t20_3)
-        t23_3 = tl.fma(t20_3, t5_1, t23_3)
-        t20_6 = tl.fma(t13_0, t0_3_r_edges_1, t20_6)
-        t23_3 = tl.fma(t20_6, t5_2, t23_3)
-        sum24_3 += tl.where(live, t23_3, 0.0)
-    q_grad_grad_out_at = q_grad_grad_out + row * 8
-    q_grad_grad_out_at_u = q_grad_grad_out_at + u
-    tl.store(q_grad_grad_out_at_u, sum24_0, mask=inside)
-    q_grad_grad_out_at_u3 = q_grad_grad_out_at + u * 3
-    tl.store(q_grad_grad_out_at_u3 + 2, sum24_1, mask=inside)
-    tl.store(q_grad_grad_out_at_u3 + 3, sum24_2, mask=inside)
-    tl.store(q_grad_grad_out_at_u3 + 4, sum24_3, mask=inside)
-
-
-def _over_sites_stage_2(
-    results: list[Tensor], operands: Sequence[Tensor], fixed: Sequence[Tensor], sizes: Sequence[int]
-) -> list[Tensor]:
-    """Stage 2 of `over_sites`: the gradients of the gradients."""
-    r_edges, r_edges_order_0, r_edges_start_0, r_edges_order_1, r_edges_start_1 = [one.contiguous() for one in fixed]
-    batch, n_atoms, n_r_edges = sizes
-    p_x, p_y, p_r, p_grad_out, p_grad_grad_x, p_grad_grad_y, p_grad_grad_r = [operand.contiguous() for operand in operands]
-    compute = _compute(p_x)
-    q_grad_x_, q_grad_y_, q_grad_r_, q_grad_grad_out = results
-    b30 = p_x.new_empty((batch * n_r_edges, 4), dtype=compute)
-    _launch(_over_sites_stage_2_kernel_0, _count(batch * n_atoms, 16), 1, 1, compute, p_grad_grad_y, p_grad_out, n_atoms, n_r_edges, r_edges, p_r, p_grad_grad_r, p_y, b30, p_grad_grad_x, p_x, q_grad_r_, q_grad_x_, r_edges_order_1, r_edges_start_1, batch * n_atoms)
-    _launch(_over_sites_stage_2_kernel_1, _count(batch * n_atoms, 16), 1, 1, compute, p_grad_grad_r, p_x, n_atoms, n_r_edges, r_edges, p_y, p_grad_grad_y, p_grad_grad_x, p_r, q_grad_grad_out, r_edges_order_0, r_edges_start_0, batch * n_atoms)
-    q_grad_y_[..., 0:1] = b30.narrow(-1, 0, 1).unsqueeze(-1).transpose(-1, -2).flatten(-2)
-    q_grad_y_[..., 1:4] = b30.narrow(-1, 1, 3).unsqueeze(-1).transpose(-1, -2).flatten(-2)
-    return results
-
-
-@_jit(do_not_specialize=["n_atoms", "n_r_edges", "n_rows"])
-def _over_sites_stage_3_kernel_0(
-    p_tangent_x,
-    n_atoms,
-    n_r_edges,
-    r_edges,
-    p_y,
-    p_x,
-    p_tangent_y,
-    p_r,
-    p_tangent_r,
-    q_tangent_out,
-    r_edges_order_0,
-    r_edges_start_0,
-    n_rows,
-    COMPUTE: tl.constexpr,
-):
-    """
-    tangent_out; over edges by row 0, the pairs of each site one after the other: 60 terms, 28 loads and stores
-    """
-    u = tl.arange(0, 2)[None, :]
-    row = tl.program_id(0) * 16 + tl.arange(0, 16)[:, None].to(tl.int64)
-    inside = row < n_rows
-    member = row // n_atoms
-    site = row - member * n_atoms
-    begin = tl.load(r_edges_start_0 + site, mask=inside, other=0)
-    end = tl.load(r_edges_start_0 + site + 1, mask=inside, other=0)
-    sum17_0 = tl.zeros([16, 2], COMPUTE)
-    sum17_1 = tl.zeros([16, 2], COMPUTE)
-    sum17_2 = tl.zeros([16, 2], COMPUTE)
-    sum17_3 = tl.zeros([16, 2], COMPUTE)
-    for k in range(0, tl.max(end - begin)):
-        at = begin + k
-        live = at < end
-        local = tl.load(r_edges_order_0 + at, mask=live, other=0)
-        pair = member * n_r_edges + local
-        r_edges_1 = member * n_atoms + tl.load(r_edges + n_r_edges + local, mask=live, other=0)
-        p_tangent_x_at_r_edges_1 = p_tangent_x + r_edges_1 * 8
-        p_tangent_x_at_r_edges_1_u = p_tangent_x_at_r_edges_1 + u
-        t6_0_r_edges_1 = tl.load(p_tangent_x_at_r_edges_1_u, mask=live, other=0.0).to(COMPUTE)
-        p_y_at = p_y + pair * 4
-        t1_0 = tl.load(p_y_at, mask=live, other=0.0).to(COMPUTE)
-        t3_0 = 0.7071067811865476 * t1_0
-        t12_0 = t6_0_r_edges_1 * t3_0
-        p_x_at_r_edges_1 = p_x + r_edges_1 * 8
-        p_x_at_r_edges_1_u = p_x_at_r_edges_1 + u
-        t0_0_r_edges_1 = tl.load(p_x_at_r_edges_1_u, mask=live, other=0.0).to(COMPUTE)
-        p_tangent_y_at = p_tangent_y + pair * 4
-        t7_0 = tl.load(p_tangent_y_at, mask=live, other=0.0).to(COMPUTE)
-        t9_0 = 0.7071067811865476 * t7_0
-        t12_0 = tl.fma(t0_0_r_edges_1, t9_0, t12_0)
-        p_r_at = p_r + pair * 8
-        p_r_at_u = p_r_at + u
-        t5_0 = tl.load(p_r_at_u, mask=live, other=0.0).to(COMPUTE)
-        t16_0 = t12_0 * t5_0
-        p_tangent_x_at_r_edges_1_u3 = p_tangent_x_at_r_edges_1 + u * 3
-        t6_1_r_edges_1 = tl.load(p_tangent_x_at_r_edges_1_u3 + 2, mask=live, other=0.0).to(COMPUTE)
-        t1_1 = tl.load(p_y_at + 1, mask=live, other=0.0).to(COMPUTE)
-        t3_4 = 0.408248290463863 * t1_1
-        t3_1 = 0.7071067811865476 * t1_1
-        t12_7 = t6_1_r_edges_1 * t3_4
-        t6_2_r_edges_1 = tl.load(p_tangent_x_at_r_edges_1_u3 + 3, mask=live, other=0.0).to(COMPUTE)
-        t1_2 = tl.load(p_y_at + 2, mask=live, other=0.0).to(COMPUTE)
-        t3_5 = 0.408248290463863 * t1_2
-        t3_2 = 0.7071067811865476 * t1_2
-        t12_7 = tl.fma(t6_2_r_edges_1, t3_5, t12_7)
-        t6_3_r_edges_1 = tl.load(p_tangent_x_at_r_edges_1_u3 + 4, mask=live, other=0.0).to(COMPUTE)
-        t1_3 = tl.load(p_y_at + 3, mask=live, other=0.0).to(COMPUTE)
-        t3_6 = 0.408248290463863 * t1_3
-        t3_3 = 0.7071067811865476 * t1_3
-        t12_7 = tl.fma(t6_3_r_edges_1, t3_6, t12_7)
-        p_x_at_r_edges_1_u3 = p_x_at_r_edges_1 + u * 3
-        t0_1_r_edges_1 = tl.load(p_x_at_r_edges_1_u3 + 2, mask=live, other=0.0).to(COMPUTE)
-        t7_1 = tl.load(p_tangent_y_at + 1, mask=live, other=0.0).to(COMPUTE)
-        t9_4 = 0.408248290463863 * t7_1
-        t12_7 = tl.fma(t0_1_r_edges_1, t9_4, t12_7)
-        t4_7 = t0_1_r_edges_1 * t3_4
-        t9_1 = 0.7071067811865476 * t7_1
-        t12_1 = t0_0_r_edges_1 * t9_1
-        t0_2_r_edges_1 = tl.load(p_x_at_r_edges_1_u3 + 3, mask=live, other=0.0).to(COMPUTE)
-        t7_2 = tl.load(p_tangent_y_at + 2, mask=live, other=0.0).to(COMPUTE)
-        t9_5 = 0.408248290463863 * t7_2
-        t12_7 = tl.fma(t0_2_r_edges_1, t9_5, t12_7)
-        t4_7 = tl.fma(t0_2_r_edges_1, t3_5, t4_7)
-        t9_2 = 0.7071067811865476 * t7_2
-        t12_2 = t0_0_r_edges_1 * t9_2
-        t0_3_r_edges_1 = tl.load(p_x_at_r_edges_1_u3 + 4, mask=live, other=0.0).to(COMPUTE)
-        t7_3 = tl.load(p_tangent_y_at + 3, mask=live, other=0.0).to(COMPUTE)
-        t9_6 = 0.408248290463863 * t7_3
-        t12_7 = tl.fma(t0_3_r_edges_1, t9_6, t12_7)
-        t4_7 = tl.fma(t0_3_r_edges_1, t3_6, t4_7)
-        t9_3 = 0.7071067811865476 * t7_3
-        t5_3 = tl.load(p_r_at_u + 6, mask=live, other=0.0).to(COMPUTE)
-        t16_0 = tl.fma(t12_7, t5_3, t16_0)
-        p_tangent_r_at = p_tangent_r + pair * 8
-        p_tangent_r_at_u = p_tangent_r_at + u
-        t13_3 = tl.load(p_tangent_r_at_u + 6, mask=live, other=0.0).to(COMPUTE)
-        t16_0 = tl.fma(t4_7, t13_3, t16_0)
-        t12_3 = t0_0_r_edges_1 * t9_3
-        t4_0 = t0_0_r_edges_1 * t3_0
-        t13_0 = tl.load(p_tangent_r_at_u, mask=live, other=0.0).to(COMPUTE)
-        t16_0 = tl.fma(t4_0, t13_0, t16_0)
-        sum17_0 += tl.where(live, t16_0, 0.0)
-        t12_1 = tl.fma(t6_0_r_edges_1, t3_1, t12_1)
-        t5_1 = tl.load(p_r_at_u + 2, mask=live, other=0.0).to(COMPUTE)
-        t16_1 = t12_1 * t5_1
-        t12_4 = t6_1_r_edges_1 * t3_0
-        t12_4 = tl.fma(t0_1_r_edges_1, t9_0, t12_4)
-        t5_2 = tl.load(p_r_at_u + 4, mask=live, other=0.0).to(COMPUTE)
-        t16_1 = tl.fma(t12_4, t5_2, t16_1)
-        t4_1 = t0_0_r_edges_1 * t3_1
-        t13_1 = tl.load(p_tangent_r_at_u + 2, mask=live, other=0.0).to(COMPUTE)
-        t16_1 = tl.fma(t4_1, t13_1, t16_1)
-        t4_4 = t0_1_r_edges_1 * t3_0
-        t13_2 = tl.load(p_tangent_r_at_u + 4, mask=live, other=0.0).to(COMPUTE)
-        t16_1 = tl.fma(t4_4, t13_2, t16_1)
-        sum17_1 += tl.where(live, t16_1, 0.0)
-        t12_2 = tl.fma(t6_0_r_edges_1, t3_2, t12_2)
-        t16_2 = t12_2 * t5_1
-        t12_5 = t6_2_r_edges_1 * t3_0
-        t12_5 = tl.fma(t0_2_r_edges_1, t9_0, t12_5)
-        t16_2 = tl.fma(t12_5, t5_2, t16_2)
-        t4_2 = t0_0_r_edges_1 * t3_2
-        t16_2 = tl.fma(t4_2, t13_1, t16_2)
-        t4_5 = t0_2_r_edges_1 * t3_0
-        t16_2 = tl.fma(t4_5, t13_2, t16_2)
-        sum17_2 += tl.where(live, t16_2, 0.0)
-        t12_3 = tl.fma(t6_0_r_edges_1, t3_3, t12_3)
-        t16_3 = t12_3 * t5_1
-        t12_6 = t6_3_r_edges_1 * t3_0
-        t12_6 = tl.fma(t0_3_r_edges_1, t9_0, t12_6)
-        t16_3 = tl.fma(t12_6, t5_2, t16_3)
-        t4_3 = t0_0_r_edges_1 * t3_3
-        t16_3 = tl.fma(t4_3, t13_1, t16_3)
-        t4_6 = t0_3_r_edges_1 * t3_0
-        t16_3 = tl.fma(t4_6, t13_2, t16_3)
-        sum17_3 += tl.where(live, t16_3, 0.0)
-    q_tangent_out_at = q_tangent_out + row * 8
-    q_tangent_out_at_u = q_tangent_out_at + u
-    tl.store(q_tangent_out_at_u, sum17_0, mask=inside)
-    q_tangent_out_at_u3 = q_tangent_out_at + u * 3
-    tl.store(q_tangent_out_at_u3 + 2, sum17_1, mask=inside)
-    tl.store(q_tangent_out_at_u3 + 3, sum17_2, mask=inside)
-    tl.store(q_tangent_out_at_u3 + 4, sum17_3, mask=inside)
-
-
-def _over_sites_stage_3(
-    results: list[Tensor], operands: Sequence[Tensor], fixed: Sequence[Tensor], sizes: Sequence[int]
-) -> list[Tensor]:
-    """Stage 3 of `over_sites`: the tangent of the value, where `x`, `y` and `r` have one."""
-    r_edges, r_edges_order_0, r_edges_start_0, r_edges_order_1, r_edges_start_1 = [one.contiguous() for one in fixed]
-    batch, n_atoms, n_r_edges = sizes
-    p_x, p_y, p_r, p_tangent_x, p_tangent_y, p_tangent_r = [operand.contiguous() for operand in operands]
-    compute = _compute(p_x)
-    q_tangent_out, = results
-    _launch(_over_sites_stage_3_kernel_0, _count(batch * n_atoms, 16), 1, 1, compute, p_tangent_x, n_atoms, n_r_edges, r_edges, p_y, p_x, p_tangent_y, p_r, p_tangent_r, q_tangent_out, r_edges_order_0, r_edges_start_0, batch * n_atoms)
-    return results
-
-
 def _over_sites_stage_rows(operands: Sequence[Tensor], fixed: Sequence[Tensor], sizes: Sequence[int]) -> tuple[Tensor, ...]:
     """`over_sites` in plain torch, from rows to rows."""
     p_x, p_y, p_r = operands
@@ -2344,13 +1830,13 @@ def _over_sites_stage_rows(operands: Sequence[Tensor], fixed: Sequence[Tensor], 
 
 _OVER_SITES_2 = _register(
     _Diagram(
-        stages=(_over_sites_stage_0, _over_sites_stage_1, _over_sites_stage_2, _over_sites_stage_3),
+        stages=(_over_sites_stage_0, _over_sites_stage_1),
         plain=_over_sites_stage_rows,
-        counts=(3, 4, 7, 6),
-        results=((0, 1, 2), (0, 1, 2, 3)),
-        shapes=(((0, 1, (8,)),), ((0, 1, (8,)), (1, 2, (4,)), (2, 2, (8,))), ((0, 1, (8,)), (1, 2, (4,)), (2, 2, (8,)), (3, 1, (8,))), ((0, 1, (8,)),)),
-        weights=((), (), (), ()),
-        tangents=((0, 1, 2),),
+        counts=(3, 4),
+        results=((0, 1, 2),),
+        shapes=(((0, 1, (8,)),), ((0, 1, (8,)), (1, 2, (4,)), (2, 2, (8,)))),
+        weights=((), ()),
+        tangents=(),
         linear=(0, 1, 2),
         rows=0,
         operators=[],
@@ -2373,8 +1859,5 @@ def _over_sites_kernels(x: Tensor, y: Tensor, r: Tensor, *, edges: Tensor) -> Te
 KERNELS = {
     "_over_sites_stage_0_kernel_0": (_over_sites_stage_0_kernel_0, 1, {'p_x': '*operand', 'n_atoms': 'i32', 'n_r_edges': 'i32', 'r_edges': '*i64', 'p_y': '*operand', 'p_r': '*operand', 'q_out': '*operand', 'r_edges_order_0': '*i64', 'r_edges_start_0': '*i64', 'n_rows': 'i32'}),
     "_over_sites_stage_1_kernel_0": (_over_sites_stage_1_kernel_0, 1, {'p_grad_out': '*operand', 'n_atoms': 'i32', 'n_r_edges': 'i32', 'r_edges': '*i64', 'p_r': '*operand', 'p_y': '*operand', 'b13': '*compute', 'p_x': '*operand', 'q_grad_r': '*operand', 'q_grad_x': '*operand', 'r_edges_order_1': '*i64', 'r_edges_start_1': '*i64', 'n_rows': 'i32'}),
-    "_over_sites_stage_2_kernel_0": (_over_sites_stage_2_kernel_0, 1, {'p_grad_grad_y': '*operand', 'p_grad_out': '*operand', 'n_atoms': 'i32', 'n_r_edges': 'i32', 'r_edges': '*i64', 'p_r': '*operand', 'p_grad_grad_r': '*operand', 'p_y': '*operand', 'b30': '*compute', 'p_grad_grad_x': '*operand', 'p_x': '*operand', 'q_grad_r_': '*operand', 'q_grad_x_': '*operand', 'r_edges_order_1': '*i64', 'r_edges_start_1': '*i64', 'n_rows': 'i32'}),
-    "_over_sites_stage_2_kernel_1": (_over_sites_stage_2_kernel_1, 1, {'p_grad_grad_r': '*operand', 'p_x': '*operand', 'n_atoms': 'i32', 'n_r_edges': 'i32', 'r_edges': '*i64', 'p_y': '*operand', 'p_grad_grad_y': '*operand', 'p_grad_grad_x': '*operand', 'p_r': '*operand', 'q_grad_grad_out': '*operand', 'r_edges_order_0': '*i64', 'r_edges_start_0': '*i64', 'n_rows': 'i32'}),
-    "_over_sites_stage_3_kernel_0": (_over_sites_stage_3_kernel_0, 1, {'p_tangent_x': '*operand', 'n_atoms': 'i32', 'n_r_edges': 'i32', 'r_edges': '*i64', 'p_y': '*operand', 'p_x': '*operand', 'p_tangent_y': '*operand', 'p_r': '*operand', 'p_tangent_r': '*operand', 'q_tangent_out': '*operand', 'r_edges_order_0': '*i64', 'r_edges_start_0': '*i64', 'n_rows': 'i32'}),
 }
 """Every kernel by name, with its warps and the types of its arguments (for compilation ahead of time)."""

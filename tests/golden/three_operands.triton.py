@@ -844,12 +844,13 @@ class ThreeOperands(nn.Module):
 #
 # On a GPU the functions above run the kernels below; on other devices, and without triton, plain torch. A diagram has a
 # stage for each order of derivatives: 0 its value, 1 the gradients, 2 the gradients of these; those from 3 on are the
-# tangents of the value (forward mode), each for tangents of some operands. Derivatives are made of them:
+# tangents of the value (forward mode), each for tangents of some operands. A value that is linear in every operand has
+# stages 0 and 1 only. Derivatives are made of them:
 #
 #     tangents, of some operands         the stage for these; without one, a sum of stages for one operand each: the
 #                                        value itself where it is linear in it
-#     tangents of the gradients          stages 1 and 2; operands without a tangent are zeros in stage 2
-#     gradients of the tangents          stages 1 and 2, the same way
+#     gradients, tangents of gradients,  stage 2, with zeros for operands without a direction; where there is none, the
+#     gradients of tangents              gradients once more for each direction, which stands in its operand's place
 #
 # What a stage does outside of kernels stands in its function, with the reason beside it. What runs in plain torch, on a
 # GPU too, is listed for each diagram.
@@ -928,16 +929,18 @@ class _Diagram(NamedTuple):
     weights: tuple[tuple[int, ...], ...]
     """For every stage the operands that have no rows."""
     tangents: tuple[tuple[int, ...], ...]
-    """For every stage from 3 on the operands of the value whose tangents it takes."""
+    """For every stage behind those of the derivatives the operands of the value whose tangents it takes."""
     linear: tuple[int, ...]
-    """The operands in which the value is linear."""
+    """The operands in which the value is linear. Where it is in all of them, its derivatives of any order are the value
+    and the gradients of other operands: there are no further stages."""
     rows: int
     """How many of the fixed tensors, the first, have rows: index legs."""
     operators: list[Any]
 
 
-_ORDERS = 3
-"""Stages before the first that computes tangents."""
+def _orders(diagram: _Diagram) -> int:
+    """How many stages there are before the first that computes tangents: the value, its gradients, theirs."""
+    return len(diagram.results) + 1
 
 
 def _allocate(diagram: _Diagram, level: int, operands: Sequence[Tensor], sizes: Sequence[int]) -> list[Tensor]:
@@ -965,8 +968,8 @@ def _plain(
     with _uncast(operands[0]):
         if level == 0:
             return diagram.plain(operands, fixed, sizes)
-        if level >= _ORDERS:
-            count, places = diagram.counts[0], diagram.tangents[level - _ORDERS]
+        if level >= _orders(diagram):
+            count, places = diagram.counts[0], diagram.tangents[level - _orders(diagram)]
             function = lambda *values: tuple(diagram.plain(values, fixed, sizes))  # noqa: E731
             return _pushed(function, operands[:count], dict(zip(places, operands[count:])))
         count = diagram.counts[level - 1]
@@ -1084,12 +1087,16 @@ class _Call(NamedTuple):
         """The gradient of every operand that needs one; results without a cotangent count as zero."""
         if not cotangents:
             return [None] * len(operands)
+        if self.level == 1:
+            count, places = self.diagram.counts[0], self.diagram.results[0]
+            directions = {places[number]: one for number, one in cotangents.items()}
+            return self._second(operands[:count], fixed, operands[count:], directions, needed)
         given = self._filled(operands, cotangents)
-        if self.level == _ORDERS - 1:  # plain torch behind the last stage
+        if self.level == _orders(self.diagram) - 1 > 0:  # plain torch behind the last stage
             _, pull = torch.func.vjp(lambda *values: self.plain(values, fixed), *operands)
             return list(pull(tuple(given[number] for number in self.asked)))
-        if self.level < _ORDERS:
-            return self._next(self.level + 1, (*operands, *given), fixed, needed)
+        if self.level == 0:
+            return self._next(1, (*operands, *given), fixed, needed)
         return self._gradients_of_tangents(operands, fixed, given, needed)
 
     def _filled(self, operands: Sequence[Tensor], cotangents: dict[int, Tensor]) -> list[Tensor]:
@@ -1116,8 +1123,8 @@ class _Call(NamedTuple):
         self, operands: Sequence[Tensor], fixed: Sequence[Tensor], cotangents: Sequence[Tensor], needed: Sequence[bool]
     ) -> list[Tensor | None]:
         """⟨cotangent, tangent of the value⟩ is ⟨gradients, tangents⟩: linear in the tangents, which get the gradients,
-        and its derivative by the operands is what stage 2 computes."""
-        count, places = self.diagram.counts[0], self.diagram.tangents[self.level - _ORDERS]
+        and its derivative by the operands is a second one."""
+        count, places = self.diagram.counts[0], self.diagram.tangents[self.level - _orders(self.diagram)]
         values, given = operands[:count], dict(zip(places, operands[count:]))
         by_tangents = dict(zip(places, needed[count:]))
         first = self._next(1, (*values, *cotangents), fixed, [by_tangents.get(place, False) for place in range(count)])
@@ -1132,12 +1139,37 @@ class _Call(NamedTuple):
         directions: dict[int, Tensor],
         needed: Sequence[bool],
     ) -> list[Tensor | None]:
-        """The derivatives by the operands of ⟨gradients, directions⟩."""
+        """The derivatives by the operands, and by the cotangents where they are needed, of ⟨gradients, directions⟩."""
+        if len(self.diagram.linear) == self.diagram.counts[0]:
+            return self._swapped(values, fixed, cotangents, directions, needed)
         moved = [
             directions[place] if place in directions else torch.zeros_like(values[place])
             for place in self.diagram.results[0]
         ]
         return self._next(2, (*values, *cotangents, *moved), fixed, needed)
+
+    def _swapped(
+        self,
+        values: Sequence[Tensor],
+        fixed: Sequence[Tensor],
+        cotangents: Sequence[Tensor],
+        directions: dict[int, Tensor],
+        needed: Sequence[bool],
+    ) -> list[Tensor | None]:
+        """The same where the value is linear in every operand: with a direction in its place the gradients of the
+        others are those of ⟨gradient, direction⟩, and the value is its derivative by the cotangents."""
+        count, found = len(values), list[Tensor | None]([None] * len(needed))
+        for place, direction in directions.items():
+            moved = (*values[:place], direction, *values[place + 1 :])
+            others = [need and at != place for at, need in enumerate(needed[:count])]
+            parts = self._next(1, (*moved, *cotangents), fixed, others)
+            if any(needed[count:]):
+                parts += self.evaluated(0, moved, fixed, tuple(range(len(cotangents))))
+            for at, part in enumerate(parts):
+                if part is not None:
+                    before = found[at]
+                    found[at] = part if before is None else before + part
+        return found
 
     # --- tangents
 
@@ -1156,7 +1188,7 @@ class _Call(NamedTuple):
     ) -> Sequence[Tensor]:
         places, known = tuple(tangents), self.diagram.tangents
         if places in known:
-            level = _ORDERS + known.index(places)
+            level = _orders(self.diagram) + known.index(places)
             return self.evaluated(level, (*operands, *tangents.values()), fixed, self.asked)
         parts = []
         for place, tangent in tangents.items():
@@ -1164,15 +1196,15 @@ class _Call(NamedTuple):
                 swapped = (*operands[:place], tangent, *operands[place + 1 :])
                 parts.append(self.evaluated(0, swapped, fixed, self.asked))
             else:
-                level = _ORDERS + known.index((place,))
+                level = _orders(self.diagram) + known.index((place,))
                 parts.append(self.evaluated(level, (*operands, tangent), fixed, self.asked))
         return [sum(part[1:], part[0]) for part in zip(*parts)]
 
     def _tangents_of_gradients(
         self, operands: Sequence[Tensor], fixed: Sequence[Tensor], tangents: dict[int, Tensor]
     ) -> list[Tensor]:
-        """Gradients are linear in the cotangents; their derivatives by the operands are symmetric, so that stage 2 has
-        them in any direction."""
+        """Gradients are linear in the cotangents; their derivatives by the operands are symmetric: what differentiates
+        ⟨gradients, directions⟩ has them in any direction."""
         count, results = self.diagram.counts[0], self.diagram.results[0]
         values, cotangents = operands[:count], operands[count:]
         places = [results[number] for number in self.asked]
@@ -1222,7 +1254,7 @@ def _register(diagram: _Diagram, name: str, keeps: bool) -> _Diagram:
     tags = (torch.Tag.cudagraph_unsafe,) if keeps else ()
     for level in range(len(diagram.stages)):
         library = torch.library.custom_op(
-            f"fusionc_323634c71a28::stage{level}_{name}", partial(_run, diagram, level), mutates_args=(), schema=schema, tags=tags
+            f"fusionc_fac8ef78552e::stage{level}_{name}", partial(_run, diagram, level), mutates_args=(), schema=schema, tags=tags
         )
         library.register_fake(partial(_fake, diagram, level))
         diagram.operators.append(library)
@@ -1258,18 +1290,8 @@ def _backward(diagram: _Diagram, ctx: Any, cotangents: Sequence[Tensor]) -> tupl
 #     _three_operands_stage_1_kernel_0: value 12, value 18, value 19, grad_x; over the batch: 178 terms, 32 loads and
 #     stores
 #     _three_operands_stage_1: value 15 in torch, it is small: no domain
-#     _three_operands_stage_2: the gradients of the gradients
-#     _three_operands_stage_2_kernel_0: value 36, value 46, value 47, grad_x_, grad_grad_out; over the batch: 418
-#     terms, 50 loads and stores
-#     _three_operands_stage_2: value 41 in torch, it is small: no domain
-#     _three_operands_stage_3: the tangent of the value, where `x`, `y`, `z` and `W` have one
-#     _three_operands_stage_3_kernel_0: tangent_out; over the batch: 184 terms, 32 loads and stores
-#     _three_operands_stage_4: the tangent of the value, where `x`, `y` and `z` have one
-#     _three_operands_stage_4_kernel_0: tangent_out; over the batch: 154 terms, 29 loads and stores
-#     tangents of gradients, gradients of tangents: stages 1 and 2, with zeros where there is no tangent
-#     tangents of other operands: a launch for each (the value's kernels where it is linear), added up
+#     derivatives of gradients, tangents: stages 0 and 1 for each direction, in its operand's place, added up
 #     in torch: sums that programs or blocks of channels make in parts: added up by torch's sum
-#     in torch: derivatives of stage 2 (third order), tangents of tangents unless linear
 #     in torch: torch.vmap over `W` and over gradients by weights
 #     in torch: autograd.grad with is_grads_batched, whose tensors have no memory of their own
 #     in torch: torch.func inside of torch.compile, where kernels are operators that it cannot look into
@@ -1684,1054 +1706,6 @@ def _three_operands_stage_1(
     return results
 
 
-_THREE_OPERANDS_STAGE_2_CONSTANTS = _Kept(
-    _table(
-        9,
-        {
-            0: 0.13693063937629152, 1: 0.13693063937629152, 5: 0.31622776601683794, 6: -0.23717082451262844,
-            7: 0.07905694150420949,
-        },
-    ),
-    sizes=(
-        9,
-    ),
-)
-
-
-@_jit(do_not_specialize=["batch"])
-def _three_operands_stage_2_kernel_0(
-    p_grad_grad_z,
-    p_y,
-    p_grad_grad_y,
-    p_z,
-    p_x,
-    p_grad_grad_x,
-    p_grad_out,
-    b36,
-    b46,
-    p_W,
-    p_grad_grad_W,
-    b47,
-    q_grad_x_,
-    q_grad_grad_out,
-    batch,
-    COMPUTE: tl.constexpr,
-):
-    """
-    value 36, value 46, value 47, grad_x_, grad_grad_out; over the batch: 418 terms, 50 loads and stores
-    """
-    u = tl.arange(0, 2)[None, :]
-    total36_0 = tl.zeros([16, 2], COMPUTE)
-    total36_1 = tl.zeros([16, 2], COMPUTE)
-    total36_2 = tl.zeros([16, 2], COMPUTE)
-    for block in range(tl.program_id(0), tl.cdiv(batch, 16), tl.num_programs(0)):
-        row = block * 16 + tl.arange(0, 16)[:, None].to(tl.int64)
-        inside = row < batch
-        p_W_u = p_W + u
-        t5_1 = tl.load(p_W_u + 2).to(COMPUTE)
-        t6_2 = 0.31622776601683794 * t5_1
-        p_grad_grad_W_u = p_grad_grad_W + u
-        t17_1 = tl.load(p_grad_grad_W_u + 2).to(COMPUTE)
-        t29_2 = 0.31622776601683794 * t17_1
-        t5_0 = tl.load(p_W_u).to(COMPUTE)
-        t6_0 = 0.13693063937629152 * t5_0
-        t6_1 = 0.13693063937629152 * t5_0
-        t5_2 = tl.load(p_W_u + 4).to(COMPUTE)
-        t6_0 -= 0.23717082451262844 * t5_2
-        t6_1 += 0.07905694150420949 * t5_2
-        t17_0 = tl.load(p_grad_grad_W_u).to(COMPUTE)
-        t29_0 = 0.13693063937629152 * t17_0
-        t29_1 = 0.13693063937629152 * t17_0
-        t17_2 = tl.load(p_grad_grad_W_u + 4).to(COMPUTE)
-        t29_0 -= 0.23717082451262844 * t17_2
-        t29_1 += 0.07905694150420949 * t17_2
-        p_y_at = p_y + row * 3
-        t2_0 = tl.load(p_y_at, mask=inside, other=0.0).to(COMPUTE)
-        p_z_at = p_z + row * 5
-        t1_0 = tl.load(p_z_at, mask=inside, other=0.0).to(COMPUTE)
-        t3_0 = t2_0 * t1_0
-        t1_1 = tl.load(p_z_at + 1, mask=inside, other=0.0).to(COMPUTE)
-        t3_1 = t2_0 * t1_1
-        t1_2 = tl.load(p_z_at + 2, mask=inside, other=0.0).to(COMPUTE)
-        t3_2 = t2_0 * t1_2
-        t2_2 = tl.load(p_y_at + 2, mask=inside, other=0.0).to(COMPUTE)
-        t3_12 = t2_2 * t1_2
-        t3_10 = t2_2 * t1_0
-        t1_4 = tl.load(p_z_at + 4, mask=inside, other=0.0).to(COMPUTE)
-        t3_14 = t2_2 * t1_4
-        t3_4 = t2_0 * t1_4
-        t1_3 = tl.load(p_z_at + 3, mask=inside, other=0.0).to(COMPUTE)
-        t3_13 = t2_2 * t1_3
-        t2_1 = tl.load(p_y_at + 1, mask=inside, other=0.0).to(COMPUTE)
-        t3_8 = t2_1 * t1_3
-        t3_6 = t2_1 * t1_1
-        t4_7 = -2.0 * t2_1 * t1_0
-        t3_3 = t2_0 * t1_3
-        t4_7 += t3_3
-        t4_5 = -1.7320508075688772 * t3_3
-        t3_11 = t2_2 * t1_1
-        t4_5 += 1.7320508075688772 * t3_11
-        t4_7 += t3_11
-        p_grad_grad_z_at = p_grad_grad_z + row * 5
-        t16_3 = tl.load(p_grad_grad_z_at + 3, mask=inside, other=0.0).to(COMPUTE)
-        t22_3 = t16_3 * t2_0
-        p_grad_grad_y_at = p_grad_grad_y + row * 3
-        t15_0 = tl.load(p_grad_grad_y_at, mask=inside, other=0.0).to(COMPUTE)
-        t22_3 = tl.fma(t15_0, t1_3, t22_3)
-        t16_1 = tl.load(p_grad_grad_z_at + 1, mask=inside, other=0.0).to(COMPUTE)
-        t22_11 = t16_1 * t2_2
-        t15_2 = tl.load(p_grad_grad_y_at + 2, mask=inside, other=0.0).to(COMPUTE)
-        t22_11 = tl.fma(t15_2, t1_1, t22_11)
-        t22_1 = t16_1 * t2_0
-        t22_1 = tl.fma(t15_0, t1_1, t22_1)
-        t23_1 = t22_1
-        t23_3 = t22_1
-        t22_13 = t16_3 * t2_2
-        t22_13 = tl.fma(t15_2, t1_3, t22_13)
-        t23_1 += t22_13
-        t23_3 -= t22_13
-        t16_0 = tl.load(p_grad_grad_z_at, mask=inside, other=0.0).to(COMPUTE)
-        t22_5 = t16_0 * t2_1
-        t15_1 = tl.load(p_grad_grad_y_at + 1, mask=inside, other=0.0).to(COMPUTE)
-        t22_5 = tl.fma(t15_1, t1_0, t22_5)
-        t23_7 = t22_3
-        t23_7 += t22_11
-        t23_7 -= 2.0 * t22_5
-        t24_3 = t23_7
-        t23_5 = 1.7320508075688772 * t22_11
-        t23_5 -= 1.7320508075688772 * t22_3
-        t24_3 += 0.5773502691896257 * t23_5
-        t24_8 = 0.5773502691896257 * t23_5
-        t24_8 -= t23_7
-        t16_2 = tl.load(p_grad_grad_z_at + 2, mask=inside, other=0.0).to(COMPUTE)
-        t22_7 = t16_2 * t2_1
-        t22_7 = tl.fma(t15_1, t1_2, t22_7)
-        t23_1 += 1.1547005383792515 * t22_7
-        t16_4 = tl.load(p_grad_grad_z_at + 4, mask=inside, other=0.0).to(COMPUTE)
-        t22_9 = t16_4 * t2_1
-        t22_9 = tl.fma(t15_1, t1_4, t22_9)
-        t23_3 += 2.0 * t22_9
-        t22_0 = t16_0 * t2_0
-        t22_0 = tl.fma(t15_0, t1_0, t22_0)
-        t23_2 = t22_0
-        t23_4 = -t22_0
-        t22_8 = t16_3 * t2_1
-        t22_8 = tl.fma(t15_1, t1_3, t22_8)
-        t23_2 += t22_8
-        t23_4 += t22_8
-        t22_12 = t16_2 * t2_2
-        t22_12 = tl.fma(t15_2, t1_2, t22_12)
-        t23_2 -= 0.5773502691896257 * t22_12
-        t23_4 -= 1.7320508075688772 * t22_12
-        t22_14 = t16_4 * t2_2
-        t22_14 = tl.fma(t15_2, t1_4, t22_14)
-        t23_2 += t22_14
-        t23_4 -= t22_14
-        p_x_at = p_x + row * 6
-        p_x_at_u3 = p_x_at + u * 3
-        t0_1 = tl.load(p_x_at_u3 + 1, mask=inside, other=0.0).to(COMPUTE)
-        t33_0 = t23_2 * t0_1
-        t33_3 = t23_4 * t0_1
-        t33_6 = t23_1 * t0_1
-        t0_2 = tl.load(p_x_at_u3 + 2, mask=inside, other=0.0).to(COMPUTE)
-        t33_0 -= t23_1 * t0_2
-        t33_3 = tl.fma(t23_3, t0_2, t33_3)
-        t33_6 = tl.fma(t23_2, t0_2, t33_6)
-        t33_5 = -t24_8 * t0_2
-        t0_0 = tl.load(p_x_at_u3, mask=inside, other=0.0).to(COMPUTE)
-        t33_3 -= t24_3 * t0_0
-        t33_5 = tl.fma(t23_3, t0_0, t33_5)
-        t33_1 = -t23_2 * t0_0
-        t33_2 = t23_1 * t0_0
-        t33_4 = t23_4 * t0_0
-        t24_6 = 1.1547005383792515 * t23_5
-        t33_4 = tl.fma(t24_6, t0_1, t33_4)
-        t22_2 = t16_2 * t2_0
-        t22_2 = tl.fma(t15_0, t1_2, t22_2)
-        t23_0 = -0.5773502691896257 * t22_2
-        t22_4 = t16_4 * t2_0
-        t22_4 = tl.fma(t15_0, t1_4, t22_4)
-        t23_0 -= t22_4
-        t23_6 = 1.7320508075688772 * t22_2
-        t23_6 -= t22_4
-        t22_6 = t16_1 * t2_1
-        t22_6 = tl.fma(t15_1, t1_1, t22_6)
-        t23_6 -= t22_6
-        t22_10 = t16_0 * t2_2
-        t22_10 = tl.fma(t15_2, t1_0, t22_10)
-        t23_6 += t22_10
-        t33_4 = tl.fma(t23_6, t0_2, t33_4)
-        t23_0 += t22_6
-        t23_0 += t22_10
-        t33_1 = tl.fma(t23_0, t0_2, t33_1)
-        t33_2 -= t23_0 * t0_1
-        t33_5 = tl.fma(t23_6, t0_1, t33_5)
-        t33_6 = tl.fma(t23_0, t0_0, t33_6)
-        t4_0 = t3_6
-        t4_0 += t3_10
-        t4_0 -= 0.5773502691896257 * t3_2
-        t4_0 -= t3_4
-        t8_6 = t0_0 * t4_0
-        t4_6 = 1.7320508075688772 * t3_2
-        t4_6 += t3_10
-        t4_6 -= t3_4
-        t4_6 -= t3_6
-        t8_4 = t0_2 * t4_6
-        t8_1 = t0_2 * t4_0
-        t8_2 = -t0_1 * t4_0
-        t8_5 = t0_1 * t4_6
-        p_grad_grad_x_at = p_grad_grad_x + row * 6
-        p_grad_grad_x_at_u3 = p_grad_grad_x_at + u * 3
-        t14_2 = tl.load(p_grad_grad_x_at_u3 + 2, mask=inside, other=0.0).to(COMPUTE)
-        t33_1 = tl.fma(t14_2, t4_0, t33_1)
-        t33_4 = tl.fma(t14_2, t4_6, t33_4)
-        t4_1 = t3_1
-        t4_1 = tl.fma(1.1547005383792515 * t2_1, t1_2, t4_1)
-        t4_1 += t3_13
-        t33_0 -= t14_2 * t4_1
-        t4_3 = t3_1
-        t4_3 = tl.fma(2.0 * t2_1, t1_4, t4_3)
-        t4_3 -= t3_13
-        t33_3 = tl.fma(t14_2, t4_3, t33_3)
-        t8_6 = tl.fma(t0_1, t4_1, t8_6)
-        t8_2 = tl.fma(t0_0, t4_1, t8_2)
-        t8_5 = tl.fma(t0_0, t4_3, t8_5)
-        t37_3 = -t29_0 * t8_2
-        t7_8 = 0.5773502691896257 * t4_5
-        t7_8 -= t4_7
-        t8_5 -= t0_2 * t7_8
-        t37_3 = tl.fma(t29_1, t8_5, t37_3)
-        t8_0 = -t0_2 * t4_1
-        t8_3 = t0_2 * t4_3
-        t7_3 = 0.5773502691896257 * t4_5
-        t7_3 += t4_7
-        t8_3 -= t0_0 * t7_3
-        t7_6 = 1.1547005383792515 * t4_5
-        t8_4 = tl.fma(t0_1, t7_6, t8_4)
-        t14_0 = tl.load(p_grad_grad_x_at_u3, mask=inside, other=0.0).to(COMPUTE)
-        t33_2 = tl.fma(t14_0, t4_1, t33_2)
-        t33_3 -= t14_0 * t7_3
-        t33_6 = tl.fma(t14_0, t4_0, t33_6)
-        t4_2 = t3_0
-        t4_2 += t3_8
-        t4_2 += t3_14
-        t4_2 -= 0.5773502691896257 * t3_12
-        t33_1 -= t14_0 * t4_2
-        t4_4 = t3_8
-        t4_4 -= t3_0
-        t4_4 -= 1.7320508075688772 * t3_12
-        t4_4 -= t3_14
-        t33_4 = tl.fma(t14_0, t4_4, t33_4)
-        t33_6 = tl.fma(t14_2, t4_2, t33_6)
-        t8_6 = tl.fma(t0_2, t4_2, t8_6)
-        t37_0 = t29_2 * t8_6
-        t8_0 = tl.fma(t0_1, t4_2, t8_0)
-        t8_3 = tl.fma(t0_1, t4_4, t8_3)
-        t37_1 = t29_1 * t8_3
-        t37_1 -= t29_0 * t8_0
-        t8_1 -= t0_0 * t4_2
-        t8_4 = tl.fma(t0_0, t4_4, t8_4)
-        t37_2 = t29_1 * t8_4
-        t37_2 -= t29_0 * t8_1
-        t37_2 -= t33_1 * t6_0
-        t14_1 = tl.load(p_grad_grad_x_at_u3 + 1, mask=inside, other=0.0).to(COMPUTE)
-        t33_6 = tl.fma(t14_1, t4_1, t33_6)
-        t37_0 = tl.fma(t33_6, t6_2, t37_0)
-        q_grad_grad_out_at = q_grad_grad_out + row * 8
-        q_grad_grad_out_at_u = q_grad_grad_out_at + u
-        tl.store(q_grad_grad_out_at_u, t37_0, mask=inside)
-        t33_4 = tl.fma(t14_1, t7_6, t33_4)
-        t37_2 = tl.fma(t33_4, t6_1, t37_2)
-        q_grad_grad_out_at_u3 = q_grad_grad_out_at + u * 3
-        tl.store(q_grad_grad_out_at_u3 + 3, t37_2, mask=inside)
-        p_grad_out_at = p_grad_out + row * 8
-        p_grad_out_at_u = p_grad_out_at + u
-        t9_0 = tl.load(p_grad_out_at_u, mask=inside, other=0.0).to(COMPUTE)
-        t35_2 = t33_6 * t9_0
-        total36_2 += tl.where(inside, t35_2, 0.0)
-        t33_0 = tl.fma(t14_1, t4_2, t33_0)
-        t37_1 -= t33_0 * t6_0
-        t33_3 = tl.fma(t14_1, t4_4, t33_3)
-        t37_1 = tl.fma(t33_3, t6_1, t37_1)
-        tl.store(q_grad_grad_out_at_u3 + 2, t37_1, mask=inside)
-        t33_2 -= t14_1 * t4_0
-        t37_3 -= t33_2 * t6_0
-        t33_5 = tl.fma(t14_0, t4_3, t33_5)
-        t33_5 = tl.fma(t14_1, t4_6, t33_5)
-        t33_5 -= t14_2 * t7_8
-        t37_3 = tl.fma(t33_5, t6_1, t37_3)
-        tl.store(q_grad_grad_out_at_u3 + 4, t37_3, mask=inside)
-        p_grad_out_at_u3 = p_grad_out_at + u * 3
-        t9_1 = tl.load(p_grad_out_at_u3 + 2, mask=inside, other=0.0).to(COMPUTE)
-        t35_0 = -t33_0 * t9_1
-        t35_1 = t33_3 * t9_1
-        t9_2 = tl.load(p_grad_out_at_u3 + 3, mask=inside, other=0.0).to(COMPUTE)
-        t35_0 -= t33_1 * t9_2
-        t35_1 = tl.fma(t33_4, t9_2, t35_1)
-        t9_3 = tl.load(p_grad_out_at_u3 + 4, mask=inside, other=0.0).to(COMPUTE)
-        t35_0 -= t33_2 * t9_3
-        total36_0 += tl.where(inside, t35_0, 0.0)
-        t35_1 = tl.fma(t33_5, t9_3, t35_1)
-        total36_1 += tl.where(inside, t35_1, 0.0)
-        t10_6 = t9_0 * t6_2
-        t40_0 = t14_2 * t10_6
-        t32_6 = t29_2 * t9_0
-        t40_0 = tl.fma(t32_6, t0_2, t40_0)
-        t40_1 = t14_1 * t10_6
-        t40_1 = tl.fma(t32_6, t0_1, t40_1)
-        t40_2 = t14_0 * t10_6
-        t40_2 = tl.fma(t32_6, t0_0, t40_2)
-        t48_0 = t23_0 * t10_6
-        t48_0 = tl.fma(t32_6, t4_0, t48_0)
-        t10_3 = t9_1 * t6_1
-        t48_0 -= t24_3 * t10_3
-        t32_3 = t29_1 * t9_1
-        t48_0 -= t32_3 * t7_3
-        t11_3 = t10_3 * t0_0
-        t40_4 = t14_1 * t10_3
-        t40_4 = tl.fma(t32_3, t0_1, t40_4)
-        t40_5 = t14_2 * t10_3
-        t40_5 = tl.fma(t32_3, t0_2, t40_5)
-        t48_1 = t23_1 * t10_6
-        t48_1 = tl.fma(t23_4, t10_3, t48_1)
-        t48_1 = tl.fma(t32_3, t4_4, t48_1)
-        t48_1 = tl.fma(t32_6, t4_1, t48_1)
-        t48_2 = t32_6 * t4_2
-        t48_2 = tl.fma(t23_2, t10_6, t48_2)
-        t48_2 = tl.fma(t23_3, t10_3, t48_2)
-        t48_2 = tl.fma(t32_3, t4_3, t48_2)
-        t10_4 = t9_2 * t6_1
-        t48_0 = tl.fma(t23_4, t10_4, t48_0)
-        t48_1 = tl.fma(t24_6, t10_4, t48_1)
-        t10_5 = t9_3 * t6_1
-        t48_0 = tl.fma(t23_3, t10_5, t48_0)
-        t48_2 -= t24_8 * t10_5
-        t40_4 = tl.fma(t14_0, t10_4, t40_4)
-        t40_5 = tl.fma(t14_0, t10_5, t40_5)
-        t48_1 = tl.fma(t23_6, t10_5, t48_1)
-        t48_2 = tl.fma(t23_6, t10_4, t48_2)
-        t32_4 = t29_1 * t9_2
-        t48_0 = tl.fma(t32_4, t4_4, t48_0)
-        t48_1 = tl.fma(t32_4, t7_6, t48_1)
-        t32_5 = t29_1 * t9_3
-        t48_0 = tl.fma(t32_5, t4_3, t48_0)
-        t48_2 -= t32_5 * t7_8
-        t40_4 = tl.fma(t32_4, t0_0, t40_4)
-        t40_5 = tl.fma(t32_5, t0_0, t40_5)
-        t48_1 = tl.fma(t32_5, t4_6, t48_1)
-        t48_2 = tl.fma(t32_4, t4_6, t48_2)
-        t11_8 = t10_5 * t0_2
-        t43_0 = -t40_4
-        t43_1 = t40_5
-        t40_7 = t14_1 * t10_5
-        t40_7 = tl.fma(t14_2, t10_4, t40_7)
-        t40_7 = tl.fma(t32_4, t0_2, t40_7)
-        t40_7 = tl.fma(t32_5, t0_1, t40_7)
-        t40_6 = t14_1 * t10_4
-        t40_6 = tl.fma(t32_4, t0_1, t40_6)
-        t42_5 = 1.1547005383792515 * t40_6
-        t40_3 = t14_0 * t10_3
-        t40_3 = tl.fma(t32_3, t0_0, t40_3)
-        t42_5 -= 0.5773502691896257 * t40_3
-        t42_7 = -t40_3
-        t40_8 = t14_2 * t10_5
-        t40_8 = tl.fma(t32_5, t0_2, t40_8)
-        t42_5 -= 0.5773502691896257 * t40_8
-        t42_7 += t40_8
-        t43_2 = 1.7320508075688772 * t40_7
-        t43_3 = t42_7
-        t43_3 -= 1.7320508075688772 * t42_5
-        t43_11 = 1.7320508075688772 * t42_5
-        t43_11 += t42_7
-        t43_4 = t40_7
-        t46_0 = t43_3 * t1_3
-        t47_3 = t43_3 * t2_0
-        t43_6 = -t40_7
-        t43_10 = t40_7
-        t43_8 = t40_4
-        t43_12 = 1.7320508075688772 * t40_4
-        t43_14 = -t40_4
-        t43_13 = -t40_5
-        t46_2 = t43_11 * t1_1
-        t47_1 = t43_11 * t2_2
-        t10_1 = t9_2 * t6_0
-        t40_0 = tl.fma(t14_0, t10_1, t40_0)
-        t48_0 = tl.fma(t23_2, t10_1, t48_0)
-        t48_2 -= t23_0 * t10_1
-        t32_1 = t29_0 * t9_2
-        t48_0 = tl.fma(t32_1, t4_2, t48_0)
-        t10_2 = t9_3 * t6_0
-        t40_1 -= t14_0 * t10_2
-        t10_0 = t9_1 * t6_0
-        t40_1 = tl.fma(t14_2, t10_0, t40_1)
-        t32_0 = t29_0 * t9_1
-        t40_1 = tl.fma(t32_0, t0_2, t40_1)
-        t32_2 = t29_0 * t9_3
-        t40_1 -= t32_2 * t0_0
-        t43_1 += t40_1
-        t46_0 = tl.fma(t43_1, t1_1, t46_0)
-        t47_1 = tl.fma(t43_1, t2_0, t47_1)
-        t48_1 = tl.fma(t23_0, t10_2, t48_1)
-        t48_1 = tl.fma(t32_2, t4_0, t48_1)
-        t48_1 -= t23_2 * t10_0
-        t48_1 -= t32_0 * t4_2
-        q_grad_x__at = q_grad_x_ + row * 6
-        q_grad_x__at_u3 = q_grad_x__at + u * 3
-        tl.store(q_grad_x__at_u3 + 1, t48_1, mask=inside)
-        t48_2 -= t32_1 * t4_0
-        t40_2 = tl.fma(t14_1, t10_2, t40_2)
-        t40_2 = tl.fma(t32_2, t0_1, t40_2)
-        t40_2 -= t14_2 * t10_1
-        t40_2 -= t32_1 * t0_2
-        t43_2 -= 0.5773502691896257 * t40_2
-        t46_0 = tl.fma(t43_2, t1_2, t46_0)
-        t40_0 = tl.fma(t32_1, t0_0, t40_0)
-        t40_0 -= t14_1 * t10_0
-        t40_0 -= t32_0 * t0_1
-        t43_0 += t40_0
-        t46_0 = tl.fma(t43_0, t1_0, t46_0)
-        t48_0 -= t32_2 * t4_1
-        t48_2 = tl.fma(t32_0, t4_1, t48_2)
-        t48_0 -= t23_1 * t10_2
-        tl.store(q_grad_x__at_u3, t48_0, mask=inside)
-        t48_2 = tl.fma(t23_1, t10_0, t48_2)
-        tl.store(q_grad_x__at_u3 + 2, t48_2, mask=inside)
-        t47_0 = t43_0 * t2_0
-        t47_2 = t43_2 * t2_0
-        t43_4 += t40_2
-        t46_0 -= t43_4 * t1_4
-        t47_4 = -t43_4 * t2_0
-        t43_10 += t40_2
-        t46_2 = tl.fma(t43_10, t1_0, t46_2)
-        t47_0 = tl.fma(t43_10, t2_2, t47_0)
-        t43_6 += t40_2
-        t47_1 = tl.fma(t43_6, t2_1, t47_1)
-        t46_1 = t43_6 * t1_1
-        t43_5 = 2.0 * t42_7
-        t46_1 -= t43_5 * t1_0
-        t47_0 -= t43_5 * t2_1
-        t43_8 += t40_0
-        t46_1 = tl.fma(t43_8, t1_3, t46_1)
-        t47_3 = tl.fma(t43_8, t2_1, t47_3)
-        t43_13 += t40_1
-        t46_2 = tl.fma(t43_13, t1_3, t46_2)
-        t47_3 = tl.fma(t43_13, t2_2, t47_3)
-        t43_7 = 1.1547005383792515 * t40_1
-        t46_1 = tl.fma(t43_7, t1_2, t46_1)
-        t47_2 = tl.fma(t43_7, t2_1, t47_2)
-        t43_12 += 0.5773502691896257 * t40_0
-        t46_2 -= t43_12 * t1_2
-        t47_2 -= t43_12 * t2_2
-        t43_14 += t40_0
-        t47_4 = tl.fma(t43_14, t2_2, t47_4)
-        t46_2 = tl.fma(t43_14, t1_4, t46_2)
-        t43_9 = 2.0 * t40_5
-        t46_1 = tl.fma(t43_9, t1_4, t46_1)
-        t47_4 = tl.fma(t43_9, t2_1, t47_4)
-        t12_5 = 1.1547005383792515 * t10_4 * t0_1
-        t12_5 -= 0.5773502691896257 * t11_3
-        t12_5 -= 0.5773502691896257 * t11_8
-        t13_3 = -1.7320508075688772 * t12_5
-        t12_7 = t11_8
-        t12_7 -= t11_3
-        t13_3 += t12_7
-        t46_0 = tl.fma(t16_3, t13_3, t46_0)
-        t47_3 = tl.fma(t15_0, t13_3, t47_3)
-        t13_11 = 1.7320508075688772 * t12_5
-        t13_11 += t12_7
-        t46_2 = tl.fma(t16_1, t13_11, t46_2)
-        t47_1 = tl.fma(t15_2, t13_11, t47_1)
-        t13_5 = 2.0 * t12_7
-        t46_1 -= t16_0 * t13_5
-        t47_0 -= t15_1 * t13_5
-        t11_1 = t10_0 * t0_2
-        t11_1 = tl.fma(t10_6, t0_1, t11_1)
-        t11_1 -= t10_2 * t0_0
-        t13_7 = 1.1547005383792515 * t11_1
-        t46_1 = tl.fma(t16_2, t13_7, t46_1)
-        t47_2 = tl.fma(t15_1, t13_7, t47_2)
-        t13_1 = t11_1
-        t11_5 = t10_3 * t0_2
-        t11_5 = tl.fma(t10_5, t0_0, t11_5)
-        t13_1 += t11_5
-        t46_0 = tl.fma(t16_1, t13_1, t46_0)
-        t47_1 = tl.fma(t15_0, t13_1, t47_1)
-        t13_13 = t11_1
-        t13_13 -= t11_5
-        t46_2 = tl.fma(t16_3, t13_13, t46_2)
-        t47_3 = tl.fma(t15_2, t13_13, t47_3)
-        t13_9 = 2.0 * t11_5
-        t46_1 = tl.fma(t16_4, t13_9, t46_1)
-        t47_4 = tl.fma(t15_1, t13_9, t47_4)
-        t11_2 = t10_2 * t0_1
-        t11_2 = tl.fma(t10_6, t0_0, t11_2)
-        t11_2 -= t10_1 * t0_2
-        t13_6 = t11_2
-        t11_7 = t10_4 * t0_2
-        t11_7 = tl.fma(t10_5, t0_1, t11_7)
-        t13_6 -= t11_7
-        t46_1 = tl.fma(t16_1, t13_6, t46_1)
-        t11_0 = t10_1 * t0_0
-        t11_0 = tl.fma(t10_6, t0_2, t11_0)
-        t11_0 -= t10_0 * t0_1
-        t13_8 = t11_0
-        t11_4 = t10_3 * t0_1
-        t11_4 = tl.fma(t10_4, t0_0, t11_4)
-        t13_8 += t11_4
-        t46_1 = tl.fma(t16_3, t13_8, t46_1)
-        b46_at = b46 + row * 3
-        tl.store(b46_at + 1, tl.sum(t46_1, 1)[:, None], mask=inside)
-        t47_1 = tl.fma(t15_1, t13_6, t47_1)
-        b47_at = b47 + row * 5
-        tl.store(b47_at + 1, tl.sum(t47_1, 1)[:, None], mask=inside)
-        t47_3 = tl.fma(t15_1, t13_8, t47_3)
-        tl.store(b47_at + 3, tl.sum(t47_3, 1)[:, None], mask=inside)
-        t13_0 = t11_0
-        t13_0 -= t11_4
-        t46_0 = tl.fma(t16_0, t13_0, t46_0)
-        t47_0 = tl.fma(t15_0, t13_0, t47_0)
-        t13_10 = t11_2
-        t13_10 += t11_7
-        t46_2 = tl.fma(t16_0, t13_10, t46_2)
-        t47_0 = tl.fma(t15_2, t13_10, t47_0)
-        tl.store(b47_at, tl.sum(t47_0, 1)[:, None], mask=inside)
-        t13_2 = 1.7320508075688772 * t11_7
-        t13_2 -= 0.5773502691896257 * t11_2
-        t46_0 = tl.fma(t16_2, t13_2, t46_0)
-        t13_4 = t11_2
-        t13_4 += t11_7
-        t46_0 -= t16_4 * t13_4
-        tl.store(b46_at, tl.sum(t46_0, 1)[:, None], mask=inside)
-        t47_2 = tl.fma(t15_0, t13_2, t47_2)
-        t47_4 -= t15_0 * t13_4
-        t13_12 = 0.5773502691896257 * t11_0
-        t13_12 += 1.7320508075688772 * t11_4
-        t46_2 -= t16_2 * t13_12
-        t13_14 = t11_0
-        t13_14 -= t11_4
-        t46_2 = tl.fma(t16_4, t13_14, t46_2)
-        tl.store(b46_at + 2, tl.sum(t46_2, 1)[:, None], mask=inside)
-        t47_2 -= t15_2 * t13_12
-        tl.store(b47_at + 2, tl.sum(t47_2, 1)[:, None], mask=inside)
-        t47_4 = tl.fma(t15_2, t13_14, t47_4)
-        tl.store(b47_at + 4, tl.sum(t47_4, 1)[:, None], mask=inside)
-    tl.store(b36 + (tl.program_id(0).to(tl.int64) * 16 + tl.arange(0, 16)[:, None]) * 6 + u, total36_0)
-    tl.store(b36 + (tl.program_id(0).to(tl.int64) * 16 + tl.arange(0, 16)[:, None]) * 6 + u + 2, total36_1)
-    tl.store(b36 + (tl.program_id(0).to(tl.int64) * 16 + tl.arange(0, 16)[:, None]) * 6 + u + 4, total36_2)
-
-
-def _three_operands_stage_2(
-    results: list[Tensor], operands: Sequence[Tensor], fixed: Sequence[Tensor], sizes: Sequence[int]
-) -> list[Tensor]:
-    """Stage 2 of `three_operands`: the gradients of the gradients."""
-    batch, = sizes
-    p_x, p_y, p_z, p_W, p_grad_out, p_grad_grad_x, p_grad_grad_y, p_grad_grad_z, p_grad_grad_W = [operand.contiguous() for operand in operands]
-    compute = _compute(p_x)
-    q_grad_x_, q_grad_y_, q_grad_z_, q_grad_grad_out, q_grad_W_ = results
-    constants = _THREE_OPERANDS_STAGE_2_CONSTANTS.on(p_x.device, compute)
-    b36 = p_x.new_empty((_parts(batch, 16, 1024), 3, 2), dtype=compute)
-    b46 = p_x.new_empty((batch, 3), dtype=compute)
-    b47 = p_x.new_empty((batch, 5), dtype=compute)
-    _launch(_three_operands_stage_2_kernel_0, max(1, min(_count(batch, 16), 1024)), 1, 1, compute, p_grad_grad_z, p_y, p_grad_grad_y, p_z, p_x, p_grad_grad_x, p_grad_out, b36, b46, p_W, p_grad_grad_W, b47, q_grad_x_, q_grad_grad_out, batch)
-    b36 = b36.sum(0)  # in torch: programs and blocks of channels have summed in parts
-    b41 = constants[0].view(3, 3) @ b36  # in torch: is small: no domain
-    q_grad_y_[..., 0:3] = b46.unsqueeze(-1).transpose(-1, -2).flatten(-2)
-    q_grad_z_[..., 0:5] = b47.unsqueeze(-1).transpose(-1, -2).flatten(-2)
-    q_grad_W_[..., 0:6] = b41.flatten(-2)
-    return results
-
-
-@_jit(do_not_specialize=["batch"])
-def _three_operands_stage_3_kernel_0(
-    q_tangent_out,
-    p_tangent_x,
-    p_y,
-    p_z,
-    p_x,
-    p_tangent_y,
-    p_tangent_z,
-    p_W,
-    p_tangent_W,
-    batch,
-    COMPUTE: tl.constexpr,
-):
-    """
-    tangent_out; over the batch: 184 terms, 32 loads and stores
-    """
-    u = tl.arange(0, 2)[None, :]
-    row = tl.program_id(0) * 64 + tl.arange(0, 64)[:, None].to(tl.int64)
-    inside = row < batch
-    p_tangent_x_at = p_tangent_x + row * 6
-    p_tangent_x_at_u3 = p_tangent_x_at + u * 3
-    t9_0 = tl.load(p_tangent_x_at_u3, mask=inside, other=0.0).to(COMPUTE)
-    p_y_at = p_y + row * 3
-    t2_0 = tl.load(p_y_at, mask=inside, other=0.0).to(COMPUTE)
-    p_z_at = p_z + row * 5
-    t1_2 = tl.load(p_z_at + 2, mask=inside, other=0.0).to(COMPUTE)
-    t3_2 = t2_0 * t1_2
-    t4_0 = -0.5773502691896257 * t3_2
-    t1_4 = tl.load(p_z_at + 4, mask=inside, other=0.0).to(COMPUTE)
-    t3_4 = t2_0 * t1_4
-    t4_0 -= t3_4
-    t2_1 = tl.load(p_y_at + 1, mask=inside, other=0.0).to(COMPUTE)
-    t1_1 = tl.load(p_z_at + 1, mask=inside, other=0.0).to(COMPUTE)
-    t3_6 = t2_1 * t1_1
-    t4_0 += t3_6
-    t2_2 = tl.load(p_y_at + 2, mask=inside, other=0.0).to(COMPUTE)
-    t1_0 = tl.load(p_z_at, mask=inside, other=0.0).to(COMPUTE)
-    t3_10 = t2_2 * t1_0
-    t4_0 += t3_10
-    t21_6 = t9_0 * t4_0
-    t9_1 = tl.load(p_tangent_x_at_u3 + 1, mask=inside, other=0.0).to(COMPUTE)
-    t3_1 = t2_0 * t1_1
-    t4_1 = t3_1
-    t4_1 = tl.fma(1.1547005383792515 * t2_1, t1_2, t4_1)
-    t1_3 = tl.load(p_z_at + 3, mask=inside, other=0.0).to(COMPUTE)
-    t3_13 = t2_2 * t1_3
-    t4_1 += t3_13
-    t21_6 = tl.fma(t9_1, t4_1, t21_6)
-    t9_2 = tl.load(p_tangent_x_at_u3 + 2, mask=inside, other=0.0).to(COMPUTE)
-    t3_0 = t2_0 * t1_0
-    t4_2 = t3_0
-    t3_8 = t2_1 * t1_3
-    t4_2 += t3_8
-    t3_12 = t2_2 * t1_2
-    t4_2 -= 0.5773502691896257 * t3_12
-    t3_14 = t2_2 * t1_4
-    t4_2 += t3_14
-    t21_6 = tl.fma(t9_2, t4_2, t21_6)
-    p_x_at = p_x + row * 6
-    p_x_at_u3 = p_x_at + u * 3
-    t0_0 = tl.load(p_x_at_u3, mask=inside, other=0.0).to(COMPUTE)
-    p_tangent_y_at = p_tangent_y + row * 3
-    t11_0 = tl.load(p_tangent_y_at, mask=inside, other=0.0).to(COMPUTE)
-    t14_2 = t11_0 * t1_2
-    p_tangent_z_at = p_tangent_z + row * 5
-    t10_2 = tl.load(p_tangent_z_at + 2, mask=inside, other=0.0).to(COMPUTE)
-    t14_2 = tl.fma(t2_0, t10_2, t14_2)
-    t15_0 = -0.5773502691896257 * t14_2
-    t14_4 = t11_0 * t1_4
-    t10_4 = tl.load(p_tangent_z_at + 4, mask=inside, other=0.0).to(COMPUTE)
-    t14_4 = tl.fma(t2_0, t10_4, t14_4)
-    t15_0 -= t14_4
-    t11_1 = tl.load(p_tangent_y_at + 1, mask=inside, other=0.0).to(COMPUTE)
-    t14_6 = t11_1 * t1_1
-    t10_1 = tl.load(p_tangent_z_at + 1, mask=inside, other=0.0).to(COMPUTE)
-    t14_6 = tl.fma(t2_1, t10_1, t14_6)
-    t15_0 += t14_6
-    t11_2 = tl.load(p_tangent_y_at + 2, mask=inside, other=0.0).to(COMPUTE)
-    t14_10 = t11_2 * t1_0
-    t10_0 = tl.load(p_tangent_z_at, mask=inside, other=0.0).to(COMPUTE)
-    t14_10 = tl.fma(t2_2, t10_0, t14_10)
-    t15_0 += t14_10
-    t21_6 = tl.fma(t0_0, t15_0, t21_6)
-    t0_1 = tl.load(p_x_at_u3 + 1, mask=inside, other=0.0).to(COMPUTE)
-    t14_1 = t11_0 * t1_1
-    t14_1 = tl.fma(t2_0, t10_1, t14_1)
-    t15_1 = t14_1
-    t14_7 = t11_1 * t1_2
-    t14_7 = tl.fma(t2_1, t10_2, t14_7)
-    t15_1 += 1.1547005383792515 * t14_7
-    t14_13 = t11_2 * t1_3
-    t10_3 = tl.load(p_tangent_z_at + 3, mask=inside, other=0.0).to(COMPUTE)
-    t14_13 = tl.fma(t2_2, t10_3, t14_13)
-    t15_1 += t14_13
-    t21_6 = tl.fma(t0_1, t15_1, t21_6)
-    t0_2 = tl.load(p_x_at_u3 + 2, mask=inside, other=0.0).to(COMPUTE)
-    t14_0 = t11_0 * t1_0
-    t14_0 = tl.fma(t2_0, t10_0, t14_0)
-    t15_2 = t14_0
-    t14_8 = t11_1 * t1_3
-    t14_8 = tl.fma(t2_1, t10_3, t14_8)
-    t15_2 += t14_8
-    t14_12 = t11_2 * t1_2
-    t14_12 = tl.fma(t2_2, t10_2, t14_12)
-    t15_2 -= 0.5773502691896257 * t14_12
-    t14_14 = t11_2 * t1_4
-    t14_14 = tl.fma(t2_2, t10_4, t14_14)
-    t15_2 += t14_14
-    t21_6 = tl.fma(t0_2, t15_2, t21_6)
-    p_W_u = p_W + u
-    t5_1 = tl.load(p_W_u + 2).to(COMPUTE)
-    t6_2 = 0.31622776601683794 * t5_1
-    t24_0 = t21_6 * t6_2
-    t8_6 = t0_0 * t4_0
-    t8_6 = tl.fma(t0_1, t4_1, t8_6)
-    t8_6 = tl.fma(t0_2, t4_2, t8_6)
-    p_tangent_W_u = p_tangent_W + u
-    t16_1 = tl.load(p_tangent_W_u + 2).to(COMPUTE)
-    t17_2 = 0.31622776601683794 * t16_1
-    t24_0 = tl.fma(t8_6, t17_2, t24_0)
-    q_tangent_out_at = q_tangent_out + row * 8
-    q_tangent_out_at_u = q_tangent_out_at + u
-    tl.store(q_tangent_out_at_u, t24_0, mask=inside)
-    t21_0 = t9_1 * t4_2
-    t21_0 = tl.fma(t0_1, t15_2, t21_0)
-    t21_0 -= t9_2 * t4_1
-    t21_0 -= t0_2 * t15_1
-    t5_0 = tl.load(p_W_u).to(COMPUTE)
-    t6_0 = 0.13693063937629152 * t5_0
-    t6_1 = 0.13693063937629152 * t5_0
-    t5_2 = tl.load(p_W_u + 4).to(COMPUTE)
-    t6_0 -= 0.23717082451262844 * t5_2
-    t6_1 += 0.07905694150420949 * t5_2
-    t24_1 = -t21_0 * t6_0
-    t3_3 = t2_0 * t1_3
-    t4_5 = -1.7320508075688772 * t3_3
-    t3_11 = t2_2 * t1_1
-    t4_5 += 1.7320508075688772 * t3_11
-    t7_3 = 0.5773502691896257 * t4_5
-    t4_7 = t3_3
-    t4_7 += t3_11
-    t4_7 -= 2.0 * t2_1 * t1_0
-    t7_3 += t4_7
-    t21_3 = -t9_0 * t7_3
-    t4_4 = t3_8
-    t4_4 -= t3_0
-    t4_4 -= 1.7320508075688772 * t3_12
-    t4_4 -= t3_14
-    t21_3 = tl.fma(t9_1, t4_4, t21_3)
-    t4_3 = t3_1
-    t4_3 = tl.fma(2.0 * t2_1, t1_4, t4_3)
-    t4_3 -= t3_13
-    t21_3 = tl.fma(t9_2, t4_3, t21_3)
-    t14_3 = t11_0 * t1_3
-    t14_3 = tl.fma(t2_0, t10_3, t14_3)
-    t15_5 = -1.7320508075688772 * t14_3
-    t14_11 = t11_2 * t1_1
-    t14_11 = tl.fma(t2_2, t10_1, t14_11)
-    t15_5 += 1.7320508075688772 * t14_11
-    t18_3 = 0.5773502691896257 * t15_5
-    t15_7 = t14_3
-    t14_5 = t11_1 * t1_0
-    t14_5 = tl.fma(t2_1, t10_0, t14_5)
-    t15_7 += t14_11
-    t15_7 -= 2.0 * t14_5
-    t18_3 += t15_7
-    t21_3 -= t0_0 * t18_3
-    t15_4 = t14_8
-    t15_4 -= t14_0
-    t15_4 -= 1.7320508075688772 * t14_12
-    t15_4 -= t14_14
-    t21_3 = tl.fma(t0_1, t15_4, t21_3)
-    t15_3 = t14_1
-    t14_9 = t11_1 * t1_4
-    t14_9 = tl.fma(t2_1, t10_4, t14_9)
-    t15_3 += 2.0 * t14_9
-    t15_3 -= t14_13
-    t21_3 = tl.fma(t0_2, t15_3, t21_3)
-    t24_1 = tl.fma(t21_3, t6_1, t24_1)
-    t8_0 = t0_1 * t4_2
-    t8_0 -= t0_2 * t4_1
-    t16_0 = tl.load(p_tangent_W_u).to(COMPUTE)
-    t17_0 = 0.13693063937629152 * t16_0
-    t17_1 = 0.13693063937629152 * t16_0
-    t16_2 = tl.load(p_tangent_W_u + 4).to(COMPUTE)
-    t17_0 -= 0.23717082451262844 * t16_2
-    t17_1 += 0.07905694150420949 * t16_2
-    t24_1 -= t8_0 * t17_0
-    t8_3 = t0_1 * t4_4
-    t8_3 = tl.fma(t0_2, t4_3, t8_3)
-    t8_3 -= t0_0 * t7_3
-    t24_1 = tl.fma(t8_3, t17_1, t24_1)
-    q_tangent_out_at_u3 = q_tangent_out_at + u * 3
-    tl.store(q_tangent_out_at_u3 + 2, t24_1, mask=inside)
-    t21_1 = t9_2 * t4_0
-    t21_1 = tl.fma(t0_2, t15_0, t21_1)
-    t21_1 -= t9_0 * t4_2
-    t21_1 -= t0_0 * t15_2
-    t24_2 = -t21_1 * t6_0
-    t21_4 = t9_0 * t4_4
-    t7_6 = 1.1547005383792515 * t4_5
-    t21_4 = tl.fma(t9_1, t7_6, t21_4)
-    t4_6 = 1.7320508075688772 * t3_2
-    t4_6 += t3_10
-    t4_6 -= t3_4
-    t4_6 -= t3_6
-    t21_4 = tl.fma(t9_2, t4_6, t21_4)
-    t21_4 = tl.fma(t0_0, t15_4, t21_4)
-    t18_6 = 1.1547005383792515 * t15_5
-    t21_4 = tl.fma(t0_1, t18_6, t21_4)
-    t15_6 = 1.7320508075688772 * t14_2
-    t15_6 += t14_10
-    t15_6 -= t14_4
-    t15_6 -= t14_6
-    t21_4 = tl.fma(t0_2, t15_6, t21_4)
-    t24_2 = tl.fma(t21_4, t6_1, t24_2)
-    t8_1 = t0_2 * t4_0
-    t8_1 -= t0_0 * t4_2
-    t24_2 -= t8_1 * t17_0
-    t8_4 = t0_0 * t4_4
-    t8_4 = tl.fma(t0_1, t7_6, t8_4)
-    t8_4 = tl.fma(t0_2, t4_6, t8_4)
-    t24_2 = tl.fma(t8_4, t17_1, t24_2)
-    tl.store(q_tangent_out_at_u3 + 3, t24_2, mask=inside)
-    t21_2 = t9_0 * t4_1
-    t21_2 = tl.fma(t0_0, t15_1, t21_2)
-    t21_2 -= t9_1 * t4_0
-    t21_2 -= t0_1 * t15_0
-    t24_3 = -t21_2 * t6_0
-    t21_5 = t9_0 * t4_3
-    t21_5 = tl.fma(t9_1, t4_6, t21_5)
-    t7_8 = 0.5773502691896257 * t4_5
-    t7_8 -= t4_7
-    t21_5 -= t9_2 * t7_8
-    t8_5 = -t0_2 * t7_8
-    t21_5 = tl.fma(t0_0, t15_3, t21_5)
-    t21_5 = tl.fma(t0_1, t15_6, t21_5)
-    t18_8 = 0.5773502691896257 * t15_5
-    t18_8 -= t15_7
-    t21_5 -= t0_2 * t18_8
-    t24_3 = tl.fma(t21_5, t6_1, t24_3)
-    t8_2 = t0_0 * t4_1
-    t8_2 -= t0_1 * t4_0
-    t24_3 -= t8_2 * t17_0
-    t8_5 = tl.fma(t0_0, t4_3, t8_5)
-    t8_5 = tl.fma(t0_1, t4_6, t8_5)
-    t24_3 = tl.fma(t8_5, t17_1, t24_3)
-    tl.store(q_tangent_out_at_u3 + 4, t24_3, mask=inside)
-
-
-def _three_operands_stage_3(
-    results: list[Tensor], operands: Sequence[Tensor], fixed: Sequence[Tensor], sizes: Sequence[int]
-) -> list[Tensor]:
-    """Stage 3 of `three_operands`: the tangent of the value, where `x`, `y`, `z` and `W` have one."""
-    batch, = sizes
-    p_x, p_y, p_z, p_W, p_tangent_x, p_tangent_y, p_tangent_z, p_tangent_W = [operand.contiguous() for operand in operands]
-    compute = _compute(p_x)
-    q_tangent_out, = results
-    _launch(_three_operands_stage_3_kernel_0, _count(batch, 64), 1, 4, compute, q_tangent_out, p_tangent_x, p_y, p_z, p_x, p_tangent_y, p_tangent_z, p_W, p_tangent_W, batch)
-    return results
-
-
-@_jit(do_not_specialize=["batch"])
-def _three_operands_stage_4_kernel_0(
-    q_tangent_out,
-    p_tangent_x,
-    p_y,
-    p_z,
-    p_x,
-    p_tangent_y,
-    p_tangent_z,
-    p_W,
-    batch,
-    COMPUTE: tl.constexpr,
-):
-    """
-    tangent_out; over the batch: 154 terms, 29 loads and stores
-    """
-    u = tl.arange(0, 2)[None, :]
-    row = tl.program_id(0) * 64 + tl.arange(0, 64)[:, None].to(tl.int64)
-    inside = row < batch
-    p_tangent_x_at = p_tangent_x + row * 6
-    p_tangent_x_at_u3 = p_tangent_x_at + u * 3
-    t8_0 = tl.load(p_tangent_x_at_u3, mask=inside, other=0.0).to(COMPUTE)
-    p_y_at = p_y + row * 3
-    t2_0 = tl.load(p_y_at, mask=inside, other=0.0).to(COMPUTE)
-    p_z_at = p_z + row * 5
-    t1_2 = tl.load(p_z_at + 2, mask=inside, other=0.0).to(COMPUTE)
-    t3_2 = t2_0 * t1_2
-    t4_0 = -0.5773502691896257 * t3_2
-    t1_4 = tl.load(p_z_at + 4, mask=inside, other=0.0).to(COMPUTE)
-    t3_4 = t2_0 * t1_4
-    t4_0 -= t3_4
-    t2_1 = tl.load(p_y_at + 1, mask=inside, other=0.0).to(COMPUTE)
-    t1_1 = tl.load(p_z_at + 1, mask=inside, other=0.0).to(COMPUTE)
-    t3_6 = t2_1 * t1_1
-    t4_0 += t3_6
-    t2_2 = tl.load(p_y_at + 2, mask=inside, other=0.0).to(COMPUTE)
-    t1_0 = tl.load(p_z_at, mask=inside, other=0.0).to(COMPUTE)
-    t3_10 = t2_2 * t1_0
-    t4_0 += t3_10
-    t18_6 = t8_0 * t4_0
-    t8_1 = tl.load(p_tangent_x_at_u3 + 1, mask=inside, other=0.0).to(COMPUTE)
-    t3_1 = t2_0 * t1_1
-    t4_1 = t3_1
-    t4_1 = tl.fma(1.1547005383792515 * t2_1, t1_2, t4_1)
-    t1_3 = tl.load(p_z_at + 3, mask=inside, other=0.0).to(COMPUTE)
-    t3_13 = t2_2 * t1_3
-    t4_1 += t3_13
-    t18_6 = tl.fma(t8_1, t4_1, t18_6)
-    t8_2 = tl.load(p_tangent_x_at_u3 + 2, mask=inside, other=0.0).to(COMPUTE)
-    t3_0 = t2_0 * t1_0
-    t4_2 = t3_0
-    t3_8 = t2_1 * t1_3
-    t4_2 += t3_8
-    t3_12 = t2_2 * t1_2
-    t4_2 -= 0.5773502691896257 * t3_12
-    t3_14 = t2_2 * t1_4
-    t4_2 += t3_14
-    t18_6 = tl.fma(t8_2, t4_2, t18_6)
-    p_x_at = p_x + row * 6
-    p_x_at_u3 = p_x_at + u * 3
-    t0_0 = tl.load(p_x_at_u3, mask=inside, other=0.0).to(COMPUTE)
-    p_tangent_y_at = p_tangent_y + row * 3
-    t10_0 = tl.load(p_tangent_y_at, mask=inside, other=0.0).to(COMPUTE)
-    t13_2 = t10_0 * t1_2
-    p_tangent_z_at = p_tangent_z + row * 5
-    t9_2 = tl.load(p_tangent_z_at + 2, mask=inside, other=0.0).to(COMPUTE)
-    t13_2 = tl.fma(t2_0, t9_2, t13_2)
-    t14_0 = -0.5773502691896257 * t13_2
-    t13_4 = t10_0 * t1_4
-    t9_4 = tl.load(p_tangent_z_at + 4, mask=inside, other=0.0).to(COMPUTE)
-    t13_4 = tl.fma(t2_0, t9_4, t13_4)
-    t14_0 -= t13_4
-    t10_1 = tl.load(p_tangent_y_at + 1, mask=inside, other=0.0).to(COMPUTE)
-    t13_6 = t10_1 * t1_1
-    t9_1 = tl.load(p_tangent_z_at + 1, mask=inside, other=0.0).to(COMPUTE)
-    t13_6 = tl.fma(t2_1, t9_1, t13_6)
-    t14_0 += t13_6
-    t10_2 = tl.load(p_tangent_y_at + 2, mask=inside, other=0.0).to(COMPUTE)
-    t13_10 = t10_2 * t1_0
-    t9_0 = tl.load(p_tangent_z_at, mask=inside, other=0.0).to(COMPUTE)
-    t13_10 = tl.fma(t2_2, t9_0, t13_10)
-    t14_0 += t13_10
-    t18_6 = tl.fma(t0_0, t14_0, t18_6)
-    t0_1 = tl.load(p_x_at_u3 + 1, mask=inside, other=0.0).to(COMPUTE)
-    t13_1 = t10_0 * t1_1
-    t13_1 = tl.fma(t2_0, t9_1, t13_1)
-    t14_1 = t13_1
-    t13_7 = t10_1 * t1_2
-    t13_7 = tl.fma(t2_1, t9_2, t13_7)
-    t14_1 += 1.1547005383792515 * t13_7
-    t13_13 = t10_2 * t1_3
-    t9_3 = tl.load(p_tangent_z_at + 3, mask=inside, other=0.0).to(COMPUTE)
-    t13_13 = tl.fma(t2_2, t9_3, t13_13)
-    t14_1 += t13_13
-    t18_6 = tl.fma(t0_1, t14_1, t18_6)
-    t0_2 = tl.load(p_x_at_u3 + 2, mask=inside, other=0.0).to(COMPUTE)
-    t13_0 = t10_0 * t1_0
-    t13_0 = tl.fma(t2_0, t9_0, t13_0)
-    t14_2 = t13_0
-    t13_8 = t10_1 * t1_3
-    t13_8 = tl.fma(t2_1, t9_3, t13_8)
-    t14_2 += t13_8
-    t13_12 = t10_2 * t1_2
-    t13_12 = tl.fma(t2_2, t9_2, t13_12)
-    t14_2 -= 0.5773502691896257 * t13_12
-    t13_14 = t10_2 * t1_4
-    t13_14 = tl.fma(t2_2, t9_4, t13_14)
-    t14_2 += t13_14
-    t18_6 = tl.fma(t0_2, t14_2, t18_6)
-    p_W_u = p_W + u
-    t5_1 = tl.load(p_W_u + 2).to(COMPUTE)
-    t6_2 = 0.31622776601683794 * t5_1
-    t19_0 = t18_6 * t6_2
-    q_tangent_out_at = q_tangent_out + row * 8
-    q_tangent_out_at_u = q_tangent_out_at + u
-    tl.store(q_tangent_out_at_u, t19_0, mask=inside)
-    t18_0 = t8_1 * t4_2
-    t18_0 = tl.fma(t0_1, t14_2, t18_0)
-    t18_0 -= t8_2 * t4_1
-    t18_0 -= t0_2 * t14_1
-    t5_0 = tl.load(p_W_u).to(COMPUTE)
-    t6_0 = 0.13693063937629152 * t5_0
-    t6_1 = 0.13693063937629152 * t5_0
-    t5_2 = tl.load(p_W_u + 4).to(COMPUTE)
-    t6_0 -= 0.23717082451262844 * t5_2
-    t6_1 += 0.07905694150420949 * t5_2
-    t19_1 = -t18_0 * t6_0
-    t3_3 = t2_0 * t1_3
-    t4_5 = -1.7320508075688772 * t3_3
-    t3_11 = t2_2 * t1_1
-    t4_5 += 1.7320508075688772 * t3_11
-    t7_3 = 0.5773502691896257 * t4_5
-    t4_7 = t3_3
-    t4_7 += t3_11
-    t4_7 -= 2.0 * t2_1 * t1_0
-    t7_3 += t4_7
-    t18_3 = -t8_0 * t7_3
-    t4_4 = t3_8
-    t4_4 -= t3_0
-    t4_4 -= 1.7320508075688772 * t3_12
-    t4_4 -= t3_14
-    t18_3 = tl.fma(t8_1, t4_4, t18_3)
-    t4_3 = t3_1
-    t4_3 = tl.fma(2.0 * t2_1, t1_4, t4_3)
-    t4_3 -= t3_13
-    t18_3 = tl.fma(t8_2, t4_3, t18_3)
-    t13_3 = t10_0 * t1_3
-    t13_3 = tl.fma(t2_0, t9_3, t13_3)
-    t14_5 = -1.7320508075688772 * t13_3
-    t13_11 = t10_2 * t1_1
-    t13_11 = tl.fma(t2_2, t9_1, t13_11)
-    t14_5 += 1.7320508075688772 * t13_11
-    t15_3 = 0.5773502691896257 * t14_5
-    t14_7 = t13_3
-    t13_5 = t10_1 * t1_0
-    t13_5 = tl.fma(t2_1, t9_0, t13_5)
-    t14_7 += t13_11
-    t14_7 -= 2.0 * t13_5
-    t15_3 += t14_7
-    t18_3 -= t0_0 * t15_3
-    t14_4 = t13_8
-    t14_4 -= t13_0
-    t14_4 -= 1.7320508075688772 * t13_12
-    t14_4 -= t13_14
-    t18_3 = tl.fma(t0_1, t14_4, t18_3)
-    t14_3 = t13_1
-    t13_9 = t10_1 * t1_4
-    t13_9 = tl.fma(t2_1, t9_4, t13_9)
-    t14_3 += 2.0 * t13_9
-    t14_3 -= t13_13
-    t18_3 = tl.fma(t0_2, t14_3, t18_3)
-    t19_1 = tl.fma(t18_3, t6_1, t19_1)
-    q_tangent_out_at_u3 = q_tangent_out_at + u * 3
-    tl.store(q_tangent_out_at_u3 + 2, t19_1, mask=inside)
-    t18_1 = t8_2 * t4_0
-    t18_1 = tl.fma(t0_2, t14_0, t18_1)
-    t18_1 -= t8_0 * t4_2
-    t18_1 -= t0_0 * t14_2
-    t19_2 = -t18_1 * t6_0
-    t18_4 = t8_0 * t4_4
-    t7_6 = 1.1547005383792515 * t4_5
-    t18_4 = tl.fma(t8_1, t7_6, t18_4)
-    t4_6 = 1.7320508075688772 * t3_2
-    t4_6 += t3_10
-    t4_6 -= t3_4
-    t4_6 -= t3_6
-    t18_4 = tl.fma(t8_2, t4_6, t18_4)
-    t18_4 = tl.fma(t0_0, t14_4, t18_4)
-    t15_6 = 1.1547005383792515 * t14_5
-    t18_4 = tl.fma(t0_1, t15_6, t18_4)
-    t14_6 = 1.7320508075688772 * t13_2
-    t14_6 += t13_10
-    t14_6 -= t13_4
-    t14_6 -= t13_6
-    t18_4 = tl.fma(t0_2, t14_6, t18_4)
-    t19_2 = tl.fma(t18_4, t6_1, t19_2)
-    tl.store(q_tangent_out_at_u3 + 3, t19_2, mask=inside)
-    t18_2 = t8_0 * t4_1
-    t18_2 = tl.fma(t0_0, t14_1, t18_2)
-    t18_2 -= t8_1 * t4_0
-    t18_2 -= t0_1 * t14_0
-    t19_3 = -t18_2 * t6_0
-    t18_5 = t8_0 * t4_3
-    t18_5 = tl.fma(t8_1, t4_6, t18_5)
-    t7_8 = 0.5773502691896257 * t4_5
-    t7_8 -= t4_7
-    t18_5 = tl.fma(t0_0, t14_3, t18_5)
-    t18_5 = tl.fma(t0_1, t14_6, t18_5)
-    t18_5 -= t8_2 * t7_8
-    t15_8 = 0.5773502691896257 * t14_5
-    t15_8 -= t14_7
-    t18_5 -= t0_2 * t15_8
-    t19_3 = tl.fma(t18_5, t6_1, t19_3)
-    tl.store(q_tangent_out_at_u3 + 4, t19_3, mask=inside)
-
-
-def _three_operands_stage_4(
-    results: list[Tensor], operands: Sequence[Tensor], fixed: Sequence[Tensor], sizes: Sequence[int]
-) -> list[Tensor]:
-    """Stage 4 of `three_operands`: the tangent of the value, where `x`, `y` and `z` have one."""
-    batch, = sizes
-    p_x, p_y, p_z, p_W, p_tangent_x, p_tangent_y, p_tangent_z = [operand.contiguous() for operand in operands]
-    compute = _compute(p_x)
-    q_tangent_out, = results
-    _launch(_three_operands_stage_4_kernel_0, _count(batch, 64), 1, 4, compute, q_tangent_out, p_tangent_x, p_y, p_z, p_x, p_tangent_y, p_tangent_z, p_W, batch)
-    return results
-
-
 def _three_operands_stage_rows(operands: Sequence[Tensor], fixed: Sequence[Tensor], sizes: Sequence[int]) -> tuple[Tensor, ...]:
     """`three_operands` in plain torch, from rows to rows."""
     p_x, p_y, p_z, p_W = operands
@@ -2743,13 +1717,13 @@ def _three_operands_stage_rows(operands: Sequence[Tensor], fixed: Sequence[Tenso
 
 _THREE_OPERANDS_2 = _register(
     _Diagram(
-        stages=(_three_operands_stage_0, _three_operands_stage_1, _three_operands_stage_2, _three_operands_stage_3, _three_operands_stage_4),
+        stages=(_three_operands_stage_0, _three_operands_stage_1),
         plain=_three_operands_stage_rows,
-        counts=(4, 5, 9, 8, 7),
-        results=((0, 1, 2, 3), (0, 1, 2, 4, 3)),
-        shapes=(((0, 0, (8,)),), ((0, 0, (6,)), (1, 0, (3,)), (2, 0, (5,)), (3, None, (6,))), ((0, 0, (6,)), (1, 0, (3,)), (2, 0, (5,)), (4, 0, (8,)), (3, None, (6,))), ((0, 0, (8,)),), ((0, 0, (8,)),)),
-        weights=((3,), (3,), (3, 8), (3, 7), (3,)),
-        tangents=((0, 1, 2, 3), (0, 1, 2)),
+        counts=(4, 5),
+        results=((0, 1, 2, 3),),
+        shapes=(((0, 0, (8,)),), ((0, 0, (6,)), (1, 0, (3,)), (2, 0, (5,)), (3, None, (6,)))),
+        weights=((3,), (3,)),
+        tangents=(),
         linear=(0, 1, 2, 3),
         rows=0,
         operators=[],
@@ -2772,8 +1746,5 @@ def _three_operands_kernels(x: Tensor, y: Tensor, z: Tensor, W: Tensor) -> Tenso
 KERNELS = {
     "_three_operands_stage_0_kernel_0": (_three_operands_stage_0_kernel_0, 4, {'q_out': '*operand', 'p_x': '*operand', 'p_y': '*operand', 'p_z': '*operand', 'p_W': '*operand', 'batch': 'i32'}),
     "_three_operands_stage_1_kernel_0": (_three_operands_stage_1_kernel_0, 1, {'p_grad_out': '*operand', 'p_x': '*operand', 'p_y': '*operand', 'p_z': '*operand', 'b12': '*compute', 'b18': '*compute', 'p_W': '*operand', 'b19': '*compute', 'q_grad_x': '*operand', 'batch': 'i32'}),
-    "_three_operands_stage_2_kernel_0": (_three_operands_stage_2_kernel_0, 1, {'p_grad_grad_z': '*operand', 'p_y': '*operand', 'p_grad_grad_y': '*operand', 'p_z': '*operand', 'p_x': '*operand', 'p_grad_grad_x': '*operand', 'p_grad_out': '*operand', 'b36': '*compute', 'b46': '*compute', 'p_W': '*operand', 'p_grad_grad_W': '*operand', 'b47': '*compute', 'q_grad_x_': '*operand', 'q_grad_grad_out': '*operand', 'batch': 'i32'}),
-    "_three_operands_stage_3_kernel_0": (_three_operands_stage_3_kernel_0, 4, {'q_tangent_out': '*operand', 'p_tangent_x': '*operand', 'p_y': '*operand', 'p_z': '*operand', 'p_x': '*operand', 'p_tangent_y': '*operand', 'p_tangent_z': '*operand', 'p_W': '*operand', 'p_tangent_W': '*operand', 'batch': 'i32'}),
-    "_three_operands_stage_4_kernel_0": (_three_operands_stage_4_kernel_0, 4, {'q_tangent_out': '*operand', 'p_tangent_x': '*operand', 'p_y': '*operand', 'p_z': '*operand', 'p_x': '*operand', 'p_tangent_y': '*operand', 'p_tangent_z': '*operand', 'p_W': '*operand', 'batch': 'i32'}),
 }
 """Every kernel by name, with its warps and the types of its arguments (for compilation ahead of time)."""

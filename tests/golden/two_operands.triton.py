@@ -778,12 +778,13 @@ class TwoOperands(nn.Module):
 #
 # On a GPU the functions above run the kernels below; on other devices, and without triton, plain torch. A diagram has a
 # stage for each order of derivatives: 0 its value, 1 the gradients, 2 the gradients of these; those from 3 on are the
-# tangents of the value (forward mode), each for tangents of some operands. Derivatives are made of them:
+# tangents of the value (forward mode), each for tangents of some operands. A value that is linear in every operand has
+# stages 0 and 1 only. Derivatives are made of them:
 #
 #     tangents, of some operands         the stage for these; without one, a sum of stages for one operand each: the
 #                                        value itself where it is linear in it
-#     tangents of the gradients          stages 1 and 2; operands without a tangent are zeros in stage 2
-#     gradients of the tangents          stages 1 and 2, the same way
+#     gradients, tangents of gradients,  stage 2, with zeros for operands without a direction; where there is none, the
+#     gradients of tangents              gradients once more for each direction, which stands in its operand's place
 #
 # What a stage does outside of kernels stands in its function, with the reason beside it. What runs in plain torch, on a
 # GPU too, is listed for each diagram.
@@ -862,16 +863,18 @@ class _Diagram(NamedTuple):
     weights: tuple[tuple[int, ...], ...]
     """For every stage the operands that have no rows."""
     tangents: tuple[tuple[int, ...], ...]
-    """For every stage from 3 on the operands of the value whose tangents it takes."""
+    """For every stage behind those of the derivatives the operands of the value whose tangents it takes."""
     linear: tuple[int, ...]
-    """The operands in which the value is linear."""
+    """The operands in which the value is linear. Where it is in all of them, its derivatives of any order are the value
+    and the gradients of other operands: there are no further stages."""
     rows: int
     """How many of the fixed tensors, the first, have rows: index legs."""
     operators: list[Any]
 
 
-_ORDERS = 3
-"""Stages before the first that computes tangents."""
+def _orders(diagram: _Diagram) -> int:
+    """How many stages there are before the first that computes tangents: the value, its gradients, theirs."""
+    return len(diagram.results) + 1
 
 
 def _allocate(diagram: _Diagram, level: int, operands: Sequence[Tensor], sizes: Sequence[int]) -> list[Tensor]:
@@ -899,8 +902,8 @@ def _plain(
     with _uncast(operands[0]):
         if level == 0:
             return diagram.plain(operands, fixed, sizes)
-        if level >= _ORDERS:
-            count, places = diagram.counts[0], diagram.tangents[level - _ORDERS]
+        if level >= _orders(diagram):
+            count, places = diagram.counts[0], diagram.tangents[level - _orders(diagram)]
             function = lambda *values: tuple(diagram.plain(values, fixed, sizes))  # noqa: E731
             return _pushed(function, operands[:count], dict(zip(places, operands[count:])))
         count = diagram.counts[level - 1]
@@ -1018,12 +1021,16 @@ class _Call(NamedTuple):
         """The gradient of every operand that needs one; results without a cotangent count as zero."""
         if not cotangents:
             return [None] * len(operands)
+        if self.level == 1:
+            count, places = self.diagram.counts[0], self.diagram.results[0]
+            directions = {places[number]: one for number, one in cotangents.items()}
+            return self._second(operands[:count], fixed, operands[count:], directions, needed)
         given = self._filled(operands, cotangents)
-        if self.level == _ORDERS - 1:  # plain torch behind the last stage
+        if self.level == _orders(self.diagram) - 1 > 0:  # plain torch behind the last stage
             _, pull = torch.func.vjp(lambda *values: self.plain(values, fixed), *operands)
             return list(pull(tuple(given[number] for number in self.asked)))
-        if self.level < _ORDERS:
-            return self._next(self.level + 1, (*operands, *given), fixed, needed)
+        if self.level == 0:
+            return self._next(1, (*operands, *given), fixed, needed)
         return self._gradients_of_tangents(operands, fixed, given, needed)
 
     def _filled(self, operands: Sequence[Tensor], cotangents: dict[int, Tensor]) -> list[Tensor]:
@@ -1050,8 +1057,8 @@ class _Call(NamedTuple):
         self, operands: Sequence[Tensor], fixed: Sequence[Tensor], cotangents: Sequence[Tensor], needed: Sequence[bool]
     ) -> list[Tensor | None]:
         """⟨cotangent, tangent of the value⟩ is ⟨gradients, tangents⟩: linear in the tangents, which get the gradients,
-        and its derivative by the operands is what stage 2 computes."""
-        count, places = self.diagram.counts[0], self.diagram.tangents[self.level - _ORDERS]
+        and its derivative by the operands is a second one."""
+        count, places = self.diagram.counts[0], self.diagram.tangents[self.level - _orders(self.diagram)]
         values, given = operands[:count], dict(zip(places, operands[count:]))
         by_tangents = dict(zip(places, needed[count:]))
         first = self._next(1, (*values, *cotangents), fixed, [by_tangents.get(place, False) for place in range(count)])
@@ -1066,12 +1073,37 @@ class _Call(NamedTuple):
         directions: dict[int, Tensor],
         needed: Sequence[bool],
     ) -> list[Tensor | None]:
-        """The derivatives by the operands of ⟨gradients, directions⟩."""
+        """The derivatives by the operands, and by the cotangents where they are needed, of ⟨gradients, directions⟩."""
+        if len(self.diagram.linear) == self.diagram.counts[0]:
+            return self._swapped(values, fixed, cotangents, directions, needed)
         moved = [
             directions[place] if place in directions else torch.zeros_like(values[place])
             for place in self.diagram.results[0]
         ]
         return self._next(2, (*values, *cotangents, *moved), fixed, needed)
+
+    def _swapped(
+        self,
+        values: Sequence[Tensor],
+        fixed: Sequence[Tensor],
+        cotangents: Sequence[Tensor],
+        directions: dict[int, Tensor],
+        needed: Sequence[bool],
+    ) -> list[Tensor | None]:
+        """The same where the value is linear in every operand: with a direction in its place the gradients of the
+        others are those of ⟨gradient, direction⟩, and the value is its derivative by the cotangents."""
+        count, found = len(values), list[Tensor | None]([None] * len(needed))
+        for place, direction in directions.items():
+            moved = (*values[:place], direction, *values[place + 1 :])
+            others = [need and at != place for at, need in enumerate(needed[:count])]
+            parts = self._next(1, (*moved, *cotangents), fixed, others)
+            if any(needed[count:]):
+                parts += self.evaluated(0, moved, fixed, tuple(range(len(cotangents))))
+            for at, part in enumerate(parts):
+                if part is not None:
+                    before = found[at]
+                    found[at] = part if before is None else before + part
+        return found
 
     # --- tangents
 
@@ -1090,7 +1122,7 @@ class _Call(NamedTuple):
     ) -> Sequence[Tensor]:
         places, known = tuple(tangents), self.diagram.tangents
         if places in known:
-            level = _ORDERS + known.index(places)
+            level = _orders(self.diagram) + known.index(places)
             return self.evaluated(level, (*operands, *tangents.values()), fixed, self.asked)
         parts = []
         for place, tangent in tangents.items():
@@ -1098,15 +1130,15 @@ class _Call(NamedTuple):
                 swapped = (*operands[:place], tangent, *operands[place + 1 :])
                 parts.append(self.evaluated(0, swapped, fixed, self.asked))
             else:
-                level = _ORDERS + known.index((place,))
+                level = _orders(self.diagram) + known.index((place,))
                 parts.append(self.evaluated(level, (*operands, tangent), fixed, self.asked))
         return [sum(part[1:], part[0]) for part in zip(*parts)]
 
     def _tangents_of_gradients(
         self, operands: Sequence[Tensor], fixed: Sequence[Tensor], tangents: dict[int, Tensor]
     ) -> list[Tensor]:
-        """Gradients are linear in the cotangents; their derivatives by the operands are symmetric, so that stage 2 has
-        them in any direction."""
+        """Gradients are linear in the cotangents; their derivatives by the operands are symmetric: what differentiates
+        ⟨gradients, directions⟩ has them in any direction."""
         count, results = self.diagram.counts[0], self.diagram.results[0]
         values, cotangents = operands[:count], operands[count:]
         places = [results[number] for number in self.asked]
@@ -1156,7 +1188,7 @@ def _register(diagram: _Diagram, name: str, keeps: bool) -> _Diagram:
     tags = (torch.Tag.cudagraph_unsafe,) if keeps else ()
     for level in range(len(diagram.stages)):
         library = torch.library.custom_op(
-            f"fusionc_0a278db80d41::stage{level}_{name}", partial(_run, diagram, level), mutates_args=(), schema=schema, tags=tags
+            f"fusionc_76a392cccdb9::stage{level}_{name}", partial(_run, diagram, level), mutates_args=(), schema=schema, tags=tags
         )
         library.register_fake(partial(_fake, diagram, level))
         diagram.operators.append(library)
@@ -1191,18 +1223,8 @@ def _backward(diagram: _Diagram, ctx: Any, cotangents: Sequence[Tensor]) -> tupl
 #     _two_operands_stage_1: the gradients
 #     _two_operands_stage_1_kernel_0: value 8, value 10, grad_x; over the batch: 50 terms, 28 loads and stores
 #     _two_operands_stage_1: value 11 in torch, it is small: no domain
-#     _two_operands_stage_2: the gradients of the gradients
-#     _two_operands_stage_2_kernel_0: value 21, value 26, grad_x_, grad_grad_out; over the batch: 118 terms, 44 loads
-#     and stores
-#     _two_operands_stage_2: value 25 in torch, it is small: no domain
-#     _two_operands_stage_3: the tangent of the value, where `x`, `y` and `W` have one
-#     _two_operands_stage_3_kernel_0: tangent_out; over the batch: 54 terms, 28 loads and stores
-#     _two_operands_stage_4: the tangent of the value, where `x` and `y` have one
-#     _two_operands_stage_4_kernel_0: tangent_out; over the batch: 32 terms, 24 loads and stores
-#     tangents of gradients, gradients of tangents: stages 1 and 2, with zeros where there is no tangent
-#     tangents of other operands: a launch for each (the value's kernels where it is linear), added up
+#     derivatives of gradients, tangents: stages 0 and 1 for each direction, in its operand's place, added up
 #     in torch: sums that programs or blocks of channels make in parts: added up by torch's sum
-#     in torch: derivatives of stage 2 (third order), tangents of tangents unless linear
 #     in torch: torch.vmap over `W` and over gradients by weights
 #     in torch: autograd.grad with is_grads_batched, whose tensors have no memory of their own
 #     in torch: torch.func inside of torch.compile, where kernels are operators that it cannot look into
@@ -1429,480 +1451,6 @@ def _two_operands_stage_1(
     return results
 
 
-_TWO_OPERANDS_STAGE_2_CONSTANTS = _Kept(
-    _table(
-        16,
-        {
-            0: 0.7071067811865476, 5: 0.7071067811865476, 10: 0.7071067811865476, 15: 0.408248290463863,
-        },
-    ),
-    sizes=(
-        16,
-    ),
-)
-
-
-@_jit(do_not_specialize=["batch"])
-def _two_operands_stage_2_kernel_0(
-    p_grad_grad_y,
-    p_x,
-    p_grad_grad_x,
-    p_y,
-    p_grad_out,
-    b21,
-    b26,
-    p_W,
-    p_grad_grad_W,
-    q_grad_x_,
-    q_grad_grad_out,
-    batch,
-    COMPUTE: tl.constexpr,
-):
-    """
-    value 21, value 26, grad_x_, grad_grad_out; over the batch: 118 terms, 44 loads and stores
-    """
-    u = tl.arange(0, 2)[None, :]
-    total21_0 = tl.zeros([16, 2], COMPUTE)
-    total21_1 = tl.zeros([16, 2], COMPUTE)
-    total21_2 = tl.zeros([16, 2], COMPUTE)
-    total21_3 = tl.zeros([16, 2], COMPUTE)
-    for block in range(tl.program_id(0), tl.cdiv(batch, 16), tl.num_programs(0)):
-        row = block * 16 + tl.arange(0, 16)[:, None].to(tl.int64)
-        inside = row < batch
-        p_grad_grad_y_at = p_grad_grad_y + row * 4
-        t8_0 = tl.load(p_grad_grad_y_at, mask=inside, other=0.0).to(COMPUTE)
-        p_x_at = p_x + row * 8
-        p_x_at_u = p_x_at + u
-        t0_0 = tl.load(p_x_at_u, mask=inside, other=0.0).to(COMPUTE)
-        t18_0 = t8_0 * t0_0
-        p_grad_grad_x_at = p_grad_grad_x + row * 8
-        p_grad_grad_x_at_u = p_grad_grad_x_at + u
-        t7_0 = tl.load(p_grad_grad_x_at_u, mask=inside, other=0.0).to(COMPUTE)
-        p_y_at = p_y + row * 4
-        t1_0 = tl.load(p_y_at, mask=inside, other=0.0).to(COMPUTE)
-        t18_0 = tl.fma(t7_0, t1_0, t18_0)
-        p_grad_out_at = p_grad_out + row * 8
-        p_grad_out_at_u = p_grad_out_at + u
-        t5_0 = tl.load(p_grad_out_at_u, mask=inside, other=0.0).to(COMPUTE)
-        t20_0 = t18_0 * t5_0
-        total21_0 += tl.where(inside, t20_0, 0.0)
-        t8_1 = tl.load(p_grad_grad_y_at + 1, mask=inside, other=0.0).to(COMPUTE)
-        t18_1 = t8_1 * t0_0
-        t1_1 = tl.load(p_y_at + 1, mask=inside, other=0.0).to(COMPUTE)
-        t18_1 = tl.fma(t7_0, t1_1, t18_1)
-        p_grad_out_at_u3 = p_grad_out_at + u * 3
-        t5_1 = tl.load(p_grad_out_at_u3 + 2, mask=inside, other=0.0).to(COMPUTE)
-        t20_1 = t18_1 * t5_1
-        t8_2 = tl.load(p_grad_grad_y_at + 2, mask=inside, other=0.0).to(COMPUTE)
-        t18_2 = t8_2 * t0_0
-        t1_2 = tl.load(p_y_at + 2, mask=inside, other=0.0).to(COMPUTE)
-        t18_2 = tl.fma(t7_0, t1_2, t18_2)
-        t5_2 = tl.load(p_grad_out_at_u3 + 3, mask=inside, other=0.0).to(COMPUTE)
-        t20_1 = tl.fma(t18_2, t5_2, t20_1)
-        t8_3 = tl.load(p_grad_grad_y_at + 3, mask=inside, other=0.0).to(COMPUTE)
-        t18_3 = t8_3 * t0_0
-        t1_3 = tl.load(p_y_at + 3, mask=inside, other=0.0).to(COMPUTE)
-        t18_3 = tl.fma(t7_0, t1_3, t18_3)
-        t5_3 = tl.load(p_grad_out_at_u3 + 4, mask=inside, other=0.0).to(COMPUTE)
-        t20_1 = tl.fma(t18_3, t5_3, t20_1)
-        total21_1 += tl.where(inside, t20_1, 0.0)
-        p_x_at_u3 = p_x_at + u * 3
-        t0_1 = tl.load(p_x_at_u3 + 2, mask=inside, other=0.0).to(COMPUTE)
-        t18_4 = t8_0 * t0_1
-        p_grad_grad_x_at_u3 = p_grad_grad_x_at + u * 3
-        t7_1 = tl.load(p_grad_grad_x_at_u3 + 2, mask=inside, other=0.0).to(COMPUTE)
-        t18_4 = tl.fma(t7_1, t1_0, t18_4)
-        t20_2 = t18_4 * t5_1
-        t0_2 = tl.load(p_x_at_u3 + 3, mask=inside, other=0.0).to(COMPUTE)
-        t18_5 = t8_0 * t0_2
-        t7_2 = tl.load(p_grad_grad_x_at_u3 + 3, mask=inside, other=0.0).to(COMPUTE)
-        t18_5 = tl.fma(t7_2, t1_0, t18_5)
-        t20_2 = tl.fma(t18_5, t5_2, t20_2)
-        t0_3 = tl.load(p_x_at_u3 + 4, mask=inside, other=0.0).to(COMPUTE)
-        t18_6 = t8_0 * t0_3
-        t7_3 = tl.load(p_grad_grad_x_at_u3 + 4, mask=inside, other=0.0).to(COMPUTE)
-        t18_6 = tl.fma(t7_3, t1_0, t18_6)
-        t20_2 = tl.fma(t18_6, t5_3, t20_2)
-        total21_2 += tl.where(inside, t20_2, 0.0)
-        t18_7 = t8_1 * t0_1
-        t18_7 = tl.fma(t8_2, t0_2, t18_7)
-        t18_7 = tl.fma(t8_3, t0_3, t18_7)
-        t18_7 = tl.fma(t7_1, t1_1, t18_7)
-        t18_7 = tl.fma(t7_2, t1_2, t18_7)
-        t18_7 = tl.fma(t7_3, t1_3, t18_7)
-        t20_3 = t18_7 * t5_0
-        total21_3 += tl.where(inside, t20_3, 0.0)
-        p_W_u = p_W + u
-        t2_0 = tl.load(p_W_u).to(COMPUTE)
-        t3_0 = 0.7071067811865476 * t2_0
-        t22_0 = t18_0 * t3_0
-        t6_0 = t5_0 * t3_0
-        t26_0 = t7_0 * t6_0
-        t2_2 = tl.load(p_W_u + 4).to(COMPUTE)
-        t3_2 = 0.7071067811865476 * t2_2
-        t22_1 = t18_4 * t3_2
-        t22_2 = t18_5 * t3_2
-        t22_3 = t18_6 * t3_2
-        t6_4 = t5_1 * t3_2
-        t26_0 = tl.fma(t7_1, t6_4, t26_0)
-        t6_5 = t5_2 * t3_2
-        t26_0 = tl.fma(t7_2, t6_5, t26_0)
-        t6_6 = t5_3 * t3_2
-        t26_0 = tl.fma(t7_3, t6_6, t26_0)
-        p_grad_grad_W_u = p_grad_grad_W + u
-        t9_0 = tl.load(p_grad_grad_W_u).to(COMPUTE)
-        t14_0 = 0.7071067811865476 * t9_0
-        t17_0 = t14_0 * t5_0
-        t26_0 = tl.fma(t17_0, t0_0, t26_0)
-        t9_2 = tl.load(p_grad_grad_W_u + 4).to(COMPUTE)
-        t14_2 = 0.7071067811865476 * t9_2
-        t17_4 = t14_2 * t5_1
-        t26_0 = tl.fma(t17_4, t0_1, t26_0)
-        t17_5 = t14_2 * t5_2
-        t26_0 = tl.fma(t17_5, t0_2, t26_0)
-        t17_6 = t14_2 * t5_3
-        t26_0 = tl.fma(t17_6, t0_3, t26_0)
-        b26_at = b26 + row * 4
-        tl.store(b26_at, tl.sum(t26_0, 1)[:, None], mask=inside)
-        t2_1 = tl.load(p_W_u + 2).to(COMPUTE)
-        t3_1 = 0.7071067811865476 * t2_1
-        t22_1 = tl.fma(t18_1, t3_1, t22_1)
-        t22_2 = tl.fma(t18_2, t3_1, t22_2)
-        t22_3 = tl.fma(t18_3, t3_1, t22_3)
-        t6_1 = t5_1 * t3_1
-        t26_1 = t7_0 * t6_1
-        t2_3 = tl.load(p_W_u + 6).to(COMPUTE)
-        t3_3 = 0.408248290463863 * t2_3
-        t22_0 = tl.fma(t18_7, t3_3, t22_0)
-        t6_7 = t5_0 * t3_3
-        t26_1 = tl.fma(t7_1, t6_7, t26_1)
-        t26_2 = t7_2 * t6_7
-        t26_3 = t7_3 * t6_7
-        t9_1 = tl.load(p_grad_grad_W_u + 2).to(COMPUTE)
-        t14_1 = 0.7071067811865476 * t9_1
-        t17_1 = t14_1 * t5_1
-        t26_1 = tl.fma(t17_1, t0_0, t26_1)
-        t9_3 = tl.load(p_grad_grad_W_u + 6).to(COMPUTE)
-        t14_3 = 0.408248290463863 * t9_3
-        t17_7 = t14_3 * t5_0
-        t26_1 = tl.fma(t17_7, t0_1, t26_1)
-        tl.store(b26_at + 1, tl.sum(t26_1, 1)[:, None], mask=inside)
-        t6_2 = t5_2 * t3_1
-        t26_2 = tl.fma(t7_0, t6_2, t26_2)
-        t17_2 = t14_1 * t5_2
-        t26_2 = tl.fma(t17_2, t0_0, t26_2)
-        t26_2 = tl.fma(t17_7, t0_2, t26_2)
-        tl.store(b26_at + 2, tl.sum(t26_2, 1)[:, None], mask=inside)
-        t6_3 = t5_3 * t3_1
-        t26_3 = tl.fma(t7_0, t6_3, t26_3)
-        t27_0 = t8_3 * t6_3
-        t17_3 = t14_1 * t5_3
-        t26_3 = tl.fma(t17_3, t0_0, t26_3)
-        t26_3 = tl.fma(t17_7, t0_3, t26_3)
-        tl.store(b26_at + 3, tl.sum(t26_3, 1)[:, None], mask=inside)
-        t27_0 = tl.fma(t8_0, t6_0, t27_0)
-        t27_0 = tl.fma(t8_1, t6_1, t27_0)
-        t27_0 = tl.fma(t8_2, t6_2, t27_0)
-        t27_0 = tl.fma(t17_0, t1_0, t27_0)
-        t27_0 = tl.fma(t17_1, t1_1, t27_0)
-        t27_0 = tl.fma(t17_2, t1_2, t27_0)
-        t27_0 = tl.fma(t17_3, t1_3, t27_0)
-        q_grad_x__at = q_grad_x_ + row * 8
-        q_grad_x__at_u = q_grad_x__at + u
-        tl.store(q_grad_x__at_u, t27_0, mask=inside)
-        t27_1 = t8_0 * t6_4
-        t27_1 = tl.fma(t8_1, t6_7, t27_1)
-        t27_1 = tl.fma(t17_4, t1_0, t27_1)
-        t27_1 = tl.fma(t17_7, t1_1, t27_1)
-        q_grad_x__at_u3 = q_grad_x__at + u * 3
-        tl.store(q_grad_x__at_u3 + 2, t27_1, mask=inside)
-        t27_2 = t8_0 * t6_5
-        t27_2 = tl.fma(t8_2, t6_7, t27_2)
-        t27_2 = tl.fma(t17_5, t1_0, t27_2)
-        t27_2 = tl.fma(t17_7, t1_2, t27_2)
-        tl.store(q_grad_x__at_u3 + 3, t27_2, mask=inside)
-        t27_3 = t8_0 * t6_6
-        t27_3 = tl.fma(t8_3, t6_7, t27_3)
-        t27_3 = tl.fma(t17_6, t1_0, t27_3)
-        t27_3 = tl.fma(t17_7, t1_3, t27_3)
-        tl.store(q_grad_x__at_u3 + 4, t27_3, mask=inside)
-        t4_0 = t0_0 * t1_0
-        t22_0 = tl.fma(t14_0, t4_0, t22_0)
-        t4_7 = t0_1 * t1_1
-        t4_7 = tl.fma(t0_2, t1_2, t4_7)
-        t4_7 = tl.fma(t0_3, t1_3, t4_7)
-        t22_0 = tl.fma(t14_3, t4_7, t22_0)
-        q_grad_grad_out_at = q_grad_grad_out + row * 8
-        q_grad_grad_out_at_u = q_grad_grad_out_at + u
-        tl.store(q_grad_grad_out_at_u, t22_0, mask=inside)
-        t4_1 = t0_0 * t1_1
-        t22_1 = tl.fma(t14_1, t4_1, t22_1)
-        t4_4 = t0_1 * t1_0
-        t22_1 = tl.fma(t14_2, t4_4, t22_1)
-        q_grad_grad_out_at_u3 = q_grad_grad_out_at + u * 3
-        tl.store(q_grad_grad_out_at_u3 + 2, t22_1, mask=inside)
-        t4_2 = t0_0 * t1_2
-        t22_2 = tl.fma(t14_1, t4_2, t22_2)
-        t4_5 = t0_2 * t1_0
-        t22_2 = tl.fma(t14_2, t4_5, t22_2)
-        tl.store(q_grad_grad_out_at_u3 + 3, t22_2, mask=inside)
-        t4_3 = t0_0 * t1_3
-        t22_3 = tl.fma(t14_1, t4_3, t22_3)
-        t4_6 = t0_3 * t1_0
-        t22_3 = tl.fma(t14_2, t4_6, t22_3)
-        tl.store(q_grad_grad_out_at_u3 + 4, t22_3, mask=inside)
-    tl.store(b21 + (tl.program_id(0).to(tl.int64) * 16 + tl.arange(0, 16)[:, None]) * 8 + u, total21_0)
-    tl.store(b21 + (tl.program_id(0).to(tl.int64) * 16 + tl.arange(0, 16)[:, None]) * 8 + u + 2, total21_1)
-    tl.store(b21 + (tl.program_id(0).to(tl.int64) * 16 + tl.arange(0, 16)[:, None]) * 8 + u + 4, total21_2)
-    tl.store(b21 + (tl.program_id(0).to(tl.int64) * 16 + tl.arange(0, 16)[:, None]) * 8 + u + 6, total21_3)
-
-
-def _two_operands_stage_2(
-    results: list[Tensor], operands: Sequence[Tensor], fixed: Sequence[Tensor], sizes: Sequence[int]
-) -> list[Tensor]:
-    """Stage 2 of `two_operands`: the gradients of the gradients."""
-    batch, = sizes
-    p_x, p_y, p_W, p_grad_out, p_grad_grad_x, p_grad_grad_y, p_grad_grad_W = [operand.contiguous() for operand in operands]
-    compute = _compute(p_x)
-    q_grad_x_, q_grad_y_, q_grad_grad_out, q_grad_W_ = results
-    constants = _TWO_OPERANDS_STAGE_2_CONSTANTS.on(p_x.device, compute)
-    b21 = p_x.new_empty((_parts(batch, 16, 1024), 4, 2), dtype=compute)
-    b26 = p_x.new_empty((batch, 4), dtype=compute)
-    _launch(_two_operands_stage_2_kernel_0, max(1, min(_count(batch, 16), 1024)), 1, 1, compute, p_grad_grad_y, p_x, p_grad_grad_x, p_y, p_grad_out, b21, b26, p_W, p_grad_grad_W, q_grad_x_, q_grad_grad_out, batch)
-    b21 = b21.sum(0)  # in torch: programs and blocks of channels have summed in parts
-    b25 = constants[0].view(4, 4) @ b21  # in torch: is small: no domain
-    q_grad_y_[..., 0:1] = b26.narrow(-1, 0, 1).unsqueeze(-1).transpose(-1, -2).flatten(-2)
-    q_grad_y_[..., 1:4] = b26.narrow(-1, 1, 3).unsqueeze(-1).transpose(-1, -2).flatten(-2)
-    q_grad_W_[..., 0:8] = b25.flatten(-2)
-    return results
-
-
-@_jit(do_not_specialize=["batch"])
-def _two_operands_stage_3_kernel_0(
-    q_tangent_out,
-    p_tangent_x,
-    p_y,
-    p_x,
-    p_tangent_y,
-    p_W,
-    p_tangent_W,
-    batch,
-    COMPUTE: tl.constexpr,
-):
-    """
-    tangent_out; over the batch: 54 terms, 28 loads and stores
-    """
-    u = tl.arange(0, 2)[None, :]
-    row = tl.program_id(0) * 64 + tl.arange(0, 64)[:, None].to(tl.int64)
-    inside = row < batch
-    p_tangent_x_at = p_tangent_x + row * 8
-    p_tangent_x_at_u = p_tangent_x_at + u
-    t5_0 = tl.load(p_tangent_x_at_u, mask=inside, other=0.0).to(COMPUTE)
-    p_y_at = p_y + row * 4
-    t1_0 = tl.load(p_y_at, mask=inside, other=0.0).to(COMPUTE)
-    t11_0 = t5_0 * t1_0
-    p_x_at = p_x + row * 8
-    p_x_at_u = p_x_at + u
-    t0_0 = tl.load(p_x_at_u, mask=inside, other=0.0).to(COMPUTE)
-    p_tangent_y_at = p_tangent_y + row * 4
-    t6_0 = tl.load(p_tangent_y_at, mask=inside, other=0.0).to(COMPUTE)
-    t11_0 = tl.fma(t0_0, t6_0, t11_0)
-    p_W_u = p_W + u
-    t2_0 = tl.load(p_W_u).to(COMPUTE)
-    t3_0 = 0.7071067811865476 * t2_0
-    t14_0 = t11_0 * t3_0
-    p_tangent_x_at_u3 = p_tangent_x_at + u * 3
-    t5_1 = tl.load(p_tangent_x_at_u3 + 2, mask=inside, other=0.0).to(COMPUTE)
-    t1_1 = tl.load(p_y_at + 1, mask=inside, other=0.0).to(COMPUTE)
-    t11_7 = t5_1 * t1_1
-    t11_4 = t5_1 * t1_0
-    t5_2 = tl.load(p_tangent_x_at_u3 + 3, mask=inside, other=0.0).to(COMPUTE)
-    t1_2 = tl.load(p_y_at + 2, mask=inside, other=0.0).to(COMPUTE)
-    t11_7 = tl.fma(t5_2, t1_2, t11_7)
-    t11_5 = t5_2 * t1_0
-    t5_3 = tl.load(p_tangent_x_at_u3 + 4, mask=inside, other=0.0).to(COMPUTE)
-    t1_3 = tl.load(p_y_at + 3, mask=inside, other=0.0).to(COMPUTE)
-    t11_7 = tl.fma(t5_3, t1_3, t11_7)
-    t11_6 = t5_3 * t1_0
-    p_x_at_u3 = p_x_at + u * 3
-    t0_1 = tl.load(p_x_at_u3 + 2, mask=inside, other=0.0).to(COMPUTE)
-    t6_1 = tl.load(p_tangent_y_at + 1, mask=inside, other=0.0).to(COMPUTE)
-    t11_7 = tl.fma(t0_1, t6_1, t11_7)
-    t11_1 = t0_0 * t6_1
-    t0_2 = tl.load(p_x_at_u3 + 3, mask=inside, other=0.0).to(COMPUTE)
-    t6_2 = tl.load(p_tangent_y_at + 2, mask=inside, other=0.0).to(COMPUTE)
-    t11_7 = tl.fma(t0_2, t6_2, t11_7)
-    t11_2 = t0_0 * t6_2
-    t0_3 = tl.load(p_x_at_u3 + 4, mask=inside, other=0.0).to(COMPUTE)
-    t6_3 = tl.load(p_tangent_y_at + 3, mask=inside, other=0.0).to(COMPUTE)
-    t11_7 = tl.fma(t0_3, t6_3, t11_7)
-    t11_3 = t0_0 * t6_3
-    t2_3 = tl.load(p_W_u + 6).to(COMPUTE)
-    t3_3 = 0.408248290463863 * t2_3
-    t14_0 = tl.fma(t11_7, t3_3, t14_0)
-    t4_0 = t0_0 * t1_0
-    p_tangent_W_u = p_tangent_W + u
-    t7_0 = tl.load(p_tangent_W_u).to(COMPUTE)
-    t8_0 = 0.7071067811865476 * t7_0
-    t14_0 = tl.fma(t4_0, t8_0, t14_0)
-    t4_7 = t0_1 * t1_1
-    t4_7 = tl.fma(t0_2, t1_2, t4_7)
-    t4_7 = tl.fma(t0_3, t1_3, t4_7)
-    t7_3 = tl.load(p_tangent_W_u + 6).to(COMPUTE)
-    t8_3 = 0.408248290463863 * t7_3
-    t14_0 = tl.fma(t4_7, t8_3, t14_0)
-    q_tangent_out_at = q_tangent_out + row * 8
-    q_tangent_out_at_u = q_tangent_out_at + u
-    tl.store(q_tangent_out_at_u, t14_0, mask=inside)
-    t11_1 = tl.fma(t5_0, t1_1, t11_1)
-    t2_1 = tl.load(p_W_u + 2).to(COMPUTE)
-    t3_1 = 0.7071067811865476 * t2_1
-    t14_1 = t11_1 * t3_1
-    t11_4 = tl.fma(t0_1, t6_0, t11_4)
-    t2_2 = tl.load(p_W_u + 4).to(COMPUTE)
-    t3_2 = 0.7071067811865476 * t2_2
-    t14_1 = tl.fma(t11_4, t3_2, t14_1)
-    t4_1 = t0_0 * t1_1
-    t7_1 = tl.load(p_tangent_W_u + 2).to(COMPUTE)
-    t8_1 = 0.7071067811865476 * t7_1
-    t14_1 = tl.fma(t4_1, t8_1, t14_1)
-    t4_4 = t0_1 * t1_0
-    t7_2 = tl.load(p_tangent_W_u + 4).to(COMPUTE)
-    t8_2 = 0.7071067811865476 * t7_2
-    t14_1 = tl.fma(t4_4, t8_2, t14_1)
-    q_tangent_out_at_u3 = q_tangent_out_at + u * 3
-    tl.store(q_tangent_out_at_u3 + 2, t14_1, mask=inside)
-    t11_2 = tl.fma(t5_0, t1_2, t11_2)
-    t14_2 = t11_2 * t3_1
-    t11_5 = tl.fma(t0_2, t6_0, t11_5)
-    t14_2 = tl.fma(t11_5, t3_2, t14_2)
-    t4_2 = t0_0 * t1_2
-    t14_2 = tl.fma(t4_2, t8_1, t14_2)
-    t4_5 = t0_2 * t1_0
-    t14_2 = tl.fma(t4_5, t8_2, t14_2)
-    tl.store(q_tangent_out_at_u3 + 3, t14_2, mask=inside)
-    t11_3 = tl.fma(t5_0, t1_3, t11_3)
-    t14_3 = t11_3 * t3_1
-    t11_6 = tl.fma(t0_3, t6_0, t11_6)
-    t14_3 = tl.fma(t11_6, t3_2, t14_3)
-    t4_3 = t0_0 * t1_3
-    t14_3 = tl.fma(t4_3, t8_1, t14_3)
-    t4_6 = t0_3 * t1_0
-    t14_3 = tl.fma(t4_6, t8_2, t14_3)
-    tl.store(q_tangent_out_at_u3 + 4, t14_3, mask=inside)
-
-
-def _two_operands_stage_3(
-    results: list[Tensor], operands: Sequence[Tensor], fixed: Sequence[Tensor], sizes: Sequence[int]
-) -> list[Tensor]:
-    """Stage 3 of `two_operands`: the tangent of the value, where `x`, `y` and `W` have one."""
-    batch, = sizes
-    p_x, p_y, p_W, p_tangent_x, p_tangent_y, p_tangent_W = [operand.contiguous() for operand in operands]
-    compute = _compute(p_x)
-    q_tangent_out, = results
-    _launch(_two_operands_stage_3_kernel_0, _count(batch, 64), 1, 4, compute, q_tangent_out, p_tangent_x, p_y, p_x, p_tangent_y, p_W, p_tangent_W, batch)
-    return results
-
-
-@_jit(do_not_specialize=["batch"])
-def _two_operands_stage_4_kernel_0(
-    q_tangent_out,
-    p_tangent_x,
-    p_y,
-    p_x,
-    p_tangent_y,
-    p_W,
-    batch,
-    COMPUTE: tl.constexpr,
-):
-    """
-    tangent_out; over the batch: 32 terms, 24 loads and stores
-    """
-    u = tl.arange(0, 2)[None, :]
-    row = tl.program_id(0) * 64 + tl.arange(0, 64)[:, None].to(tl.int64)
-    inside = row < batch
-    p_tangent_x_at = p_tangent_x + row * 8
-    p_tangent_x_at_u = p_tangent_x_at + u
-    t4_0 = tl.load(p_tangent_x_at_u, mask=inside, other=0.0).to(COMPUTE)
-    p_y_at = p_y + row * 4
-    t1_0 = tl.load(p_y_at, mask=inside, other=0.0).to(COMPUTE)
-    t8_0 = t4_0 * t1_0
-    p_x_at = p_x + row * 8
-    p_x_at_u = p_x_at + u
-    t0_0 = tl.load(p_x_at_u, mask=inside, other=0.0).to(COMPUTE)
-    p_tangent_y_at = p_tangent_y + row * 4
-    t5_0 = tl.load(p_tangent_y_at, mask=inside, other=0.0).to(COMPUTE)
-    t8_0 = tl.fma(t0_0, t5_0, t8_0)
-    p_W_u = p_W + u
-    t2_0 = tl.load(p_W_u).to(COMPUTE)
-    t3_0 = 0.7071067811865476 * t2_0
-    t9_0 = t8_0 * t3_0
-    p_tangent_x_at_u3 = p_tangent_x_at + u * 3
-    t4_1 = tl.load(p_tangent_x_at_u3 + 2, mask=inside, other=0.0).to(COMPUTE)
-    t1_1 = tl.load(p_y_at + 1, mask=inside, other=0.0).to(COMPUTE)
-    t8_7 = t4_1 * t1_1
-    t8_4 = t4_1 * t1_0
-    t8_1 = t4_0 * t1_1
-    t4_2 = tl.load(p_tangent_x_at_u3 + 3, mask=inside, other=0.0).to(COMPUTE)
-    t1_2 = tl.load(p_y_at + 2, mask=inside, other=0.0).to(COMPUTE)
-    t8_7 = tl.fma(t4_2, t1_2, t8_7)
-    t8_5 = t4_2 * t1_0
-    t8_2 = t4_0 * t1_2
-    t4_3 = tl.load(p_tangent_x_at_u3 + 4, mask=inside, other=0.0).to(COMPUTE)
-    t1_3 = tl.load(p_y_at + 3, mask=inside, other=0.0).to(COMPUTE)
-    t8_7 = tl.fma(t4_3, t1_3, t8_7)
-    t8_6 = t4_3 * t1_0
-    t8_3 = t4_0 * t1_3
-    p_x_at_u3 = p_x_at + u * 3
-    t0_1 = tl.load(p_x_at_u3 + 2, mask=inside, other=0.0).to(COMPUTE)
-    t5_1 = tl.load(p_tangent_y_at + 1, mask=inside, other=0.0).to(COMPUTE)
-    t8_7 = tl.fma(t0_1, t5_1, t8_7)
-    t8_4 = tl.fma(t0_1, t5_0, t8_4)
-    t8_1 = tl.fma(t0_0, t5_1, t8_1)
-    t2_2 = tl.load(p_W_u + 4).to(COMPUTE)
-    t3_2 = 0.7071067811865476 * t2_2
-    t2_1 = tl.load(p_W_u + 2).to(COMPUTE)
-    t3_1 = 0.7071067811865476 * t2_1
-    t9_1 = t8_4 * t3_2
-    t9_1 = tl.fma(t8_1, t3_1, t9_1)
-    q_tangent_out_at = q_tangent_out + row * 8
-    q_tangent_out_at_u3 = q_tangent_out_at + u * 3
-    tl.store(q_tangent_out_at_u3 + 2, t9_1, mask=inside)
-    t0_2 = tl.load(p_x_at_u3 + 3, mask=inside, other=0.0).to(COMPUTE)
-    t5_2 = tl.load(p_tangent_y_at + 2, mask=inside, other=0.0).to(COMPUTE)
-    t8_7 = tl.fma(t0_2, t5_2, t8_7)
-    t8_5 = tl.fma(t0_2, t5_0, t8_5)
-    t8_2 = tl.fma(t0_0, t5_2, t8_2)
-    t9_2 = t8_5 * t3_2
-    t9_2 = tl.fma(t8_2, t3_1, t9_2)
-    tl.store(q_tangent_out_at_u3 + 3, t9_2, mask=inside)
-    t0_3 = tl.load(p_x_at_u3 + 4, mask=inside, other=0.0).to(COMPUTE)
-    t5_3 = tl.load(p_tangent_y_at + 3, mask=inside, other=0.0).to(COMPUTE)
-    t8_7 = tl.fma(t0_3, t5_3, t8_7)
-    t8_6 = tl.fma(t0_3, t5_0, t8_6)
-    t8_3 = tl.fma(t0_0, t5_3, t8_3)
-    t2_3 = tl.load(p_W_u + 6).to(COMPUTE)
-    t3_3 = 0.408248290463863 * t2_3
-    t9_3 = t8_6 * t3_2
-    t9_3 = tl.fma(t8_3, t3_1, t9_3)
-    t9_0 = tl.fma(t8_7, t3_3, t9_0)
-    tl.store(q_tangent_out_at_u3 + 4, t9_3, mask=inside)
-    q_tangent_out_at_u = q_tangent_out_at + u
-    tl.store(q_tangent_out_at_u, t9_0, mask=inside)
-
-
-def _two_operands_stage_4(
-    results: list[Tensor], operands: Sequence[Tensor], fixed: Sequence[Tensor], sizes: Sequence[int]
-) -> list[Tensor]:
-    """Stage 4 of `two_operands`: the tangent of the value, where `x` and `y` have one."""
-    batch, = sizes
-    p_x, p_y, p_W, p_tangent_x, p_tangent_y = [operand.contiguous() for operand in operands]
-    compute = _compute(p_x)
-    q_tangent_out, = results
-    _launch(_two_operands_stage_4_kernel_0, _count(batch, 64), 1, 4, compute, q_tangent_out, p_tangent_x, p_y, p_x, p_tangent_y, p_W, batch)
-    return results
-
-
 def _two_operands_stage_rows(operands: Sequence[Tensor], fixed: Sequence[Tensor], sizes: Sequence[int]) -> tuple[Tensor, ...]:
     """`two_operands` in plain torch, from rows to rows."""
     p_x, p_y, p_W = operands
@@ -1914,13 +1462,13 @@ def _two_operands_stage_rows(operands: Sequence[Tensor], fixed: Sequence[Tensor]
 
 _TWO_OPERANDS_2 = _register(
     _Diagram(
-        stages=(_two_operands_stage_0, _two_operands_stage_1, _two_operands_stage_2, _two_operands_stage_3, _two_operands_stage_4),
+        stages=(_two_operands_stage_0, _two_operands_stage_1),
         plain=_two_operands_stage_rows,
-        counts=(3, 4, 7, 6, 5),
-        results=((0, 1, 2), (0, 1, 3, 2)),
-        shapes=(((0, 0, (8,)),), ((0, 0, (8,)), (1, 0, (4,)), (2, None, (8,))), ((0, 0, (8,)), (1, 0, (4,)), (3, 0, (8,)), (2, None, (8,))), ((0, 0, (8,)),), ((0, 0, (8,)),)),
-        weights=((2,), (2,), (2, 6), (2, 5), (2,)),
-        tangents=((0, 1, 2), (0, 1)),
+        counts=(3, 4),
+        results=((0, 1, 2),),
+        shapes=(((0, 0, (8,)),), ((0, 0, (8,)), (1, 0, (4,)), (2, None, (8,)))),
+        weights=((2,), (2,)),
+        tangents=(),
         linear=(0, 1, 2),
         rows=0,
         operators=[],
@@ -1943,8 +1491,5 @@ def _two_operands_kernels(x: Tensor, y: Tensor, W: Tensor) -> Tensor:
 KERNELS = {
     "_two_operands_stage_0_kernel_0": (_two_operands_stage_0_kernel_0, 4, {'q_out': '*operand', 'p_x': '*operand', 'p_y': '*operand', 'p_W': '*operand', 'batch': 'i32'}),
     "_two_operands_stage_1_kernel_0": (_two_operands_stage_1_kernel_0, 1, {'p_grad_out': '*operand', 'p_x': '*operand', 'p_y': '*operand', 'b8': '*compute', 'b10': '*compute', 'p_W': '*operand', 'q_grad_x': '*operand', 'batch': 'i32'}),
-    "_two_operands_stage_2_kernel_0": (_two_operands_stage_2_kernel_0, 1, {'p_grad_grad_y': '*operand', 'p_x': '*operand', 'p_grad_grad_x': '*operand', 'p_y': '*operand', 'p_grad_out': '*operand', 'b21': '*compute', 'b26': '*compute', 'p_W': '*operand', 'p_grad_grad_W': '*operand', 'q_grad_x_': '*operand', 'q_grad_grad_out': '*operand', 'batch': 'i32'}),
-    "_two_operands_stage_3_kernel_0": (_two_operands_stage_3_kernel_0, 4, {'q_tangent_out': '*operand', 'p_tangent_x': '*operand', 'p_y': '*operand', 'p_x': '*operand', 'p_tangent_y': '*operand', 'p_W': '*operand', 'p_tangent_W': '*operand', 'batch': 'i32'}),
-    "_two_operands_stage_4_kernel_0": (_two_operands_stage_4_kernel_0, 4, {'q_tangent_out': '*operand', 'p_tangent_x': '*operand', 'p_y': '*operand', 'p_x': '*operand', 'p_tangent_y': '*operand', 'p_W': '*operand', 'batch': 'i32'}),
 }
 """Every kernel by name, with its warps and the types of its arguments (for compilation ahead of time)."""
