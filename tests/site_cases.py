@@ -198,3 +198,27 @@ def check_strategies(one: Case, layout: str) -> None:
         gradients.append([torch.zeros_like(v) if g is None else g for v, g in zip(moving, found, strict=True)])
     for other in gradients[1:]:
         assert_same(map(torch.Tensor.numpy, other), [one.numpy() for one in gradients[0]])
+
+
+# --- lines over sites, by what they do: left side, bracket and domain of the right edge; the legs they use ---
+
+LINES = {
+    "gather": ("x[j,u] y[i,j]", "[i,u]", "[atoms]"),
+    "on pairs": ("x[j,u] y[i,j]", "[i,j,u]", "[edges]"),
+    "at i": ("x[i,u] v[i]", "[i,u]", "[atoms]"),
+    "star": ("x[j,u] y[i,j] x[k,u] y[i,k]", "[i,u]", "[atoms]"),
+    "chain": ("x[k,u] y[i,j] y[j,k]", "[i,u]", "[atoms]"),
+    "pairs and more": ("x[k,u] y[i,j] y[i,k]", "[i,j,u]", "[edges]"),
+    "everything": ("x[i,u] v[i]", "[u]", ""),
+    "two sums": ("x[i,u] v[j]", "[u]", ""),
+    "outer": ("x[i,u] v[j] g", "[i,u]", "[atoms]"),
+    "other set": ("x[i,u] h[i,c] c[c]", "[i,u]", "[atoms]"),
+}
+LEGS = {
+    "x": "2x0e + 2x1o[atoms]",
+    "v": "1o[atoms]",
+    "y": "0e + 1o[edges]",
+    "g": "1o",
+    "h": "1o[homes]",
+    "c": "0e[cells]",
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -80,3 +81,13 @@ def test_no_modules_import_each_other():
                         graph.add_edge(name, target)
     assert graph.number_of_edges() > 300
     assert [circle for circle in nx.strongly_connected_components(graph) if len(circle) > 1] == []
+
+
+def test_no_test_imports_another():
+    """What tests share stands in modules of their own: `*_cases.py`, `strategies.py`."""
+    tests = Path(__file__).parent
+    texts = {path: path.read_text(encoding="utf-8") for path in tests.rglob("*.py")}
+    assert len(texts) > 80
+    assert [
+        str(path) for path, text in texts.items() if re.search(r"^\s*(from|import) test_\w+", text, re.MULTILINE)
+    ] == []

@@ -17,7 +17,7 @@ from fusionc.tools.modules import load_module
 from fusionc.tools.oracle import evaluate, random_legs, random_weights
 from fusionc.tools.verify import as_tuple, relative, verify
 
-PROPERTY = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+PROPERTY = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 LIMIT = 400  # paths: larger ones say nothing new and take long in the oracle
 
 

@@ -12,6 +12,8 @@ import torch
 from e3nn import o3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from site_cases import LEGS, LINES
+from site_strategies import DECLARED
 
 import fusionc
 from fusionc.diagram.ir import FusionGraph, Line
@@ -21,7 +23,6 @@ from fusionc.tools.listing import list_graph, list_paths_table
 from fusionc.tools.oracle import evaluate, random_inputs, random_legs, random_weights
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "neighbours.fus"
-DECLARED = "sites atoms; sites cells; pairs edges(atoms, atoms); pairs homes(atoms, cells)\n"
 SIZES = {"atoms": 5, "cells": 3, "edges": 7, "homes": 6}
 PROPERTY = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -260,27 +261,6 @@ def test_sizes_come_from_legs_or_by_name():
 
 
 # --- properties ----------------------------------------------------------------------------------------------------
-
-LINES = {
-    "gather": ("x[j,u] y[i,j]", "[i,u]", "[atoms]"),
-    "on pairs": ("x[j,u] y[i,j]", "[i,j,u]", "[edges]"),
-    "at i": ("x[i,u] v[i]", "[i,u]", "[atoms]"),
-    "star": ("x[j,u] y[i,j] x[k,u] y[i,k]", "[i,u]", "[atoms]"),
-    "chain": ("x[k,u] y[i,j] y[j,k]", "[i,u]", "[atoms]"),
-    "pairs and more": ("x[k,u] y[i,j] y[i,k]", "[i,j,u]", "[edges]"),
-    "everything": ("x[i,u] v[i]", "[u]", ""),
-    "two sums": ("x[i,u] v[j]", "[u]", ""),
-    "outer": ("x[i,u] v[j] g", "[i,u]", "[atoms]"),
-    "other set": ("x[i,u] h[i,c] c[c]", "[i,u]", "[atoms]"),
-}
-LEGS = {
-    "x": "2x0e + 2x1o[atoms]",
-    "v": "1o[atoms]",
-    "y": "0e + 1o[edges]",
-    "g": "1o",
-    "h": "1o[homes]",
-    "c": "0e[cells]",
-}
 
 
 def site_diagram(name: str, weigh: str) -> fusionc.Diagram:

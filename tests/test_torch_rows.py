@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
+from derivative_cases import PROPERTY, case
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from test_derive import PROPERTY, case
-from test_torch_derivatives import check
+from stage_cases import check
 
 import fusionc
 from fusionc.program.grids import rectangles

@@ -67,7 +67,7 @@ def test_random_diagrams_equal_the_oracle(one, seed, layout):
     check_strategies(case(diagram, seed), layout)
 
 
-@settings(PROPERTY, max_examples=15)
+@settings(PROPERTY, max_examples=10)
 @given(one=site_diagrams(), seed=st.integers(0, 1000))
 def test_random_diagrams_verify(one, seed):
     try:

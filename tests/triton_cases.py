@@ -16,11 +16,12 @@ from itertools import combinations
 
 import numpy as np
 import torch
+from derivative_cases import SIZES, TEXTS, Autograd, case
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
+from site_cases import LEGS, LINES
+from site_strategies import DECLARED
 from strategies import trees
-from test_derive import SIZES, TEXTS, Autograd, case
-from test_sites import DECLARED, LEGS, LINES
 from torch.fx.experimental.proxy_tensor import make_fx
 from triton_kernels import (
     MIXED,

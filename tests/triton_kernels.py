@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 
 import torch
-from test_derive import SITES, SIZES, Autograd, case, random_like
+from derivative_cases import SITES, SIZES, Autograd, case, random_like
 
 from fusionc.cache import import_text
 from fusionc.driver import emit

@@ -311,7 +311,7 @@ def test_a_huge_diagram_is_drawn_in_part(text: str) -> None:
     test_no_two_labels_overlap_and_all_are_on_the_paper(diagram)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 30))
 def test_any_diagram_has_a_picture(seed: int, length: int) -> None:
     diagram = diagrams(tangle(seed, length))[0]
@@ -335,7 +335,7 @@ def sketches(choose: st.DrawFn) -> tuple[list[Node], list[Arc]]:
     return nodes, arcs
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(sketches())
 def test_a_layout_keeps_nodes_apart_and_arcs_downwards(sketch: tuple[list[Node], list[Arc]]) -> None:
     nodes, arcs = sketch
