@@ -88,7 +88,8 @@ def _refuse_hopeless(diagram: Diagram, spins: tuple[int, ...]) -> None:
     try:
         first = first_reduction(diagram)
     except NoReduction as found:
-        raise TooMuchWork(max(*spins, 2) ** (found.loops // LOOPS_OF_A_TABLE)) from None
+        estimate = max(*spins, 2) ** (found.loops // LOOPS_OF_A_TABLE)
+        raise TooMuchWork(max(estimate, HOPELESS * WORK_LIMIT)) from None  # (small spins would make it look short)
     if first is None:
         return
     formula = Formula(_padded(spins, diagram), first)

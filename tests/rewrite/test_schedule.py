@@ -105,7 +105,7 @@ def test_no_order_is_looked_for_where_none_would_do(monkeypatch):
     assert plan.work > 10 * WORK_LIMIT
 
 
-@pytest.mark.parametrize(("vertices", "twice_j"), [(60, 40), (120, 10), (300, 100)])
+@pytest.mark.parametrize(("vertices", "twice_j"), [(60, 40), (120, 10), (160, 2), (300, 100)])
 def test_what_is_hopeless_is_refused_after_a_short_search(vertices, twice_j, monkeypatch):
     looked_at = 0
     copy = Skeleton.copy
@@ -117,7 +117,7 @@ def test_what_is_hopeless_is_refused_after_a_short_search(vertices, twice_j, mon
 
     monkeypatch.setattr(Skeleton, "copy", counted)
     large = network(nx.random_regular_graph(3, vertices, seed=1), twice_j)
-    assert work(large) > 1000 * WORK_LIMIT
+    assert work(large) >= 1000 * WORK_LIMIT
     with pytest.raises(TooMuchWork):
         evaluate(large)
     assert looked_at < 2 * (PATIENCE + 10 * vertices)
