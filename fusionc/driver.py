@@ -341,9 +341,10 @@ def _diagram_and_number(
     only_a_number, number = is_number(scoped), None
     try:
         number = as_number(scoped)
-        all_labelings(number.wires)  # unbounded loops are mistakes of the text
         if only_a_number:
             number.refuse_too_long()
+        else:
+            all_labelings(number.wires)  # unbounded loops are mistakes of the text
     except CompileError as error:
         if only_a_number:
             return None, None, error.diagnostics

@@ -97,8 +97,7 @@ class Autograd:
         program = one.program
         self.names = [leg.name for leg in program.legs] + [weight.name for weight in program.weights]
         self.relations = {name: torch.as_tensor(value) for name, value in one.relations.items()}
-        told = [name for name in program.sites if all(leg.domain != name for leg in program.legs)]
-        self.relations |= {name: SIZES[name] for name in told}
+        self.relations |= {name: SIZES[name] for name in one.diagram.checked.graph.told_sites}
 
     def __call__(self, *values: torch.Tensor) -> tuple[torch.Tensor, ...]:
         everything = {name: torch.as_tensor(value) for name, value in self.one.operands.items()}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hypothesis import reject
 from hypothesis import strategies as st
 
+import fusionc
 from fusionc.algebra.groups import GROUPS
 
 
@@ -14,6 +16,14 @@ class RandomDiagram:
     """A text with one diagram, called `d`."""
 
     text: str
+
+
+def compiled(text: str) -> fusionc.Diagram:
+    """The diagram `d` of a drawn text; the draw is given up where the compiler refuses it."""
+    try:
+        return fusionc.parse(text)["d"]
+    except fusionc.CompileError:
+        reject()
 
 
 def space(blocks: list[tuple[int, str]]) -> str:

@@ -84,33 +84,40 @@ class Expander:
         while todo:
             node = todo[-1]
             if isinstance(node, Leaf):
-                use, sign, inside = self._atom(product, path, node.number), ONE, frozenset({node.number})
+                inside = frozenset({node.number})
+                ended = _ended(closed, inside)
+                use, sign = self._atom(product, path, node.number, ties), ONE
             elif id(node.left) in done and id(node.right) in done:
                 one, two = done[id(node.left)], done[id(node.right)]
                 inside = one[2] | two[2]
-                ended = {index for index, leaves in closed.items() if leaves <= inside}
+                ended = _ended(closed, inside)
                 use, sign = self.states.pair(one[0], two[0], node.irrep, node.copy, ties, ended)
                 sign = sign * one[1] * two[1]
             else:
                 todo += [child for child in (node.right, node.left) if id(child) not in done]
                 continue
             for index in use.sites:
-                if closed.get(index, frozenset({-1})) <= inside:
+                if index in ended:
                     use = self.states.summed(use, index, ties)
             done[id(node)] = (use, sign, inside)
             todo.pop()
         return done[id(tree)][:2]
 
-    def _atom(self, product: Product, path: ProductPath, leaf: int) -> Use:
+    def _atom(self, product: Product, path: ProductPath, leaf: int, ties: Ties) -> Use:
         edge, block = product.leaves[leaf], path.blocks[leaf]
         if edge.weight is not None:
             channels, sizes = without_units(edge.channels, self.table.weights[edge.edge].shapes[block])
-            state = self.states.scalar(edge.weight, block, edge.sites, sizes, ties_of(product.line))
+            state = self.states.scalar(edge.weight, block, edge.sites, sizes, ties)
             return Use(state, channels, edge.sites)
         found = self.table.blocks[edge.edge][block]
         domain = self.table.graph.domain(edge.edge) or ""
         channels, sizes = without_units(edge.channels, found.sizes if edge.channels else ())
         return Use(self.states.atom(edge.edge, block, found.irrep, sizes, domain), channels, edge.sites)
+
+
+def _ended(closed: Mapping[str, frozenset[int]], inside: frozenset[int]) -> set[str]:
+    """The indices all of whose leaves have met."""
+    return {index for index, leaves in closed.items() if leaves <= inside}
 
 
 def without_units(channels: Names, sizes: Sequence[int]) -> tuple[Names, tuple[int, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fusionc.algebra.surds import ONE
+from fusionc.algebra.surds import ONE, Surd
 from fusionc.program.ir import Instruction, Linear, Product
 from fusionc.targets.torch_patterns import gathering
 from fusionc.targets.torch_statements import Statements
@@ -132,9 +132,11 @@ class Maps(Statements):
         picked = value if plain else self._selected(value, places, self.component_dim(own))
         if all(c == ONE for c in factors):
             return picked
-        column = self.tables.flat(len(factors), dict(enumerate(factors)), instruction.note)
         shape = f".view({', '.join(map(str, (len(factors), *(1,) * own)))})" if own else ""
-        return f"{picked} * {self.constants}[{column}]{shape}"
+        return f"{picked} * {self._column(factors, instruction.note)}{shape}"
+
+    def _column(self, values: Sequence[Surd], note: str) -> str:
+        return f"{self.constants}[{self.tables.flat(len(values), dict(enumerate(values)), note)}]"
 
     def _combined_dots(self, op: Linear, source: int, instruction: Instruction) -> str:
         """Products summed over channels, combined: one small matrix product for every element, and a constant one."""

@@ -6,6 +6,7 @@ number is read for it. So matrices win where they are not too empty.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import prod
 
 from fusionc.program.ir import Instruction, Linear, Product, Program
@@ -26,20 +27,20 @@ def suits_rows(program: Program) -> bool:
 
 def _mixes_by_element(program: Program, op: Product) -> bool:
     """Whether channels are mixed by weights that every element has of its own."""
-    sides = ((op.left, op.left_axes, op.right_axes), (op.right, op.right_axes, op.left_axes))
-    return any(
-        program.instructions[value].domain is not None and len(own) > 1 and set(own) & set(other) - set(op.axes)
-        for value, own, other in sides
-    )
+    return any(len(own) > 1 and set(own) & set(other) - set(op.axes) for own, other in _sides(program, op))
 
 
 def _is_matrix_product(program: Program, instruction: Instruction) -> bool:
     """Whether one operand, which every element has of its own, has no channels, and the other has some."""
     op = instruction.op
-    if not isinstance(op, Product):
-        return False
-    sides = ((op.left, op.left_axes, op.right_axes), (op.right, op.right_axes, op.left_axes))
-    return any(program.instructions[value].domain is not None and not own and other for value, own, other in sides)
+    return isinstance(op, Product) and any(not own and other for own, other in _sides(program, op))
+
+
+def _sides(program: Program, op: Product) -> Iterator[tuple[str, str]]:
+    """The channels of each operand that every element has of its own, and those of the other."""
+    for value, own, other in ((op.left, op.left_axes, op.right_axes), (op.right, op.right_axes, op.left_axes)):
+        if program.instructions[value].domain is not None:
+            yield own, other
 
 
 def _by_rows(program: Program) -> float:

@@ -192,9 +192,6 @@ class RowMaps(Arithmetic):
         parts += [] if all(c == ONE for c in factors) else [self._column(factors, note)]
         return f"_sums({', '.join(parts)})"
 
-    def _column(self, values: Sequence[Surd], note: str) -> str:
-        return f"{self.constants}[{self.tables.flat(len(values), dict(enumerate(values)), note)}]"
-
     def _total(self, op: Total, instruction: Instruction) -> str:
         """Sums over everything; into the rows of a table before linear maps, for these have fewer rows then."""
         if not op.rows:

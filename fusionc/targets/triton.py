@@ -119,7 +119,8 @@ def kernels(program: Program, options: Options = DEFAULTS, name: str = "") -> Ke
     """The stages of a program."""
     name = name or f"_{program.name}"
     programs, operands, results, likes = [program], [differentiable(program)], [], [(0,) * len(program.outputs)]
-    is_multilinear = linear(program) == differentiable(program)
+    alone = linear(program)
+    is_multilinear = alone == operands[0]
     for _ in ORDERS[1 : 2 if is_multilinear else None]:
         derived = vjp(programs[-1])
         places = tuple(operands[-1].index(operand) for operand, _ in derived.results)
@@ -127,7 +128,7 @@ def kernels(program: Program, options: Options = DEFAULTS, name: str = "") -> Ke
         results.append(places)
         likes.append(places)
         operands.append((*operands[-1], *(given for _, given in derived.given)))
-    tangents = () if is_multilinear else _tangents(program)
+    tangents = () if is_multilinear else _tangents(program, alone)
     for moved in tangents:
         derived = jvp(program, moved)
         programs.append(derived.program)
@@ -142,15 +143,16 @@ def kernels(program: Program, options: Options = DEFAULTS, name: str = "") -> Ke
         tuple(operands),
         tuple(results),
         tuple(tuple(operands[0].index(operand) for operand in moved) for moved in tangents),
-        tuple(operands[0].index(operand) for operand in linear(program)),
+        tuple(operands[0].index(operand) for operand in alone),
         tuple(keys),
     )
 
 
-def _tangents(program: Program) -> tuple[tuple[str, ...], ...]:
+def _tangents(program: Program, alone: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     """The sets of operands that have a stage for their tangents: all, all legs (learned weights stay as they are), and
-    each in which the value is not linear. Any other set is a sum of what one operand at a time gives."""
-    everything, alone = differentiable(program), linear(program)
+    each in which the value is not linear (`alone`: those in which it is). Any other set is a sum
+    of what one operand at a time gives."""
+    everything = differentiable(program)
     legs = tuple(leg.name for leg in program.legs if leg.name in everything)
     sets = [everything, legs, *((operand,) for operand in everything)]
     return tuple(dict.fromkeys(one for one in sets if len(one) > 1 or one not in [(operand,) for operand in alone]))

@@ -10,49 +10,36 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fusionc.driver import CheckedDiagram, emit
-from fusionc.generated.modules import import_text
+from fusionc.driver import CheckedDiagram
 from fusionc.program.cost import domain_sizes
-from fusionc.program.ir import BATCH, Program, ProgramLeg
-from fusionc.targets.names import class_name
-from fusionc.targets.registry import Options
+from fusionc.program.ir import BATCH
+from fusionc.tools.modules import load_module
+from fusionc.tools.oracle import random_weights
+from fusionc.tools.sites import random_batch
 
 
 def executed(diagram: CheckedDiagram, batch: int = 1, sizes: Mapping[str, int] | None = None) -> int:
     """The multiplications of one call of the diagram's torch module for a batch (`sizes`: of sites and pairs), those
     with constants and with zeros among them. They are linear in the number of elements, sites and pairs: counted for
     one of each, and for two."""
-    program = diagram.program()
-    counter = domain_sizes(program, batch, sizes)
+    rng = np.random.default_rng(0)
+    counter = domain_sizes(diagram.graph, batch, sizes)
     wanted = {BATCH: counter.batch, **counter.domains}
-    generated = import_text(emit([diagram], "torch", Options()))
-    module: torch.nn.Module = getattr(generated, class_name(diagram.name))()
+    module = load_module(diagram, random_weights(diagram.table, rng))
 
     def call(twice: str | None) -> int:
         own = {domain: 2 if domain == twice else 1 for domain in wanted}
+        inputs = random_batch(diagram.table, own.pop(BATCH), rng, own)
         with torch.no_grad():
-            return counted(lambda: module(**_arguments(program, own)))
+            return counted(lambda: module(*map(torch.as_tensor, inputs.legs), **inputs.keywords(diagram.graph)))
 
     single = call(None)
     return single + sum((call(domain) - single) * (size - 1) for domain, size in wanted.items())
-
-
-def _arguments(program: Program, sizes: Mapping[str, int]) -> dict[str, Any]:
-    legs = {leg.name: _operand(leg, sizes, program.is_complex) for leg in program.legs}
-    relations = {one.name: torch.zeros(2, sizes[one.name], dtype=torch.int64) for one in program.relations}
-    covered = {leg.domain for leg in program.legs}
-    return {**legs, **relations, **{name: sizes[name] for name in program.sites if name not in covered}}
-
-
-def _operand(leg: ProgramLeg, sizes: Mapping[str, int], is_complex: bool) -> Tensor:
-    over = () if leg.domain == BATCH else (sizes[leg.domain],)
-    if leg.kind == "index":
-        return torch.zeros(sizes[BATCH], *over, dtype=torch.int64)
-    return torch.zeros(sizes[BATCH], *over, leg.dim, dtype=torch.complex64 if is_complex else torch.float32)
 
 
 def counted(call: Callable[[], Any]) -> int:

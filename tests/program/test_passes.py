@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from site_cases import case
 from site_strategies import site_diagrams
-from strategies import trees
+from strategies import compiled, trees
 
 import fusionc
 from fusionc.program.interpret import interpret
@@ -22,14 +22,6 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 PROPERTY = settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 LAYOUTS = st.sampled_from(["mul_ir", "ir_mul"])
 EACH = pytest.mark.parametrize("one", BATCHED_VALUE, ids=lambda one: one.name)
-
-
-def compiled(text: str) -> fusionc.Diagram:
-    try:
-        return fusionc.parse(text)["d"]
-    except fusionc.CompileError:
-        assume(False)
-        raise
 
 
 def assert_equal_programs(diagram: fusionc.Diagram, before: Program, after: Program) -> None:

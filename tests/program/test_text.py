@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from site_strategies import site_diagrams
-from strategies import trees
+from strategies import compiled, trees
 
 import fusionc
 from fusionc.cli import main
@@ -17,14 +17,6 @@ from fusionc.program.text import program_text, read_program
 
 PROPERTY = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 TEXT = "diagram d(x: 4x0e + 4x1o, y: 0e + 1o, z: index(3)) -> 4x1o { x[u] y x[u] -> out[u] * W[z, path, u] }"
-
-
-def compiled(text: str) -> fusionc.Diagram:
-    try:
-        return fusionc.parse(text)["d"]
-    except fusionc.CompileError:
-        assume(False)
-        raise
 
 
 def assert_kept(program: Program) -> None:
