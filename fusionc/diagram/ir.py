@@ -171,6 +171,11 @@ class Weight:
     def name_span(self) -> Span:
         return self.span.source.span(self.span.start, self.span.start + len(self.name))
 
+    @property
+    def all_sites(self) -> tuple[str, ...]:
+        """Every site index that it or one of its rows is read at."""
+        return tuple(dict.fromkeys((*self.sites, *(site for row in self.row_sites for site in row))))
+
     def with_indices(self, *indices: str, path: bool = False) -> str:
         """The weight as it would be written with more in its bracket."""
         head = ("path",) if path or self.has_path else ()

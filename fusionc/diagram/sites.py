@@ -484,7 +484,7 @@ class _Reading:
     def _refuse_untied_weights(self, line: Line) -> None:
         """A weight is read at one site or at one pair: no relation, no value over both."""
         for weight in line.weights:
-            own = tuple(dict.fromkeys((*weight.sites, *(site for row in weight.row_sites for site in row))))
+            own = weight.all_sites
             if len(own) > 1 and not any(set(own) <= set(letters) for _, letters in line.joins):
                 raise CompileError([mistakes.untied_weights(weight, own)])
 

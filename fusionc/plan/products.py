@@ -16,29 +16,12 @@ from functools import partial, reduce
 from fusionc.algebra.groups import Group
 from fusionc.algebra.irreps import Irrep
 from fusionc.algebra.surds import Surd
-from fusionc.diagram.ir import FusionGraph, Line
+from fusionc.diagram.ir import FusionGraph, Line, Weight
 from fusionc.diagram.normalize import PathScales, vertex_scale
 from fusionc.diagram.paths import LinePaths, PathTable, Tree
 from fusionc.plan.ties import Ties, ties_of
 from fusionc.rewrite.fragments import expand
 from fusionc.rewrite.recouple import CouplingTree, Fused, Leaf
-
-
-@dataclass(frozen=True)
-class Factor:
-    """A weight of a product, with its channel and site indices; `rows` select it, each read at its sites."""
-
-    name: str
-    channels: tuple[str, ...]
-    has_path: bool
-    rows: tuple[str, ...]
-    sites: tuple[str, ...] = ()
-    row_sites: tuple[tuple[str, ...], ...] = ()
-
-    @property
-    def all_sites(self) -> tuple[str, ...]:
-        """Every site index that it or one of its rows is read at."""
-        return tuple(dict.fromkeys((*self.sites, *(site for row in self.row_sites for site in row))))
 
 
 @dataclass(frozen=True)
@@ -49,7 +32,7 @@ class LeafEdge:
     edge: str
     channels: tuple[str, ...]
     sites: tuple[str, ...] = ()
-    weight: Factor | None = None
+    weight: Weight | None = None
 
     def irrep(self, table: PathTable, block: int) -> Irrep:
         """The irrep of a block: a weight is a scalar."""
@@ -79,7 +62,7 @@ class Product:
     leaves: tuple[LeafEdge, ...]
     channels: tuple[str, ...]
     indices: tuple[str, ...]
-    factors: tuple[Factor, ...]
+    factors: tuple[Weight, ...]
     paths: tuple[ProductPath, ...]
     keeps: bool
 
@@ -214,25 +197,24 @@ class _Builder:
         return tree.blocks, tuple(found)
 
 
-def _met_and_coupled(line: Line) -> tuple[list[Factor], list[Factor]]:
+def _met_and_coupled(line: Line) -> tuple[list[Weight], list[Weight]]:
     """The weights that what is coupled meets in the end, where their sites and those of the right edge are one domain,
     and those at other sites: what stands there meets them, before these sites are summed."""
-    met: list[Factor] = []
-    coupled: list[Factor] = []
+    met: list[Weight] = []
+    coupled: list[Weight] = []
     kept, ties = line.sites, ties_of(line)
     for weight in line.weights:
-        factor = Factor(weight.name, weight.channels, weight.has_path, weight.rows, weight.sites, weight.row_sites)
-        tied = ties.domain((*kept, *factor.all_sites)) is not None
-        pair_among_others = len(factor.all_sites) > 1 and len(line.site_sets) > 2
+        tied = ties.domain((*kept, *weight.all_sites)) is not None
+        pair_among_others = len(weight.all_sites) > 1 and len(line.site_sets) > 2
         if tied and not pair_among_others:
-            met.append(factor)
-            kept = (*kept, *factor.all_sites)
+            met.append(weight)
+            kept = (*kept, *weight.all_sites)
         else:
-            coupled.append(factor)
+            coupled.append(weight)
     return met, coupled
 
 
-def _with_scalar(group: Group, ties: Ties, product: Product, factor: Factor) -> Product:
+def _with_scalar(group: Group, ties: Ties, product: Product, factor: Weight) -> Product:
     """The product with a weight as one more leaf: a scalar at its sites, whose block is the path's part of it."""
     domain = ties.domain(factor.all_sites)
     assert domain is not None, "the front end lets a weight be read at one site or at one pair"

@@ -15,7 +15,7 @@ from typing import Any
 from fusionc.algebra.groups import Group
 from fusionc.algebra.irreps import Irrep
 from fusionc.algebra.surds import ONE, ZERO, Surd
-from fusionc.plan.products import Factor
+from fusionc.diagram.ir import Weight
 from fusionc.plan.ties import Names, Ties
 
 
@@ -44,7 +44,7 @@ class Scalar:
     """A path's part of a weight that is coupled like an edge. `sites`: the names that the sites of its domain have in
     it."""
 
-    weight: Factor
+    weight: Weight
     path: int
     sites: Names
 
@@ -112,7 +112,7 @@ class StateTable:
         node = self._node((edge, len(sizes)), len(sizes), domain, (edge,))
         return self._state((edge, block, sizes), node, irrep, sizes, Atom(edge, block))
 
-    def scalar(self, weight: Factor, path: int, sites: Names, sizes: tuple[int, ...], ties: Ties) -> State:
+    def scalar(self, weight: Weight, path: int, sites: Names, sizes: tuple[int, ...], ties: Ties) -> State:
         """A weight's part for a path; weights of one name are apart where their rows are read at other sites."""
         found = ties.domain(sites)
         assert found is not None

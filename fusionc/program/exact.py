@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from fusionc.algebra.surds import ONE, Surd
-from fusionc.plan.products import Factor
+from fusionc.diagram.ir import Weight
 from fusionc.plan.states import Use
 from fusionc.plan.ties import Names
 from fusionc.program.fuse import Side, fuse, product, starts_of
@@ -92,7 +92,7 @@ def _sites_of(wanted: dict[Any, list[tuple[Use, Surd]]]) -> Names:
 def times(
     root: Root,
     placed: Placed,
-    factor: Factor,
+    factor: Weight,
     part: Mapping[Any, int],
     names: Names,
     dims: Mapping[Any, int],

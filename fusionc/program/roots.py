@@ -8,9 +8,10 @@ from functools import cached_property
 from typing import Any
 
 from fusionc.algebra.surds import ONE, Surd
+from fusionc.diagram.ir import Weight
 from fusionc.diagram.paths import PathTable
 from fusionc.plan.expand import Expansion, without_units
-from fusionc.plan.products import Factor, Product, ProductPath
+from fusionc.plan.products import Product, ProductPath
 from fusionc.plan.states import Pair, Summed, Use
 from fusionc.plan.ties import Names
 from fusionc.plan.vertices import Entries, vertex
@@ -171,7 +172,7 @@ def _inner_sites(root: Root, use: Use) -> Names:
     return (name,)
 
 
-def meets_inside(root: Root, use: Use, factor: Factor) -> bool:
+def meets_inside(root: Root, use: Use, factor: Weight) -> bool:
     """Whether a weight can meet the parts of a pair before its sums are done: where a relation ties all their sites."""
     if opened_pair(use) is None:
         return False
@@ -196,12 +197,12 @@ def moved(root: Root, placed: Placed, sites: Names) -> Side:
     return Side(value, side.names, side.starts)
 
 
-def weights_of(root: Root, factor: Factor, numbers: Sequence[int]) -> Placed:
+def weights_of(root: Root, factor: Weight, numbers: Sequence[int]) -> Placed:
     sites = union(root, factor.all_sites, ())
     return Placed(root.values.weight(factor, numbers, domain_of(root, sites), sites), sites)
 
 
-def summed_to(root: Root, placed: Placed, sites: Names, factor: Factor | None = None) -> Placed:
+def summed_to(root: Root, placed: Placed, sites: Names, factor: Weight | None = None) -> Placed:
     """Sum the site indices that neither the states nor the weight keep."""
     kept = {*sites, *(factor.all_sites if factor else ())}
     for index in [name for name in placed.sites if name not in kept]:

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from fusionc.algebra.surds import ONE, Surd
+from fusionc.diagram.ir import Weight
 from fusionc.diagram.paths import PathTable
 from fusionc.plan.expand import without_units
-from fusionc.plan.products import Factor
 from fusionc.plan.states import Atom, Node, Pair, Scalar, State, Summed
 from fusionc.plan.ties import Names
 from fusionc.plan.vertices import vertex
@@ -215,7 +215,7 @@ class Values:
 
     # --- weights -----------------------------------------------------------------------------------------------
 
-    def weight(self, factor: Factor, numbers: Sequence[int], over: str, sites: Names) -> Side:
+    def weight(self, factor: Weight, numbers: Sequence[int], over: str, sites: Names) -> Side:
         """The parts of a weight that belong to some paths, of one shape, one component each. `over` is the domain where
         all that selects its rows is known, `sites` are the site indices there."""
         layout, graph = self.table.weights[factor.name], self.table.graph

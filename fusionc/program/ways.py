@@ -20,7 +20,8 @@ from math import prod
 from typing import Any
 
 from fusionc.algebra.surds import ONE, Surd
-from fusionc.plan.products import Factor, ProductPath
+from fusionc.diagram.ir import Weight
+from fusionc.plan.products import ProductPath
 from fusionc.plan.states import Pair, Use
 from fusionc.plan.ties import Names
 from fusionc.plan.vertices import profile
@@ -54,7 +55,7 @@ class Weighing:
     """Paths whose states stand in one node, and their weight."""
 
     root: Root
-    factor: Factor
+    factor: Weight
     names: Names
     paths: tuple[tuple[ProductPath, tuple[tuple[Use, Surd], ...]], ...]
 

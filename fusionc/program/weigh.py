@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from fusionc.algebra.surds import Surd
-from fusionc.plan.products import Factor, ProductPath
+from fusionc.diagram.ir import Weight
+from fusionc.plan.products import ProductPath
 from fusionc.plan.states import Use
 from fusionc.plan.ties import Names
 from fusionc.program.exact import exact, times
@@ -31,7 +32,7 @@ def weigh(root: Root, mode: str | None) -> Side:
     return at_target(root, found)
 
 
-def _in_order(root: Root) -> tuple[list[Factor], list[Factor]]:
+def _in_order(root: Root) -> tuple[list[Weight], list[Weight]]:
     """The weights in the order in which a product meets them: those that differ from path to path, then the others."""
     factors = root.product.factors
     return [factor for factor in factors if factor.has_path], [factor for factor in factors if not factor.has_path]
@@ -58,7 +59,7 @@ def _wanted(root: Root, by_place: bool) -> dict[Any, list[tuple[Use, Surd]]]:
     return wanted
 
 
-def _apart(root: Root, factors: Sequence[Factor]) -> Placed:
+def _apart(root: Root, factors: Sequence[Weight]) -> Placed:
     """Every path by itself, weighed one weight after the other; added up at the end unless paths are kept."""
     product, dims = root.product, key_dims(root, by_place=False)
     part: dict[Any, int] = {path.number: path.number for path, _ in root.paths}
@@ -70,7 +71,7 @@ def _apart(root: Root, factors: Sequence[Factor]) -> Placed:
     return found
 
 
-def _weighed(root: Root, factor: Factor, names: Names, mode: str | None) -> Placed:
+def _weighed(root: Root, factor: Weight, names: Names, mode: str | None) -> Placed:
     """The ways of weighing, node by node."""
     parts = []
     groups: dict[object, list[tuple[ProductPath, list[tuple[Use, Surd]]]]] = {}

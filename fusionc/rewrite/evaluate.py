@@ -95,10 +95,15 @@ def _refuse_hopeless(diagram: Diagram, spins: tuple[int, ...]) -> None:
     formula = Formula(_padded(spins, diagram), first)
     if formula.vanishes or not all(formula.ranges):
         return
-    scopes, sizes = _scopes(formula)
-    steps = order_cost(scopes, dict(sizes), best_order(scopes, dict(sizes)))
+    steps = _greedy_steps(*_scopes(formula))
     if steps > HOPELESS * WORK_LIMIT:
         raise TooMuchWork(steps)
+
+
+@lru_cache(maxsize=256)
+def _greedy_steps(scopes: tuple[tuple[int, ...], ...], sizes: tuple[tuple[int, int], ...]) -> int:
+    """About how long a sum is, in the order that is found at once; asked before its value, and again for it."""
+    return order_cost(scopes, dict(sizes), best_order(scopes, dict(sizes)))
 
 
 def _padded(spins: tuple[int, ...], diagram: Diagram) -> tuple[int, ...]:
